@@ -1,0 +1,264 @@
+//! One PostgreSQL server in a directory of its own.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use postgres::{Client, NoTls};
+
+use crate::account::{self, Account, run};
+
+/// Stops the server and removes its directory once the pipe on its input closes: on drop, and also when the process
+/// that started the server ends without dropping it (statics, a signal, `kill -9`).
+const GUARD_SCRIPT: &str =
+    r#"cat >/dev/null; "$1" stop --silent --wait --mode=immediate --pgdata="$2/data"; cd /; rm -rf "$2""#;
+
+/// How a server is set up. The default preloads the extension and skips what only matters after a power cut.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::without_preload().set("shared_preload_libraries", "pg_tenancy")
+    }
+}
+
+impl Config {
+    /// A server that loads the extension's library only when a session first needs it.
+    pub fn without_preload() -> Self {
+        Self { settings: Vec::new() }.set("fsync", "off").set("max_prepared_transactions", "10")
+    }
+
+    /// Adds one line to `postgresql.conf`; a later value of the same setting wins.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn file_text(&self, socket_directory: &Path) -> String {
+        let mut text = format!("listen_addresses = ''\nunix_socket_directories = '{}'\n", socket_directory.display());
+        for (name, value) in &self.settings {
+            text.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
+        }
+        text
+    }
+}
+
+/// A running server. Dropping it stops the server at once and removes its directory.
+#[derive(Debug)]
+pub struct Cluster {
+    bindir: PathBuf,
+    directory: PathBuf,
+    account: Option<Account>,
+    guard: Child,
+}
+
+impl Cluster {
+    /// The superuser that `initdb` makes.
+    pub const SUPERUSER: &str = "postgres";
+
+    /// Makes and starts a new server; `name` only marks its directory.
+    pub fn start(name: &str, config: &Config) -> Self {
+        let cluster = Self::prepare(name);
+        run(cluster
+            .server_program("initdb")
+            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--username=postgres"])
+            .arg("--pgdata")
+            .arg(cluster.data_directory()));
+        cluster.append_settings(config);
+        cluster.start_server();
+        cluster
+    }
+
+    /// An empty directory and its guard, no server yet.
+    pub(crate) fn prepare(name: &str) -> Self {
+        let bindir = server_bindir();
+        let account = Account::for_servers();
+        // Not the caller's TMPDIR: the server's account must reach it, and a socket's path is limited to 107 bytes.
+        let directory = tempfile::Builder::new()
+            .prefix(&format!("tenancy-{name}-"))
+            .tempdir_in("/tmp")
+            .expect("a directory under /tmp")
+            .keep();
+        if let Some(account) = account {
+            account.give(&directory);
+        }
+        let guard = spawn_guard(account, &bindir.join("pg_ctl"), &directory);
+        Self { bindir, directory, account, guard }
+    }
+
+    pub(crate) fn append_settings(&self, config: &Config) {
+        // Opened, not replaced: the file stays the server's own.
+        fs::OpenOptions::new()
+            .append(true)
+            .open(self.data_directory().join("postgresql.conf"))
+            .and_then(|mut file| file.write_all(config.file_text(&self.directory).as_bytes()))
+            .expect("postgresql.conf can be written");
+    }
+
+    pub(crate) fn start_server(&self) {
+        // After a crash the old server's processes hold its shared memory for a moment.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let output = self.pg_ctl("start").arg("--log").arg(self.log_file()).output().expect("pg_ctl runs");
+            if output.status.success() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the server does not start:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn pg_ctl(&self, action: &str) -> Command {
+        let mut command = self.server_program("pg_ctl");
+        command.args([action, "--silent", "--wait", "--timeout=60", "--pgdata"]).arg(self.data_directory());
+        command
+    }
+
+    /// Stops the server in an orderly way and starts it again; starts it when it is not running.
+    pub fn restart(&self) {
+        if self.is_running() {
+            run(self.pg_ctl("stop").arg("--mode=fast"));
+        }
+        self.start_server();
+    }
+
+    /// Kills the server as a failing machine would. [`Cluster::restart`] brings it back through crash recovery.
+    pub fn kill9(&self) {
+        let pid_file = fs::read_to_string(self.data_directory().join("postmaster.pid")).expect("the server runs");
+        let pid = pid_file.lines().next().expect("postmaster.pid has a first line").to_owned();
+        run(Command::new("sh").args(["-c", r#"kill -9 "$1""#, "kill", &pid]));
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        while process.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.pg_ctl("status").output().expect("pg_ctl runs").status.success()
+    }
+
+    /// A command for one of the server's own programs, under the server's account.
+    pub fn server_program(&self, program: &str) -> Command {
+        account::command(self.account, self.bindir.join(program), &self.directory)
+    }
+
+    /// A command for a client program, connected to this server as superuser unless its arguments say otherwise.
+    pub fn tool(&self, program: &str) -> Command {
+        let mut command = self.server_program(program);
+        command.env("PGHOST", &self.directory).env("PGUSER", Self::SUPERUSER).env("PGDATABASE", "postgres");
+        command
+    }
+
+    /// Runs a client program such as `pg_dump` and returns what it printed; panics when it fails.
+    #[track_caller]
+    pub fn run_tool(&self, program: &str, arguments: &[&str]) -> Output {
+        run(self.tool(program).args(arguments))
+    }
+
+    /// Runs an SQL script through `psql`, which stops at the first error. The caller judges the exit status.
+    pub fn psql(&self, database: &str, role: &str, script: &str) -> Output {
+        let mut psql = self
+            .tool("psql")
+            .args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1"])
+            .args(["--dbname", database, "--username", role])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("psql runs");
+        let mut input = psql.stdin.take().expect("psql has an input");
+        let script = script.to_owned();
+        let writer = std::thread::spawn(move || {
+            // psql that stopped at an error no longer reads: its exit status tells.
+            let _ = input.write_all(script.as_bytes());
+        });
+        let output = psql.wait_with_output().expect("psql ends");
+        writer.join().expect("psql's input is written");
+        output
+    }
+
+    /// Connection parameters; refine them with `postgres::Config`'s own methods.
+    pub fn client_config(&self, database: &str, role: &str) -> postgres::Config {
+        let mut config = Client::configure();
+        config.host_path(&self.directory).port(5432).dbname(database).user(role);
+        config
+    }
+
+    /// A session of `role` in database `postgres`.
+    #[track_caller]
+    pub fn connect(&self, role: &str) -> Client {
+        self.connect_to("postgres", role)
+    }
+
+    /// A session of `role` in `database`.
+    #[track_caller]
+    pub fn connect_to(&self, database: &str, role: &str) -> Client {
+        self.try_connect(database, role, "").unwrap_or_else(|error| panic!("cannot connect as {role}: {error}"))
+    }
+
+    /// A session with command-line options for the backend, such as `-c tenancy.tenant_id=acme`.
+    pub fn try_connect(&self, database: &str, role: &str, options: &str) -> Result<Client, postgres::Error> {
+        self.client_config(database, role).options(options).connect(NoTls)
+    }
+
+    /// `server_version_num`, for instance 150020.
+    pub fn version(&self) -> u32 {
+        let row = self.connect(Self::SUPERUSER).query_one("select current_setting('server_version_num')", &[]);
+        row.expect("the server tells its version").get::<_, String>(0).parse().expect("a number")
+    }
+
+    /// The directory that holds everything of this server, its socket included; the server's account may write there.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub fn data_directory(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.join("server.log")
+    }
+
+    /// The server's log so far.
+    pub fn log(&self) -> String {
+        fs::read(self.log_file()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        // Nothing useful can be done about a guard that failed; a panic in drop would hide the test's own.
+        let _ = self.guard.wait();
+    }
+}
+
+fn spawn_guard(account: Option<Account>, pg_ctl: &Path, directory: &Path) -> Child {
+    use std::os::unix::process::CommandExt;
+    account::command(account, "sh", directory)
+        .args(["-c", GUARD_SCRIPT, "tenancy-guard"])
+        .args([pg_ctl, directory])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // Its own process group: Ctrl-C in the terminal must not reach it before it has stopped the server.
+        .process_group(0)
+        .spawn()
+        .expect("a shell can be started")
+}
+
+fn server_bindir() -> PathBuf {
+    let pg_config = std::env::var_os("PG_TENANCY_PG_CONFIG")
+        .expect("PG_TENANCY_PG_CONFIG names the pg_config of a PostgreSQL that has the extension installed");
+    // Cargo runs tests in their package's folder; a relative path is meant from the repository's root.
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let output = run(Command::new(repository.join(pg_config)).arg("--bindir"));
+    PathBuf::from(String::from_utf8(output.stdout).expect("a path in UTF-8").trim())
+}

@@ -1,0 +1,31 @@
+//! Throw-away PostgreSQL clusters and clients for testing `pg_tenancy` over the wire.
+//!
+//! A test inside the backend runs as a superuser, and superusers are exempt from row security: what the extension
+//! promises can only be shown from outside, by ordinary login roles. This crate starts the servers, makes those roles
+//! and compares errors by SQLSTATE; the tests are in `tests/`, one topic each.
+//!
+//! * [`Cluster`]: one server in its own directory, reachable through its socket only, gone with the process.
+//! * [`Fixture`]: a fresh database with the extension on a server shared by the whole test program.
+//! * [`World`]: two tenants per family of tenant columns and a protected table with rows of both.
+//!
+//! The server comes from the `pg_config` named by `PG_TENANCY_PG_CONFIG`; the extension is installed there already.
+//! A failing harness is a failing test, so its functions panic with what the failed program said.
+
+mod account;
+mod assertions;
+mod cluster;
+mod fixture;
+mod session;
+mod standby;
+mod wire;
+mod world;
+
+pub use assertions::{assert_sqlstate, sqlstate};
+pub use cluster::{Cluster, Config};
+pub use fixture::Fixture;
+pub use session::{Session, refuses_in_savepoint};
+pub use wire::{RawSession, Reply};
+pub use world::{ACME, FAMILIES, Family, GLOBEX, Tenant, World};
+
+pub use postgres;
+pub use uuid;

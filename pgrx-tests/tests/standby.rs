@@ -1,0 +1,111 @@
+//! A hot standby: reads under the same rules, and what the primary revokes is revoked there.
+
+use std::sync::OnceLock;
+
+use tenancy_harness::{ACME, Cluster, Config, FAMILIES, Fixture, GLOBEX, Session, World, refuses_in_savepoint};
+
+struct Pair {
+    primary: Cluster,
+    standby: Cluster,
+}
+
+/// One pair of servers for all tests of this file; each test has its own database on it.
+fn pair() -> &'static Pair {
+    static PAIR: OnceLock<Pair> = OnceLock::new();
+    PAIR.get_or_init(|| {
+        let primary = Cluster::start("primary", &Config::default());
+        let standby = primary.standby();
+        Pair { primary, standby }
+    })
+}
+
+fn world() -> World<'static> {
+    let world = World::within(Fixture::on(&pair().primary));
+    pair().standby.wait_for_catch_up(&pair().primary);
+    world
+}
+
+fn connect(world: &World<'_>) -> postgres::Client {
+    pair().standby.connect_to(world.fixture.database(), &world.app)
+}
+
+fn visible(session: &mut impl Session) -> Vec<String> {
+    session.texts("select distinct split_part(body, ' ', 1) from notes_uuid order by 1")
+}
+
+#[test]
+fn a_tenant_reads_its_own_rows_on_a_standby() {
+    let world = world();
+    let mut client = connect(&world);
+    for family in &FAMILIES {
+        for (tenant, count) in [(family.mine, World::MINE), (family.other, World::OTHERS)] {
+            let mut tx = World::begin(&mut client, tenant);
+            let bodies = tx.texts(&format!("select body from {}", family.table()));
+            assert_eq!(bodies.len(), usize::try_from(count).unwrap());
+            assert!(bodies.iter().all(|body| body.starts_with(&format!("{} ", tenant.key))), "{bodies:?}");
+            assert_eq!(tx.value("select tenancy.current_tenant()").as_deref(), Some(tenant.id));
+            tx.commit().unwrap();
+        }
+    }
+    assert_eq!(visible(&mut client).len(), 0, "without context");
+}
+
+#[test]
+fn the_rules_of_the_context_hold_on_a_standby() {
+    let world = world();
+    let mut client = connect(&world);
+    client.run("set tenancy.tenant_id = 'acme'");
+    assert_eq!(visible(&mut client), ["acme"]);
+    client.refuses("select tenancy.set_tenant('globex')", "25P01");
+    client.refuses("select tenancy.set_tenant('nobody_here', false)", "42501");
+    let mut tx = World::begin(&mut client, ACME);
+    refuses_in_savepoint(&mut tx, "select tenancy.set_tenant('globex')", "42501");
+    refuses_in_savepoint(&mut tx, "set local tenancy.tenant_id = 'globex'", "42501");
+    drop(tx);
+    let mut tx = World::begin(&mut client, GLOBEX);
+    assert_eq!(visible(&mut tx), ["globex"]);
+}
+
+#[test]
+fn suspension_on_the_primary_stops_an_open_session_on_the_standby() {
+    let world = world();
+    let mut idle = connect(&world);
+    idle.run("set tenancy.tenant_id = 'acme'");
+    assert_eq!(visible(&mut idle), ["acme"]);
+    let mut busy = connect(&world);
+    let mut tx = World::begin(&mut busy, ACME);
+    assert_eq!(visible(&mut tx), ["acme"]);
+
+    world.fixture.run("select tenancy.suspend_tenant('acme')");
+    pair().standby.wait_for_catch_up(&pair().primary);
+
+    idle.refuses("select body from notes_uuid", "55000");
+    tx.refuses("select body from notes_uuid", "55000");
+    drop(tx);
+
+    world.fixture.run("select tenancy.resume_tenant('acme')");
+    pair().standby.wait_for_catch_up(&pair().primary);
+    assert_eq!(visible(&mut idle), ["acme"]);
+}
+
+#[test]
+fn access_revoked_on_the_primary_is_revoked_on_the_standby() {
+    let world = world();
+    let mut client = connect(&world);
+    client.run("set tenancy.tenant_id = 'acme'");
+    assert_eq!(visible(&mut client), ["acme"]);
+
+    world.fixture.run(&format!("select tenancy.revoke_access('{}')", world.app));
+    pair().standby.wait_for_catch_up(&pair().primary);
+
+    client.refuses("select body from notes_uuid", "42501");
+}
+
+#[test]
+fn the_registry_shows_the_current_tenant_only_on_a_standby() {
+    let world = world();
+    let mut client = connect(&world);
+    assert_eq!(client.texts("select key from tenancy.tenants").len(), 0);
+    let mut tx = World::begin(&mut client, ACME);
+    assert_eq!(tx.texts("select key from tenancy.tenants"), ["acme"]);
+}

@@ -1,0 +1,84 @@
+-- Schema and own tables. CREATE SCHEMA without IF NOT EXISTS: a schema that somebody else made and
+-- owns must not become the extension's.
+CREATE SCHEMA tenancy;
+GRANT USAGE ON SCHEMA tenancy TO PUBLIC;
+COMMENT ON SCHEMA tenancy IS 'Row-level tenant isolation: context, policies, registry';
+
+-- The library reads tenants and access by attribute number: new columns come last.
+CREATE TABLE tenancy.plans (
+    name       text COLLATE "C" NOT NULL PRIMARY KEY CHECK (name <> ''),
+    settings   jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE tenancy.plans IS 'Named sets of settings that tenants subscribe to';
+
+CREATE TABLE tenancy.tenants (
+    id                uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    key               text COLLATE "C" NOT NULL UNIQUE,
+    name              text,
+    status            text NOT NULL DEFAULT 'active'
+                      CHECK (status IN ('active', 'suspended', 'archived', 'erased')),
+    plan              text COLLATE "C" REFERENCES tenancy.plans (name),
+    region            text CHECK (region <> ''),
+    settings          jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
+    created_at        timestamptz NOT NULL DEFAULT now(),
+    status_changed_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT tenants_key_is_valid
+        CHECK (char_length(key) BETWEEN 1 AND 255 AND key = btrim(key) AND key !~ '[[:cntrl:]]'),
+    CONSTRAINT tenants_uuid_key_is_id
+        CHECK (key !~* '^\{?[0-9a-f]{4}(-?[0-9a-f]{4}){7}\}?$' OR key = id::text)
+);
+CREATE INDEX tenants_plan_idx ON tenancy.tenants (plan);
+COMMENT ON TABLE tenancy.tenants IS
+    'Registered tenants; a role sees the tenant it acts for, bypassing roles see all';
+COMMENT ON COLUMN tenancy.tenants.id IS 'What uuid tenant columns hold';
+COMMENT ON COLUMN tenancy.tenants.key IS 'What text and integer tenant columns hold: the name other systems use';
+COMMENT ON COLUMN tenancy.tenants.status IS 'active, suspended, archived or erased; only an active tenant can be acted for';
+COMMENT ON COLUMN tenancy.tenants.region IS 'Where the tenant''s data may be used (setting tenancy.region); NULL means everywhere';
+
+CREATE TABLE tenancy.access (
+    tenant_id  uuid REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
+    role       name NOT NULL,
+    granted_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE NULLS NOT DISTINCT (tenant_id, role)
+);
+COMMENT ON TABLE tenancy.access IS 'Which database role may act for which tenant; a NULL tenant means any';
+
+CREATE TABLE tenancy.protection (
+    relation      regclass NOT NULL PRIMARY KEY,
+    kind          text NOT NULL CHECK (kind IN ('tenant', 'shared', 'append_only', 'global')),
+    tenant_column name,
+    recorded_at   timestamptz NOT NULL DEFAULT now(),
+    CHECK ((kind = 'global') = (tenant_column IS NULL))
+);
+COMMENT ON TABLE tenancy.protection IS
+    'Tables as protected or classified; the view tenancy.protected_tables shows their state';
+
+CREATE TABLE tenancy.event_log (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    event        text NOT NULL,
+    tenant_id    uuid,
+    object       text,
+    role_name    name NOT NULL DEFAULT current_user,
+    session_role name NOT NULL DEFAULT session_user,
+    user_id      text,
+    request_id   text,
+    reason       text,
+    detail       jsonb,
+    txid         xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+CREATE INDEX event_log_tenant_id_at_idx ON tenancy.event_log (tenant_id, at);
+COMMENT ON TABLE tenancy.event_log IS
+    'Lifecycle, access, administration and protection: who changed what, when and why';
+COMMENT ON COLUMN tenancy.event_log.role_name IS 'The role acted as (SET ROLE counts)';
+COMMENT ON COLUMN tenancy.event_log.user_id IS 'The setting tenancy.user_id: as trustworthy as the application';
+COMMENT ON COLUMN tenancy.event_log.request_id IS 'The setting tenancy.request_id: as trustworthy as the application';
+
+-- The rows belong to the user: pg_dump takes them along.
+SELECT pg_extension_config_dump('tenancy.plans', '');
+SELECT pg_extension_config_dump('tenancy.tenants', '');
+SELECT pg_extension_config_dump('tenancy.access', '');
+SELECT pg_extension_config_dump('tenancy.protection', '');
+SELECT pg_extension_config_dump('tenancy.event_log', '');
+SELECT pg_extension_config_dump('tenancy.event_log_id_seq', '');

@@ -1,0 +1,25 @@
+-- What is protected, for people to look at.
+
+CREATE VIEW tenancy.protected_tables WITH (security_barrier) AS
+SELECT p.relation,
+       p.tenant_column AS "column",
+       p.kind,
+       ARRAY(SELECT pol.polname
+             FROM pg_catalog.pg_policy AS pol
+             WHERE pol.polrelid = p.relation
+             ORDER BY pol.polname) AS policies,
+       c.relrowsecurity AND c.relforcerowsecurity AS forced,
+       (SELECT i.indexrelid::pg_catalog.regclass
+        FROM pg_catalog.pg_index AS i
+        JOIN pg_catalog.pg_attribute AS a
+          ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+        WHERE i.indrelid = p.relation AND a.attname = p.tenant_column
+          AND i.indisvalid AND i.indpred IS NULL
+        ORDER BY i.indnkeyatts, i.indexrelid
+        LIMIT 1) AS index
+FROM tenancy.protection AS p
+JOIN pg_catalog.pg_class AS c ON c.oid = p.relation
+WHERE p.kind <> 'global';
+GRANT SELECT ON tenancy.protected_tables TO PUBLIC;
+COMMENT ON VIEW tenancy.protected_tables IS
+    'Protected tables with the state they are in: policies, forced row security, an index led by the tenant column';

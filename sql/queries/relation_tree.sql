@@ -1,0 +1,51 @@
+-- $1 a table, $2 the name of its tenant column: the table and all that inherits from it, parents first.
+WITH RECURSIVE tree(oid, parent, depth) AS (
+    SELECT $1::pg_catalog.oid, NULL::pg_catalog.oid, 0
+  UNION ALL
+    SELECT i.inhrelid, i.inhparent, tree.depth OPERATOR(pg_catalog.+) 1
+    FROM tree
+    JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) tree.oid
+), nearest AS (
+    SELECT DISTINCT ON (oid) oid, parent, depth FROM tree ORDER BY oid, depth
+)
+SELECT c.oid,
+       nearest.parent,
+       pg_catalog.format('%I.%I', n.nspname, c.relname),
+       c.relkind::pg_catalog.text,
+       c.relpersistence OPERATOR(pg_catalog.=) 't',
+       c.relrowsecurity,
+       c.relforcerowsecurity,
+       pg_catalog.quote_ident(a.attname),
+       a.atttypid,
+       pg_catalog.format_type(a.atttypid, a.atttypmod),
+       coalesce(co.collisdeterministic, true),
+       a.attnotnull,
+       EXISTS (SELECT FROM pg_catalog.pg_index AS i
+               WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisprimary
+                 AND a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey)),
+       a.attidentity OPERATOR(pg_catalog.<>) '' OR a.attgenerated OPERATOR(pg_catalog.<>) '',
+       pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+       EXISTS (SELECT FROM pg_catalog.pg_index AS i
+               JOIN pg_catalog.pg_class AS ic ON ic.oid OPERATOR(pg_catalog.=) i.indexrelid
+               JOIN pg_catalog.pg_am AS am ON am.oid OPERATOR(pg_catalog.=) ic.relam
+               WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid
+                 AND i.indkey[0] OPERATOR(pg_catalog.=) a.attnum
+                 AND i.indcollation[0] OPERATOR(pg_catalog.=) a.attcollation
+                 AND i.indisvalid AND i.indpred IS NULL
+                 AND am.amname OPERATOR(pg_catalog.=) 'btree'),
+       EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
+               WHERE k.conrelid OPERATOR(pg_catalog.=) c.oid
+                 AND k.contype OPERATOR(pg_catalog.=) 'f'
+                 AND k.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum]
+                 AND k.confrelid OPERATOR(pg_catalog.=) 'tenancy.tenants'::pg_catalog.regclass)
+FROM nearest
+JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) nearest.oid
+JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+LEFT JOIN pg_catalog.pg_attribute AS a
+       ON a.attrelid OPERATOR(pg_catalog.=) c.oid
+      AND a.attname OPERATOR(pg_catalog.=) $2::pg_catalog.name
+      AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+LEFT JOIN pg_catalog.pg_collation AS co ON co.oid OPERATOR(pg_catalog.=) a.attcollation
+LEFT JOIN pg_catalog.pg_attrdef AS d
+       ON d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum
+ORDER BY nearest.depth, n.nspname, c.relname

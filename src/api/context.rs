@@ -1,0 +1,47 @@
+//! Context functions.
+
+use super::required;
+use crate::catalog::tenants::pg_uuid;
+use crate::context;
+use crate::native_function;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+native_function! {
+    /// `tenancy.current_tenant()`: the tenant's id, or NULL without a context.
+    tenancy_current_tenant, pg_finfo_tenancy_current_tenant, context::current_id, context::resolve
+}
+
+native_function! {
+    /// `tenancy.current_key()`: the tenant's key, or NULL without a context.
+    tenancy_current_key, pg_finfo_tenancy_current_key, context::current_key, context::resolve
+}
+
+native_function! {
+    /// `tenancy.current_key_int()`: the tenant's key as a number, or NULL when it is none.
+    tenancy_current_key_int, pg_finfo_tenancy_current_key_int, context::current_number,
+    context::resolve
+}
+
+#[pg_extern(sql = false)]
+fn set_tenant_by_name(tenant: Option<&str>, is_local: Option<bool>) -> Result<pgrx::Uuid, ErrorReport> {
+    let id = context::set_tenant(required(tenant, "tenant")?, required(is_local, "is_local")?)?;
+    Ok(pg_uuid(id))
+}
+
+#[pg_extern(sql = false)]
+fn set_tenant_by_id(tenant: Option<pgrx::Uuid>, is_local: Option<bool>) -> Result<pgrx::Uuid, ErrorReport> {
+    let id = uuid::Uuid::from_bytes(*required(tenant, "tenant")?.as_bytes());
+    let id = context::set_tenant(&id.to_string(), required(is_local, "is_local")?)?;
+    Ok(pg_uuid(id))
+}
+
+#[pg_extern(sql = false)]
+fn clear_tenant(is_local: Option<bool>) -> Result<(), ErrorReport> {
+    Ok(context::clear_tenant(required(is_local, "is_local")?)?)
+}
+
+#[pg_extern(sql = false)]
+fn require_tenant() -> Result<pgrx::Uuid, ErrorReport> {
+    Ok(pg_uuid(context::require()?))
+}

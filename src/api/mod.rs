@@ -1,0 +1,20 @@
+//! The SQL-callable surface, one file per section of the reference: arguments, one call, result or
+//! error. The functions are declared in `sql/install`, with their comments and grants.
+
+mod context;
+mod registry;
+mod tables;
+mod triggers;
+
+use crate::error::{Error, Result};
+use std::ffi::CStr;
+
+/// An argument that has no meaning when it is null.
+fn required<T>(value: Option<T>, name: &'static str) -> Result<T> {
+    value.ok_or(Error::NullArgument(name))
+}
+
+/// A `name` argument as text.
+fn name_text(name: &CStr) -> String {
+    name.to_string_lossy().into_owned()
+}

@@ -1,0 +1,51 @@
+//! Table functions.
+
+use super::{name_text, required};
+use crate::isolation::{self, Kind, Options};
+use pgrx::pg_sys::{Oid, panic::ErrorReport};
+use pgrx::prelude::*;
+use std::ffi::CStr;
+
+type Ddl = SetOfIterator<'static, String>;
+
+#[pg_extern(sql = false)]
+fn protect(
+    tbl: Option<Oid>,
+    tenant_column: Option<&CStr>,
+    kind: Option<&str>,
+    create_index: Option<bool>,
+    reference_tenants: Option<bool>,
+    dry_run: Option<bool>,
+) -> Result<Ddl, ErrorReport> {
+    let options = Options {
+        tenant_column: name_text(required(tenant_column, "tenant_column")?),
+        kind: Kind::parse(required(kind, "kind")?)?,
+        create_index: required(create_index, "create_index")?,
+        reference_tenants: required(reference_tenants, "reference_tenants")?,
+        dry_run: required(dry_run, "dry_run")?,
+    };
+    Ok(SetOfIterator::new(isolation::protect(required(tbl, "tbl")?, &options)?))
+}
+
+#[pg_extern(sql = false)]
+fn protect_schema(
+    schema: Option<&CStr>,
+    tenant_column: Option<&CStr>,
+    dry_run: Option<bool>,
+) -> Result<Ddl, ErrorReport> {
+    let schema = name_text(required(schema, "schema")?);
+    let column = name_text(required(tenant_column, "tenant_column")?);
+    let ddl = isolation::protect_schema(&schema, &column, required(dry_run, "dry_run")?)?;
+    Ok(SetOfIterator::new(ddl))
+}
+
+#[pg_extern(sql = false)]
+fn unprotect(tbl: Option<Oid>) -> Result<Ddl, ErrorReport> {
+    Ok(SetOfIterator::new(isolation::unprotect(required(tbl, "tbl")?)?))
+}
+
+#[pg_extern(sql = false)]
+fn classify(tbl: Option<Oid>, kind: Option<&str>) -> Result<(), ErrorReport> {
+    let kind = Kind::parse(required(kind, "kind")?)?;
+    Ok(isolation::classify(required(tbl, "tbl")?, kind)?)
+}

@@ -1,0 +1,19 @@
+//! Administrators: roles that may execute the functions which change things.
+
+use super::spi;
+use crate::error::Result;
+
+/// What an administrator is granted: each function of the schema that PUBLIC may not execute and
+/// that SQL can call. Rows are complete GRANT targets.
+const FUNCTIONS: &str = include_str!("../../sql/queries/admin_functions.sql");
+
+/// The functions that only administrators may execute, as `schema.name(types)`.
+pub fn functions() -> Result<Vec<String>> {
+    spi::read(FUNCTIONS, &[], |row| row.require(1))
+}
+
+/// Runs one composed GRANT or REVOKE.
+pub fn execute(ddl: &str) -> Result<()> {
+    spi::run(ddl, &[])?;
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! Reading and writing tables: the extension's own and PostgreSQL's catalogs. The only user of SPI;
+//! returns plain structs. May import `sql`, `tenant`, `guc`, `sys` and `error`.
+
+pub mod access;
+pub mod admin;
+pub mod event;
+pub mod plans;
+pub mod protection;
+pub mod registry;
+pub mod relations;
+mod spi;
+pub mod tenants;

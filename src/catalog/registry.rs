@@ -1,0 +1,60 @@
+//! Where the tables lie that the context is resolved from, and how a change of them is announced.
+
+use crate::error::{Error, Result};
+use crate::sys::backend::BackendCell;
+use crate::sys::{invalidation, relation, role, scan};
+use pgrx::pg_sys::Oid;
+use std::ffi::CStr;
+
+const SCHEMA: &CStr = c"tenancy";
+
+/// OIDs of the tables and indexes that resolving reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Registry {
+    pub tenants: Oid,
+    pub tenants_by_id: Oid,
+    pub tenants_by_key: Oid,
+    pub access: Oid,
+    pub access_by_tenant: Oid,
+}
+
+static REGISTRY: BackendCell<Option<Registry>> = BackendCell::new(None);
+
+/// The registry of this database.
+pub fn get() -> Result<Registry> {
+    if let Some(registry) = REGISTRY.get() {
+        return Ok(registry);
+    }
+    let oid = |name| scan::relation_oid(SCHEMA, name).ok_or(Error::NotInstalled);
+    let registry = Registry {
+        tenants: oid(c"tenants")?,
+        tenants_by_id: oid(c"tenants_pkey")?,
+        tenants_by_key: oid(c"tenants_key_key")?,
+        access: oid(c"access")?,
+        access_by_tenant: oid(c"access_tenant_id_role_key")?,
+    };
+    REGISTRY.set(Some(registry));
+    Ok(registry)
+}
+
+/// Whether a relation is one that resolving reads. Can't fail.
+pub fn is_part(relation: Oid) -> bool {
+    REGISTRY.get().is_some_and(|registry| relation == registry.tenants || relation == registry.access)
+}
+
+/// The tables may have been dropped and made again. Can't fail.
+pub fn forget() {
+    REGISTRY.set(None);
+}
+
+/// Tells every session that tenants or accesses changed.
+pub fn announce_change() -> Result<()> {
+    invalidation::announce(get()?.tenants);
+    Ok(())
+}
+
+/// Runs `work` as the owner of the extension's tables, for what a caller may cause but not do.
+pub fn as_owner<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let owner = relation::brief(get()?.tenants)?.owner;
+    role::acting_as(owner, work)
+}

@@ -1,0 +1,210 @@
+//! The tables of users, as far as isolation is concerned: columns, policies, grants, indexes.
+
+use super::spi::{self, Row};
+use crate::error::{Error, Result};
+use crate::sql::{Command, Ident};
+use crate::sys::types;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::{PgSqlErrorCode, PgTryBuilder};
+
+const TREE: &str = include_str!("../../sql/queries/relation_tree.sql");
+const POLICIES: &str = include_str!("../../sql/queries/relation_policies.sql");
+const GRANTS: &str = include_str!("../../sql/queries/relation_grants.sql");
+
+/// What a tenant column holds, and so which context function it is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `uuid`: the tenant's id.
+    Id,
+    /// `text`, `varchar`: the tenant's key.
+    Key,
+    /// `smallint`, `integer`, `bigint`: the tenant's key as a number.
+    Number,
+}
+
+/// A column that may be the tenant column.
+#[derive(Debug, Clone)]
+pub struct Column {
+    pub ident: Ident,
+    pub type_name: String,
+    /// `None`: the type is unsuitable.
+    pub family: Option<Family>,
+    /// The type to which PostgreSQL coerces the column in a comparison, where it does.
+    pub coerced_to: Option<String>,
+    pub deterministic: bool,
+    pub not_null: bool,
+    pub in_primary_key: bool,
+    /// Identity or generated: its default is not free.
+    pub computed: bool,
+    pub default: Option<String>,
+    /// A valid, complete btree index has the column first.
+    pub leads_index: bool,
+    pub references_tenants: bool,
+}
+
+/// A policy on a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub name: String,
+    pub permissive: bool,
+    pub command: Option<Command>,
+    pub to_public: bool,
+    pub using: Option<String>,
+    pub check: Option<String>,
+}
+
+/// Privileges that would let their holder round row security.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub grantee: Ident,
+    pub privileges: String,
+}
+
+/// A table, a partition or an inheritance child.
+#[derive(Debug, Clone)]
+pub struct Relation {
+    pub oid: Oid,
+    pub parent: Option<Oid>,
+    /// Schema-qualified.
+    pub ident: Ident,
+    pub kind: u8,
+    pub temporary: bool,
+    pub row_security: bool,
+    pub forced: bool,
+    pub column: Option<Column>,
+    pub policies: Vec<Policy>,
+    pub grants: Vec<Grant>,
+}
+
+impl Relation {
+    pub fn is_partitioned(&self) -> bool {
+        self.kind == pg_sys::RELKIND_PARTITIONED_TABLE
+    }
+}
+
+/// The table and all that inherits from it, parents before children, with the state of the column
+/// of the given name.
+pub fn tree(root: Oid, column: &str) -> Result<Vec<Relation>> {
+    let mut relations = spi::read(TREE, &[root.into(), column.into()], relation)?;
+    let oids: Vec<Oid> = relations.iter().map(|relation| relation.oid).collect();
+    for (oid, policy) in spi::read(POLICIES, &[oids.clone().into()], policy)? {
+        if let Some(relation) = relations.iter_mut().find(|relation| relation.oid == oid) {
+            relation.policies.push(policy);
+        }
+    }
+    for (oid, grant) in spi::read(GRANTS, &[oids.into()], grant)? {
+        if let Some(relation) = relations.iter_mut().find(|relation| relation.oid == oid) {
+            relation.grants.push(grant);
+        }
+    }
+    Ok(relations)
+}
+
+fn relation(row: Row<'_>) -> Result<Relation> {
+    Ok(Relation {
+        oid: row.require(1)?,
+        parent: row.get(2)?,
+        ident: Ident::quoted(row.require(3)?),
+        kind: row.require::<String>(4)?.bytes().next().unwrap_or_default(),
+        temporary: row.require(5)?,
+        row_security: row.require(6)?,
+        forced: row.require(7)?,
+        column: row.get::<String>(8)?.map(|ident| column(&row, ident)).transpose()?,
+        policies: Vec::new(),
+        grants: Vec::new(),
+    })
+}
+
+fn column(row: &Row<'_>, ident: String) -> Result<Column> {
+    let type_oid: Oid = row.require(9)?;
+    let base = types::base(type_oid);
+    let (family, compared_as) = match base {
+        pg_sys::UUIDOID => (Some(Family::Id), base),
+        pg_sys::TEXTOID | pg_sys::VARCHAROID => (Some(Family::Key), pg_sys::TEXTOID),
+        pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => (Some(Family::Number), base),
+        _ => (None, base),
+    };
+    Ok(Column {
+        ident: Ident::quoted(ident),
+        type_name: row.require(10)?,
+        family,
+        coerced_to: (compared_as != type_oid).then(|| types::name(compared_as)),
+        deterministic: row.require(11)?,
+        not_null: row.require(12)?,
+        in_primary_key: row.require(13)?,
+        computed: row.require(14)?,
+        default: row.get(15)?,
+        leads_index: row.require(16)?,
+        references_tenants: row.require(17)?,
+    })
+}
+
+fn policy(row: Row<'_>) -> Result<(Oid, Policy)> {
+    let policy = Policy {
+        name: row.require(2)?,
+        permissive: row.require(3)?,
+        command: Command::from_catalog(&row.require::<String>(4)?),
+        to_public: row.require(5)?,
+        using: row.get(6)?,
+        check: row.get(7)?,
+    };
+    Ok((row.require(1)?, policy))
+}
+
+fn grant(row: Row<'_>) -> Result<(Oid, Grant)> {
+    let grant = Grant { grantee: Ident::quoted(row.require(2)?), privileges: row.require(3)? };
+    Ok((row.require(1)?, grant))
+}
+
+/// Tables of a schema that have a column of the given name and are not part of another such table.
+pub fn with_column(schema: &str, column: &str) -> Result<Vec<Oid>> {
+    const SCHEMA: &str =
+        "SELECT oid FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name";
+    const TABLES: &str = include_str!("../../sql/queries/tables_with_column.sql");
+    let schemas: Vec<Oid> = spi::read(SCHEMA, &[schema.into()], |row| row.require(1))?;
+    let Some(oid) = schemas.first() else {
+        return Err(Error::UnknownSchema(schema.to_owned()));
+    };
+    spi::read(TABLES, &[(*oid).into(), column.into()], |row| row.require(1))
+}
+
+/// The relation's schema-qualified name, for messages and records.
+pub fn name(relation: Oid) -> Result<String> {
+    let names = spi::read(
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) \
+         FROM pg_catalog.pg_class AS c \
+         JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+         WHERE c.oid OPERATOR(pg_catalog.=) $1",
+        &[relation.into()],
+        |row| row.require(1),
+    )?;
+    names.into_iter().next().ok_or(Error::UnknownRelation(relation.to_u32()))
+}
+
+/// The relation's direct and indirect parents.
+pub fn ancestors(relation: Oid) -> Result<Vec<Oid>> {
+    spi::read(
+        "WITH RECURSIVE up(oid) AS ( \
+           SELECT inhparent FROM pg_catalog.pg_inherits WHERE inhrelid OPERATOR(pg_catalog.=) $1 \
+           UNION \
+           SELECT i.inhparent FROM up JOIN pg_catalog.pg_inherits AS i \
+             ON i.inhrelid OPERATOR(pg_catalog.=) up.oid) \
+         SELECT oid FROM up",
+        &[relation.into()],
+        |row| row.require(1),
+    )
+}
+
+/// Runs one composed DDL statement as the current user.
+pub fn execute(ddl: &str) -> Result<()> {
+    spi::run(ddl, &[])?;
+    Ok(())
+}
+
+/// Runs an ALTER COLUMN … SET NOT NULL as the current user. Returns false, with the transaction no
+/// longer usable, when there are null values.
+pub fn execute_not_null(ddl: &str) -> Result<bool> {
+    PgTryBuilder::new(|| execute(ddl).map(|()| true))
+        .catch_when(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, |_| Ok(false))
+        .execute()
+}

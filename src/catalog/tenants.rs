@@ -1,0 +1,121 @@
+//! `tenancy.tenants`.
+
+use super::{registry, spi};
+use crate::error::{Error, Result};
+use crate::sys::scan::{self, Key};
+use crate::tenant::{TenantKey, TenantRef};
+use pgrx::JsonB;
+use uuid::Uuid;
+
+// Attribute numbers of the table, fixed by its DDL; new columns come after these.
+const ID: i16 = 1;
+const KEY: i16 = 2;
+const STATUS: i16 = 4;
+const REGION: i16 = 6;
+
+/// What the context needs to know of a tenant.
+#[derive(Debug, Clone)]
+pub struct TenantRow {
+    pub id: Uuid,
+    pub key: TenantKey,
+    pub status: String,
+    pub region: Option<String>,
+}
+
+impl TenantRow {
+    pub fn is_active(&self) -> bool {
+        self.status == "active"
+    }
+}
+
+/// The tenant as last committed, if there is one by that name.
+pub fn find(tenant: &TenantRef) -> Result<Option<TenantRow>> {
+    let registry = registry::get()?;
+    let (index, key) = match tenant {
+        TenantRef::Id(id) => (registry.tenants_by_id, (ID, Key::Uuid(*id))),
+        TenantRef::Key(key) => (registry.tenants_by_key, (KEY, Key::Text(key.as_str()))),
+    };
+    let mut found = None;
+    scan::find(registry.tenants, index, &[key], |row| {
+        found = Some(read(row));
+        true
+    });
+    found.transpose()
+}
+
+fn read(row: &scan::Row) -> Result<TenantRow> {
+    let text = |attribute: i16| row.text(attribute as usize);
+    let key = text(KEY).ok_or(Error::NotInstalled)?;
+    Ok(TenantRow {
+        id: row.uuid(ID as usize).ok_or(Error::NotInstalled)?,
+        key: TenantKey::parse(&key)?,
+        status: text(STATUS).ok_or(Error::NotInstalled)?,
+        region: text(REGION),
+    })
+}
+
+/// A tenant to be registered.
+pub struct NewTenant {
+    pub id: Option<Uuid>,
+    pub key: Option<TenantKey>,
+    pub name: Option<String>,
+    pub plan: Option<String>,
+    pub region: Option<String>,
+    pub settings: JsonB,
+}
+
+/// Inserts a tenant; without an id it gets a random one, without a key its id. Returns the id, or
+/// `None` when the id or the key is taken.
+pub fn insert(tenant: NewTenant) -> Result<Option<Uuid>> {
+    let rows = spi::write(
+        "INSERT INTO tenancy.tenants (id, key, name, plan, region, settings) \
+         SELECT new.id, coalesce($2, new.id::pg_catalog.text), $3, $4, $5, $6 \
+         FROM (SELECT coalesce($1, pg_catalog.gen_random_uuid()) AS id) AS new \
+         ON CONFLICT DO NOTHING RETURNING id",
+        &[
+            tenant.id.map(pg_uuid).into(),
+            tenant.key.map(|key| key.as_str().to_owned()).into(),
+            tenant.name.into(),
+            tenant.plan.into(),
+            tenant.region.into(),
+            tenant.settings.into(),
+        ],
+        |row| row.require::<pgrx::Uuid>(1),
+    )?;
+    Ok(rows.first().map(|id| Uuid::from_bytes(*id.as_bytes())))
+}
+
+/// The tenant, locked until the transaction ends so that its status can be moved.
+pub fn lock(tenant: &TenantRef) -> Result<Option<TenantRow>> {
+    const QUERY: &str = "SELECT id, key, status, region FROM tenancy.tenants \
+                         WHERE id OPERATOR(pg_catalog.=) $1 OR key OPERATOR(pg_catalog.=) $2 \
+                         FOR NO KEY UPDATE";
+    let (id, key) = match tenant {
+        TenantRef::Id(id) => (Some(pg_uuid(*id)), None),
+        TenantRef::Key(key) => (None, Some(key.as_str().to_owned())),
+    };
+    let rows = spi::write(QUERY, &[id.into(), key.into()], |row| {
+        Ok(TenantRow {
+            id: Uuid::from_bytes(*row.require::<pgrx::Uuid>(1)?.as_bytes()),
+            key: TenantKey::parse(&row.require::<String>(2)?)?,
+            status: row.require(3)?,
+            region: row.get(4)?,
+        })
+    })?;
+    Ok(rows.into_iter().next())
+}
+
+/// Moves a tenant to another status.
+pub fn set_status(id: Uuid, status: &str) -> Result<()> {
+    spi::run(
+        "UPDATE tenancy.tenants SET status = $2, status_changed_at = pg_catalog.now() \
+         WHERE id OPERATOR(pg_catalog.=) $1",
+        &[pg_uuid(id).into(), status.into()],
+    )?;
+    Ok(())
+}
+
+/// A UUID as SPI takes it.
+pub fn pg_uuid(id: Uuid) -> pgrx::Uuid {
+    pgrx::Uuid::from_bytes(*id.as_bytes())
+}

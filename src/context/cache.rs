@@ -1,0 +1,136 @@
+//! Authorised tenants, per backend and bounded, so that the next transaction for the same tenant
+//! costs a look-up in memory.
+
+use crate::catalog::{self, tenants::TenantRow};
+use crate::sys::backend::BackendCell;
+use crate::sys::datum::{TextImage, UuidImage};
+use crate::tenant::TenantKey;
+use pgrx::pg_sys;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use uuid::Uuid;
+
+/// Entries kept; at some 200 bytes each well under a megabyte. A miss costs two index look-ups, so
+/// a session that serves more tenants than this loses little.
+const CAPACITY: usize = 1024;
+
+/// A tenant that a role was found to have access to.
+#[derive(Debug)]
+pub struct Tenant {
+    pub id: Uuid,
+    pub key: TenantKey,
+    pub number: Option<i64>,
+    id_image: UuidImage,
+    key_image: TextImage,
+    in_use: Cell<bool>,
+}
+
+impl Tenant {
+    pub fn new(row: TenantRow) -> Self {
+        Self {
+            id: row.id,
+            number: row.key.number(),
+            id_image: UuidImage::new(row.id),
+            key_image: TextImage::new(row.key.as_str()),
+            key: row.key,
+            in_use: Cell::new(false),
+        }
+    }
+
+    pub fn id_datum(&self) -> pg_sys::Datum {
+        self.id_image.datum()
+    }
+
+    pub fn key_datum(&self) -> pg_sys::Datum {
+        self.key_image.datum()
+    }
+}
+
+#[derive(Default)]
+struct Cache {
+    /// By outer role, then by the name under which the tenant was asked for.
+    tenants: HashMap<pg_sys::Oid, HashMap<Box<str>, Rc<Tenant>>>,
+    count: usize,
+    /// Tenants whose datums this transaction may still hold; they outlive their cache entries.
+    in_use: Vec<Rc<Tenant>>,
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::default();
+}
+
+/// Set by invalidation callbacks, which come in the middle of other work and may do no more.
+static STALE: BackendCell<bool> = BackendCell::new(false);
+
+/// Called when a relation changed; an invalid OID stands for any.
+pub fn relation_changed(relation: pg_sys::Oid) {
+    if relation == pg_sys::InvalidOid || catalog::registry::is_part(relation) {
+        catalog::registry::forget();
+        discard();
+    }
+}
+
+/// Called when a role or a role's membership changed.
+pub fn role_changed() {
+    discard();
+}
+
+/// No cached authorisation holds any more. Can't fail.
+pub fn discard() {
+    STALE.set(true);
+    super::hot::forget();
+}
+
+/// Drops what was invalidated, so that what is found from here on is current.
+pub fn refresh() {
+    if STALE.get() {
+        STALE.set(false);
+        CACHE.with_borrow_mut(|cache| {
+            cache.tenants.clear();
+            cache.count = 0;
+        });
+    }
+}
+
+/// Whether something was invalidated since `refresh`.
+pub fn is_stale() -> bool {
+    STALE.get()
+}
+
+/// The cached tenant that `role` may act for under this name.
+pub fn get(role: pg_sys::Oid, name: &str) -> Option<Rc<Tenant>> {
+    CACHE.with_borrow(|cache| cache.tenants.get(&role)?.get(name).cloned())
+}
+
+/// Keeps an authorised tenant for later.
+pub fn put(role: pg_sys::Oid, name: &str, tenant: &Rc<Tenant>) {
+    CACHE.with_borrow_mut(|cache| {
+        if cache.count >= CAPACITY {
+            cache.tenants.clear();
+            cache.count = 0;
+        }
+        cache.tenants.entry(role).or_default().insert(name.into(), Rc::clone(tenant));
+        cache.count += 1;
+    });
+}
+
+/// Keeps the tenant's datums valid until the transaction has ended.
+pub fn hold(tenant: &Rc<Tenant>) {
+    if !tenant.in_use.replace(true) {
+        CACHE.with_borrow_mut(|cache| cache.in_use.push(Rc::clone(tenant)));
+    }
+}
+
+/// Lets go of what the transaction held.
+pub fn transaction_ended() {
+    CACHE.with_borrow_mut(|cache| {
+        for tenant in cache.in_use.drain(..) {
+            tenant.in_use.set(false);
+        }
+        // One transaction over very many tenants must not leave its list behind.
+        if cache.in_use.capacity() > CAPACITY {
+            cache.in_use.shrink_to(CAPACITY);
+        }
+    });
+}

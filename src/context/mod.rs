@@ -1,0 +1,53 @@
+//! The tenant that the current transaction acts for: parsed by the settings, authorised here at first
+//! use in each transaction, then read on the hot path. May import `catalog`, `guc` and what is below.
+
+mod cache;
+mod hot;
+mod pin;
+mod resolve;
+mod set;
+
+pub use hot::{current_id, current_key, current_number};
+pub use resolve::resolve;
+pub use set::{clear_tenant, require, set_tenant};
+
+use crate::error::{Error, Result};
+use crate::guc::{self, Listener};
+use crate::sys::hooks::{self, Checks};
+use crate::sys::{invalidation, xact};
+
+/// Connects the context to PostgreSQL. Called once per backend, when the library loads.
+pub fn init() {
+    guc::init(Listener { tenant_set: pin::set, context_changed: hot::forget });
+    xact::on_end(transaction_ended);
+    invalidation::subscribe(cache::relation_changed, cache::role_changed);
+    hooks::install(Checks {
+        watches_statements: hot::is_resolved,
+        statement_starts: take_in_changes,
+        parallel_plan_runs: pin::check_before_parallel,
+        set_local: check_set_local,
+    });
+}
+
+/// A statement that runs on locks it already holds would not hear of a suspended tenant or a revoked
+/// access otherwise.
+fn take_in_changes() -> Result<()> {
+    invalidation::accept();
+    Ok(())
+}
+
+fn transaction_ended() {
+    hot::forget();
+    pin::release();
+    cache::transaction_ended();
+}
+
+/// SET LOCAL outside a transaction block would be a mere warning, and leave an earlier value of the
+/// session in force.
+fn check_set_local(name: &str) -> Result<()> {
+    let ours = name.get(..guc::PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(guc::PREFIX));
+    if ours && !xact::in_block() {
+        return Err(Error::NoTransactionBlock("SET LOCAL"));
+    }
+    Ok(())
+}

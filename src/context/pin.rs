@@ -1,0 +1,117 @@
+//! One tenant per transaction. The pin is kept outside of the setting, so that neither RESET nor a
+//! rolled-back savepoint loosens it; only the end of the top-level transaction does.
+
+use super::cache::Tenant;
+use crate::error::{Error, Result};
+use crate::guc;
+use crate::sys::backend::BackendCell;
+use crate::tenant::TenantRef;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+#[derive(Default)]
+enum Pin {
+    #[default]
+    None,
+    /// Set, but not used yet: known by the name alone.
+    Named(TenantRef),
+    /// Used, and so known by id and key.
+    Known(Rc<Tenant>),
+}
+
+impl Pin {
+    fn admits(&self, tenant: &TenantRef) -> bool {
+        match self {
+            Self::None => true,
+            Self::Named(pinned) => pinned == tenant,
+            Self::Known(pinned) => tenant.names(pinned.id, &pinned.key),
+        }
+    }
+}
+
+thread_local! {
+    static PIN: RefCell<Pin> = const { RefCell::new(Pin::None) };
+}
+
+/// True while `set_tenant` puts in a value that it has checked and pinned already.
+static CHECKED: BackendCell<bool> = BackendCell::new(false);
+
+/// Runs `set`, whose value the check hook need not look at again.
+pub fn with_checked<T>(set: impl FnOnce() -> T) -> T {
+    struct Lower;
+    impl Drop for Lower {
+        fn drop(&mut self) {
+            CHECKED.set(false);
+        }
+    }
+    CHECKED.set(true);
+    let _lower = Lower;
+    set()
+}
+
+/// The session sets a tenant: refused when the transaction has another one.
+pub fn set(tenant: &TenantRef) -> Result<()> {
+    if CHECKED.get() || guc::allow_switch() {
+        return Ok(());
+    }
+    PIN.with_borrow_mut(|pin| {
+        if !pin.admits(tenant) {
+            return Err(Error::SecondTenant);
+        }
+        if matches!(pin, Pin::None) {
+            *pin = Pin::Named(tenant.clone());
+        }
+        Ok(())
+    })
+}
+
+/// The name is about to be resolved: refused when it is certain already that the transaction has
+/// another tenant.
+pub fn check(tenant: &TenantRef) -> Result<()> {
+    if guc::allow_switch() {
+        return Ok(());
+    }
+    PIN.with_borrow(|pin| match pin {
+        Pin::Known(_) if !pin.admits(tenant) => Err(Error::SecondTenant),
+        _ => Ok(()),
+    })
+}
+
+/// The transaction uses a tenant: it becomes the pin, or is refused when another one is.
+pub fn hold(tenant: &Rc<Tenant>) -> Result<()> {
+    if guc::allow_switch() {
+        return Ok(());
+    }
+    PIN.with_borrow_mut(|pin| {
+        let same = match pin {
+            Pin::None => true,
+            Pin::Named(named) => named.names(tenant.id, &tenant.key),
+            Pin::Known(known) => known.id == tenant.id,
+        };
+        if !same {
+            return Err(Error::SecondTenant);
+        }
+        *pin = Pin::Known(Rc::clone(tenant));
+        Ok(())
+    })
+}
+
+/// A parallel worker starts with the leader's settings but without its pin, so a setting that has
+/// left the pin (RESET to a default of the role, a rolled-back savepoint) must not reach one.
+pub fn check_before_parallel() -> Result<()> {
+    PIN.with_borrow(|pin| {
+        if matches!(pin, Pin::None) || guc::allow_switch() {
+            return Ok(());
+        }
+        let name = super::resolve::effective_name();
+        match name {
+            Some((name, _)) if !pin.admits(&TenantRef::parse(&name)?) => Err(Error::SecondTenant),
+            _ => Ok(()),
+        }
+    })
+}
+
+/// The transaction has ended.
+pub fn release() {
+    PIN.set(Pin::None);
+}

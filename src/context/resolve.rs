@@ -1,0 +1,97 @@
+//! From the setting to an authorised tenant: registry row, access, status, region.
+
+use super::cache::{self, Tenant};
+use super::{hot, pin};
+use crate::catalog::{access, tenants};
+use crate::error::{Error, Result};
+use crate::guc;
+use crate::sys::{invalidation, role};
+use crate::tenant::TenantRef;
+use pgrx::pg_sys::Oid;
+use std::rc::Rc;
+
+/// Why a tenant may be acted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// The session named it, so the role's access counts.
+    Access,
+    /// A superuser chose it as the default.
+    Default,
+}
+
+/// The name of the tenant in force, and why it is; `None` without a context.
+pub fn effective_name() -> Option<(String, Trust)> {
+    let name = guc::tenant();
+    if !name.is_empty() {
+        return Some((name, Trust::Access));
+    }
+    let name = guc::default_tenant();
+    (!name.is_empty()).then_some((name, Trust::Default))
+}
+
+/// Resolves the context for the current outer role, for the hot path to read.
+///
+/// # Errors
+/// 42501 when the tenant is unknown, the role has no access to it, or the transaction has another
+/// one; 55000 when it is not active or belongs to another region; 22023 when the name is malformed.
+pub fn resolve() -> Result<()> {
+    invalidation::accept();
+    let role = role::outer();
+    match effective_name() {
+        None => hot::remember(role, None),
+        Some((name, trust)) => {
+            let tenant = admit(role, &name, trust)?;
+            hot::remember(role, Some(&tenant));
+        }
+    }
+    Ok(())
+}
+
+/// Authorises the tenant for this transaction, and holds it until the end of it.
+pub fn admit(role: Oid, name: &str, trust: Trust) -> Result<Rc<Tenant>> {
+    let reference = TenantRef::parse(name)?;
+    pin::check(&reference)?;
+    // A change may arrive while the registry is being read, and is announced only once.
+    let tenant = loop {
+        cache::refresh();
+        let tenant = lookup(role, name, &reference, trust)?;
+        if !cache::is_stale() {
+            break tenant;
+        }
+    };
+    pin::hold(&tenant)?;
+    cache::hold(&tenant);
+    Ok(tenant)
+}
+
+fn lookup(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Result<Rc<Tenant>> {
+    let cached = match trust {
+        Trust::Access => cache::get(role, name),
+        Trust::Default => None,
+    };
+    if let Some(tenant) = cached {
+        return Ok(tenant);
+    }
+    let tenant = Rc::new(Tenant::new(authorise(role, name, reference, trust)?));
+    if trust == Trust::Access && !cache::is_stale() {
+        cache::put(role, name, &tenant);
+    }
+    Ok(tenant)
+}
+
+/// Unknown and forbidden tenants get the same answer, so that nobody can probe for names.
+fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Result<tenants::TenantRow> {
+    let refused = || Error::NoSuchTenantOrAccess { tenant: name.into(), role: role::name(role) };
+    let tenant = tenants::find(reference)?.ok_or_else(refused)?;
+    let trusted = trust == Trust::Default || role::is_superuser(role);
+    if !trusted && !access::allows(role, tenant.id)? {
+        return Err(refused());
+    }
+    if !tenant.is_active() {
+        return Err(Error::TenantNotActive { tenant: name.into(), status: tenant.status });
+    }
+    match (guc::region(), &tenant.region) {
+        (Some(here), Some(there)) if here != *there => Err(Error::OtherRegion { tenant: name.into() }),
+        _ => Ok(tenant),
+    }
+}

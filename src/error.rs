@@ -1,0 +1,192 @@
+//! Every error the extension raises: one variant per condition, with its SQLSTATE, DETAIL and HINT.
+//!
+//! Values that the caller passed may be repeated to him; another tenant's data never are.
+
+use pgrx::PgSqlErrorCode;
+use pgrx::pg_sys::panic::ErrorReport;
+use thiserror::Error;
+
+/// The result of everything that can fail here.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A condition of the SQL interface, see the reference for the SQLSTATE of each.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Error {
+    #[error("invalid tenant: {0}")]
+    MalformedTenant(&'static str),
+    #[error("tenant \"{tenant}\" is unknown, or role \"{role}\" has no access to it")]
+    NoSuchTenantOrAccess { tenant: String, role: String },
+    #[error("tenant \"{tenant}\" is {status}")]
+    TenantNotActive { tenant: String, status: String },
+    #[error("tenant \"{tenant}\" is kept in another region")]
+    OtherRegion { tenant: String },
+    #[error("this transaction already acts for another tenant")]
+    SecondTenant,
+    #[error("the tenant can't be set inside a security-restricted operation")]
+    RestrictedOperation,
+    #[error("a tenant is required, and none is set")]
+    NoTenant,
+    #[error("{0} can only be used in transaction blocks")]
+    NoTransactionBlock(&'static str),
+    #[error("{0} must not be null")]
+    NullArgument(&'static str),
+    #[error("invalid {what}: {reason}")]
+    InvalidArgument { what: &'static str, reason: String },
+
+    #[error("tenant \"{0}\" does not exist")]
+    UnknownTenant(String),
+    #[error("plan \"{0}\" does not exist")]
+    UnknownPlan(String),
+    #[error("role \"{0}\" does not exist")]
+    UnknownRole(String),
+    #[error("schema \"{0}\" does not exist")]
+    UnknownSchema(String),
+    #[error("{0} already exists")]
+    AlreadyExists(String),
+    #[error("tenant \"{tenant}\" is {status}, not {wanted}")]
+    WrongStatus { tenant: String, status: String, wanted: &'static str },
+
+    #[error("{object} is not supported: {reason}")]
+    WrongRelationKind { object: String, reason: &'static str },
+    #[error("{object} is not supported: {reason}")]
+    UnsupportedRelation { object: String, reason: &'static str },
+    #[error("relation with OID {0} does not exist")]
+    UnknownRelation(u32),
+    #[error("must be owner of relation {0}")]
+    NotOwner(String),
+    #[error("column \"{column}\" of relation {relation} does not exist")]
+    NoSuchColumn { relation: String, column: String },
+    #[error("column \"{column}\" of relation {relation} can't be a tenant column: {reason}")]
+    UnsuitableColumn { relation: String, column: String, reason: String },
+    #[error("column \"{column}\" of relation {relation} contains null values")]
+    NullTenants { relation: String, column: String },
+    #[error("relation {0} is protected")]
+    IsProtected(String),
+    #[error("relation {relation} is protected as a part of {parent}")]
+    ProtectedThroughParent { relation: String, parent: String },
+    #[error("relation {0} is not protected")]
+    NotProtected(String),
+    #[error("{0} is not supported by this version of pg_tenancy")]
+    NotSupported(&'static str),
+
+    #[error("pg_tenancy is not installed in this database, or is damaged")]
+    NotInstalled,
+    #[error("query failed: {0}")]
+    Spi(String),
+}
+
+impl Error {
+    /// The SQLSTATE that clients see.
+    pub fn sqlstate(&self) -> PgSqlErrorCode {
+        use Error::*;
+        match self {
+            MalformedTenant(_) | NullArgument(_) | InvalidArgument { .. } => {
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE
+            }
+            NoSuchTenantOrAccess { .. } | SecondTenant | RestrictedOperation | NoTenant | NotOwner(_) => {
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE
+            }
+            TenantNotActive { .. }
+            | OtherRegion { .. }
+            | WrongStatus { .. }
+            | IsProtected(_)
+            | ProtectedThroughParent { .. }
+            | NotProtected(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            NoTransactionBlock(_) => PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
+            UnknownTenant(_) | UnknownPlan(_) | UnknownRole(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            UnknownSchema(_) => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
+            UnknownRelation(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            AlreadyExists(_) => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+            WrongRelationKind { .. } => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+            NoSuchColumn { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+            UnsuitableColumn { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+            NullTenants { .. } => PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION,
+            UnsupportedRelation { .. } | NotSupported(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+        }
+    }
+
+    /// What else the reader should know, as full sentences.
+    pub fn detail(&self) -> Option<String> {
+        use Error::*;
+        Some(match self {
+            MalformedTenant(_) => "A tenant is named by its id (a UUID) or by its key: 1 to 255 characters, \
+                 no control characters, no space at either end."
+                .into(),
+            TenantNotActive { .. } => "Only an active tenant can be acted for.".into(),
+            OtherRegion { .. } => "This server holds the tenants of the region that tenancy.region names.".into(),
+            SecondTenant => "A transaction that has set or used a tenant keeps it until it ends.".into(),
+            WrongStatus { .. } => "A tenant moves between active and suspended, from suspended to archived, \
+                 and from archived to erased."
+                .into(),
+            NullTenants { .. } => "A row without a tenant would be visible to nobody.".into(),
+            _ => return None,
+        })
+    }
+
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        use Error::*;
+        Some(match self {
+            NoSuchTenantOrAccess { .. } => {
+                "Check the tenant's name, and that tenancy.grant_access() was called for the role.".into()
+            }
+            TenantNotActive { .. } => "tenancy.resume_tenant() makes a suspended tenant active again.".into(),
+            OtherRegion { .. } => "Connect to the server of the tenant's region.".into(),
+            SecondTenant => "End the transaction with COMMIT or ROLLBACK first. \
+                 A superuser can lift the rule for a job's role: \
+                 ALTER ROLE ... SET tenancy.allow_switch = on."
+                .into(),
+            NoTenant => "Call tenancy.set_tenant() in the transaction, before the first statement.".into(),
+            NoTransactionBlock(_) => "Start the transaction with BEGIN, or set the value for the session.".into(),
+            NullArgument("tenant") => "tenancy.clear_tenant() removes the tenant.".into(),
+            UnknownTenant(_) => "tenancy.create_tenant() registers a tenant.".into(),
+            UnknownPlan(_) => "tenancy.create_plan() makes a plan.".into(),
+            WrongStatus { .. } => {
+                "tenancy.suspend_tenant(), resume_tenant() and archive_tenant() change the status.".into()
+            }
+            NotOwner(_) => "Ask the owner of the table, or a superuser, to run this.".into(),
+            NoSuchColumn { .. } => "Name the column with tenant_column => '...'.".into(),
+            UnsuitableColumn { .. } => "Use uuid (the tenant's id), text or varchar with a deterministic collation \
+                 (its key), or smallint, integer, bigint (a numeric key)."
+                .into(),
+            NullTenants { .. } => "Fill the column first, or protect the table as kind 'shared', \
+                 where a row without tenant is visible to every tenant."
+                .into(),
+            IsProtected(_) => "Call tenancy.unprotect() first.".into(),
+            ProtectedThroughParent { .. } => "Unprotect the parent, or detach the table.".into(),
+            WrongRelationKind { .. } | UnsupportedRelation { .. } => {
+                "Row security needs an ordinary or partitioned table; \
+                 a view can be made with (security_invoker = true)."
+                    .into()
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl From<Error> for ErrorReport {
+    #[track_caller]
+    fn from(error: Error) -> Self {
+        let mut report = ErrorReport::new(error.sqlstate(), error.to_string(), "pg_tenancy");
+        if let Some(detail) = error.detail() {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = error.hint() {
+            report = report.set_hint(hint);
+        }
+        report
+    }
+}
+
+impl From<pgrx::spi::Error> for Error {
+    fn from(error: pgrx::spi::Error) -> Self {
+        Error::Spi(error.to_string())
+    }
+}
+
+impl From<crate::tenant::Malformed> for Error {
+    fn from(malformed: crate::tenant::Malformed) -> Self {
+        Error::MalformedTenant(malformed.0)
+    }
+}

@@ -1,0 +1,254 @@
+//! Every setting: name, default, who may set it, hooks, typed accessor.
+//!
+//! The hooks parse and tell; they never look into a catalog. What a value means is decided when it
+//! is used, see `context`.
+
+use crate::error::{Error, Result};
+use crate::sys::backend::BackendCell;
+use crate::sys::{option, xact};
+use crate::tenant::TenantRef;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::ffi::{CStr, CString, c_char, c_void};
+
+pub const PREFIX: &str = "tenancy.";
+pub const TENANT_ID: &CStr = c"tenancy.tenant_id";
+const USER_ID: &CStr = c"tenancy.user_id";
+const REQUEST_ID: &CStr = c"tenancy.request_id";
+const ALLOW_SWITCH: &CStr = c"tenancy.allow_switch";
+const DEFAULT_TENANT: &CStr = c"tenancy.default_tenant";
+const REGION: &CStr = c"tenancy.region";
+
+/// The longest user or request id, in characters.
+const MAX_ID_CHARS: usize = 255;
+
+static TENANT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static REQUEST: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static SWITCH: GucSetting<bool> = GucSetting::<bool>::new(false);
+static DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+
+/// Whom the hooks tell.
+#[derive(Clone, Copy)]
+pub struct Listener {
+    /// A session is about to set this tenant; an error refuses it.
+    pub tenant_set: fn(&TenantRef) -> Result<()>,
+    /// A setting that the context rests on has changed, maybe back to what it was. Can't fail.
+    pub context_changed: fn(),
+}
+
+static LISTENER: BackendCell<Option<Listener>> = BackendCell::new(None);
+
+/// True while the library loads: values set before are then handed to the check hooks, and a refusal
+/// would only drop them with a warning, which could bring an older value back into force. They are
+/// let in, and fail at first use instead.
+static LOADING: BackendCell<bool> = BackendCell::new(false);
+
+/// The context as it was set: a tenant's id or key; empty when none is.
+pub fn tenant() -> String {
+    text(&TENANT)
+}
+
+/// The application's user, if set.
+pub fn user_id() -> Option<String> {
+    Some(text(&USER)).filter(|id| !id.is_empty())
+}
+
+/// The request that the application serves, if set.
+pub fn request_id() -> Option<String> {
+    Some(text(&REQUEST)).filter(|id| !id.is_empty())
+}
+
+/// Whether this session may act for several tenants in one transaction.
+pub fn allow_switch() -> bool {
+    SWITCH.get()
+}
+
+/// The tenant that a superuser chose for sessions that set none; empty when none.
+pub fn default_tenant() -> String {
+    text(&DEFAULT)
+}
+
+/// The region whose tenants this server may act for, if restricted.
+pub fn region() -> Option<String> {
+    Some(text(&HOME_REGION)).filter(|region| !region.is_empty())
+}
+
+fn text(setting: &GucSetting<Option<CString>>) -> String {
+    setting.get().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_tenant(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: PostgreSQL passes the new value, or NULL.
+    match check(unsafe { borrowed(value) }, source) {
+        Ok(()) => true,
+        Err(error) => option::refuse(&error),
+    }
+}
+
+fn check(value: &str, source: pg_sys::GucSource::Type) -> Result<()> {
+    if LOADING.get() || xact::starting_parallel_worker() {
+        return Ok(());
+    }
+    let by_session = source == pg_sys::GucSource::PGC_S_SESSION;
+    if by_session && xact::in_restricted_operation() {
+        return Err(Error::RestrictedOperation);
+    }
+    if value.is_empty() {
+        return Ok(());
+    }
+    let tenant = TenantRef::parse(value)?;
+    match LISTENER.get() {
+        Some(listener) if by_session && xact::in_transaction() => (listener.tenant_set)(&tenant),
+        _ => Ok(()),
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_default_tenant(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: PostgreSQL passes the new value, or NULL.
+    let value = unsafe { borrowed(value) };
+    if value.is_empty() {
+        return true;
+    }
+    match TenantRef::parse(value) {
+        Ok(_) => true,
+        Err(malformed) => option::refuse(&malformed.into()),
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_identifier(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: PostgreSQL passes the new value, or NULL.
+    let value = unsafe { borrowed(value) };
+    let reason = if value.chars().any(char::is_control) {
+        "it must not contain control characters"
+    } else if value.chars().count() > MAX_ID_CHARS {
+        "it has at most 255 characters"
+    } else {
+        return true;
+    };
+    option::refuse(&Error::InvalidArgument { what: "identifier", reason: reason.into() })
+}
+
+/// # Safety
+/// `value` is what a string check hook gets: a pointer to a C string or to NULL.
+unsafe fn borrowed<'a>(value: *mut *mut c_char) -> &'a str {
+    // SAFETY: by the contract above; the string outlives the hook.
+    unsafe {
+        if value.is_null() || (*value).is_null() {
+            ""
+        } else {
+            // A text that is not UTF-8 can name no tenant; the replacement is a control character.
+            CStr::from_ptr(*value).to_str().unwrap_or("\u{1}")
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn context_changed_text(_value: *const c_char, _extra: *mut c_void) {
+    context_changed();
+}
+
+unsafe extern "C-unwind" fn context_changed_bool(_value: bool, _extra: *mut c_void) {
+    context_changed();
+}
+
+fn context_changed() {
+    if let Some(listener) = LISTENER.get() {
+        (listener.context_changed)();
+    }
+}
+
+/// Defines the settings. Called once per backend, when the library loads.
+pub fn init(listener: Listener) {
+    LISTENER.set(Some(listener));
+    LOADING.set(true);
+    let plain = GucFlags::default();
+    // SAFETY: the hooks have the signatures that PostgreSQL asks for; those that can fail are
+    // guarded, the assign hooks only set flags.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            TENANT_ID,
+            c"The tenant that the session or transaction acts for, by id or key.",
+            c"Any role may set it; whether the role may act for that tenant is checked at first use in each transaction.",
+            &TENANT,
+            GucContext::Userset,
+            GucFlags::REPORT,
+            Some(check_tenant),
+            Some(context_changed_text),
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            USER_ID,
+            c"The application's user, recorded with what is changed.",
+            c"Any role may set it: it is as trustworthy as the application is.",
+            &USER,
+            GucContext::Userset,
+            plain,
+            Some(check_identifier),
+            None,
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            REQUEST_ID,
+            c"The request that the application serves, recorded with what is changed.",
+            c"Any role may set it: it is as trustworthy as the application is.",
+            &REQUEST,
+            GucContext::Userset,
+            plain,
+            Some(check_identifier),
+            None,
+            None,
+        );
+        GucRegistry::define_bool_guc_with_hooks(
+            ALLOW_SWITCH,
+            c"Allows several tenants in one transaction.",
+            c"Meant for jobs (ALTER ROLE ... SET). With it, injected SQL can move on to any tenant that the role has access to.",
+            &SWITCH,
+            GucContext::Suset,
+            plain,
+            None,
+            Some(context_changed_bool),
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            DEFAULT_TENANT,
+            c"The tenant of sessions that set none (single-tenant mode).",
+            c"Needs no access: every role then acts for this tenant unless it names another.",
+            &DEFAULT,
+            GucContext::Suset,
+            plain,
+            Some(check_default_tenant),
+            Some(context_changed_text),
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            REGION,
+            c"The region of this server; tenants of another region can't be acted for.",
+            c"Empty means no restriction. Tenants without a region can be acted for everywhere.",
+            &HOME_REGION,
+            GucContext::Sighup,
+            plain,
+            None,
+            Some(context_changed_text),
+            None,
+        );
+        pg_sys::MarkGUCPrefixReserved(c"tenancy".as_ptr());
+    }
+    LOADING.set(false);
+}

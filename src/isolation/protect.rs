@@ -1,0 +1,232 @@
+//! Protecting tables: reads the state, has it planned, carries the plan out as the caller, and
+//! records it.
+
+use super::kind::Kind;
+use super::plan::{self, Goal};
+use crate::catalog::event::{self, Event};
+use crate::catalog::protection::{self, Protection};
+use crate::catalog::registry::as_owner;
+use crate::catalog::relations::{self, Relation};
+use crate::error::{Error, Result};
+use crate::sys::relation;
+use pgrx::pg_sys::Oid;
+use serde_json::json;
+
+/// What `tenancy.protect()` is asked for, besides the table.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub tenant_column: String,
+    pub kind: Kind,
+    pub create_index: bool,
+    pub reference_tenants: bool,
+    pub dry_run: bool,
+}
+
+/// Converges the table, its partitions and its inheritance children to protected. Returns the DDL it
+/// ran, or would run; none when nothing was missing.
+///
+/// # Errors
+/// 42501 when the caller doesn't own the table; 42809, 0A000, 42703, 42804, 23502 when it can't be
+/// protected so; 55000 when it is a part of a table that is protected otherwise.
+pub fn protect(table: Oid, options: &Options) -> Result<Vec<String>> {
+    if options.kind == Kind::Global {
+        return Err(Error::InvalidArgument {
+            what: "kind",
+            reason: "a global table is recorded with tenancy.classify()".into(),
+        });
+    }
+    check_owned(table)?;
+    check_parents(table, options)?;
+    if !options.dry_run {
+        relation::lock_definition(table);
+    }
+    let tree = relations::tree(table, &options.tenant_column)?;
+    let goal = Goal {
+        kind: options.kind,
+        column_name: &options.tenant_column,
+        create_index: options.create_index,
+        reference_tenants: options.reference_tenants,
+    };
+    let mut ddl = plan::protect(&tree, goal)?;
+    ddl.extend(former_column(table, &options.tenant_column)?);
+    if !options.dry_run {
+        for line in &ddl {
+            execute(line, &tree, &options.tenant_column)?;
+        }
+        record(&tree, options, &ddl)?;
+    }
+    Ok(ddl)
+}
+
+/// Protects every table of a schema that has the column, except those classified as global.
+pub fn protect_schema(schema: &str, tenant_column: &str, dry_run: bool) -> Result<Vec<String>> {
+    let mut ddl = Vec::new();
+    for table in relations::with_column(schema, tenant_column)? {
+        let recorded = as_owner(|| protection::find(table))?;
+        let kind = match recorded.as_ref().map(|found| Kind::parse(&found.kind)).transpose()? {
+            Some(Kind::Global) => continue,
+            Some(kind) => kind,
+            None => Kind::Tenant,
+        };
+        let options = Options {
+            tenant_column: tenant_column.to_owned(),
+            kind,
+            create_index: true,
+            reference_tenants: false,
+            dry_run,
+        };
+        ddl.extend(protect(table, &options)?);
+    }
+    Ok(ddl)
+}
+
+/// Takes protection from a table, its partitions and its inheritance children. NOT NULL, index and
+/// revoked privileges stay as they are. Returns the DDL it ran.
+///
+/// # Errors
+/// 42501 when the caller doesn't own the table; 55000 when it is not protected, or protected as a
+/// part of another.
+pub fn unprotect(table: Oid) -> Result<Vec<String>> {
+    check_owned(table)?;
+    let name = relations::name(table)?;
+    let recorded = as_owner(|| protection::find(table))?;
+    let Some(Protection { tenant_column: Some(column), .. }) = recorded else {
+        return Err(Error::NotProtected(name));
+    };
+    if let Some((parent, _)) = protected_parent(table)? {
+        return Err(Error::ProtectedThroughParent { relation: name, parent: relations::name(parent)? });
+    }
+    relation::lock_definition(table);
+    let tree = relations::tree(table, &column)?;
+    let ddl = plan::unprotect(&tree);
+    for line in &ddl {
+        relations::execute(line)?;
+    }
+    as_owner(|| {
+        for relation in &tree {
+            protection::remove(relation.oid)?;
+        }
+        event::write(Event {
+            event: "table.unprotected",
+            object: Some(name),
+            detail: Some(json!({ "ddl": ddl })),
+            ..Event::default()
+        })
+    })?;
+    Ok(ddl)
+}
+
+/// Records that a table deliberately has no tenants.
+///
+/// # Errors
+/// 22023 for another kind than global; 42501 when the caller doesn't own the table; 55000 when it is
+/// protected.
+pub fn classify(table: Oid, kind: Kind) -> Result<()> {
+    if kind != Kind::Global {
+        return Err(Error::InvalidArgument {
+            what: "kind",
+            reason: "a table is made anything but global with tenancy.protect()".into(),
+        });
+    }
+    check_owned(table)?;
+    let name = relations::name(table)?;
+    as_owner(|| {
+        if let Some(found) = protection::find(table)?
+            && found.kind != Kind::Global.as_str()
+        {
+            return Err(Error::IsProtected(name));
+        }
+        let record = Protection { kind: kind.as_str().into(), tenant_column: None };
+        if protection::put(table, &record)? {
+            event::write(Event {
+                event: "table.classified",
+                object: Some(name),
+                detail: Some(json!({ "kind": kind.as_str() })),
+                ..Event::default()
+            })?;
+        }
+        Ok(())
+    })
+}
+
+fn check_owned(table: Oid) -> Result<()> {
+    let brief = relation::brief(table)?;
+    let name = relations::name(table)?;
+    if relation::is_system(&brief) || relation::is_extension_schema(&brief) {
+        return Err(Error::UnsupportedRelation { object: name, reason: "it is a system table" });
+    }
+    if !relation::is_owned(table) {
+        return Err(Error::NotOwner(name));
+    }
+    Ok(())
+}
+
+/// The nearest protected parent, with its record.
+fn protected_parent(table: Oid) -> Result<Option<(Oid, Protection)>> {
+    for parent in relations::ancestors(table)? {
+        if let Some(found) = as_owner(|| protection::find(parent))?
+            && found.tenant_column.is_some()
+        {
+            return Ok(Some((parent, found)));
+        }
+    }
+    Ok(None)
+}
+
+/// A partition must not differ from the table it belongs to.
+fn check_parents(table: Oid, options: &Options) -> Result<()> {
+    match protected_parent(table)? {
+        Some((parent, found))
+            if found.kind != options.kind.as_str()
+                || found.tenant_column.as_deref() != Some(&options.tenant_column) =>
+        {
+            Err(Error::ProtectedThroughParent { relation: relations::name(table)?, parent: relations::name(parent)? })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// DDL for the column that was the tenant column before, if it was another one.
+fn former_column(table: Oid, column: &str) -> Result<Vec<String>> {
+    match as_owner(|| protection::find(table))? {
+        Some(Protection { tenant_column: Some(former), .. }) if former != column => {
+            Ok(plan::release_column(&relations::tree(table, &former)?))
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Runs a line of the plan. PostgreSQL's own refusal of NULL rows is told in our words.
+fn execute(line: &str, tree: &[Relation], column: &str) -> Result<()> {
+    if !line.ends_with(" SET NOT NULL;") {
+        return relations::execute(line);
+    }
+    if relations::execute_not_null(line)? {
+        return Ok(());
+    }
+    let relation = tree.first().map(|root| root.ident.to_string()).unwrap_or_default();
+    Err(Error::NullTenants { relation, column: column.to_owned() })
+}
+
+fn record(tree: &[Relation], options: &Options, ddl: &[String]) -> Result<()> {
+    let wanted = Protection { kind: options.kind.as_str().into(), tenant_column: Some(options.tenant_column.clone()) };
+    as_owner(|| {
+        let mut changed = !ddl.is_empty();
+        for relation in tree {
+            changed |= protection::put(relation.oid, &wanted)?;
+        }
+        match tree.first() {
+            Some(root) if changed => event::write(Event {
+                event: "table.protected",
+                object: Some(root.ident.to_string()),
+                detail: Some(json!({
+                    "kind": options.kind.as_str(),
+                    "tenant_column": options.tenant_column,
+                    "ddl": ddl,
+                })),
+                ..Event::default()
+            }),
+            _ => Ok(()),
+        }
+    })
+}

@@ -1,0 +1,36 @@
+//! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
+//!
+//! One way through it: SQL call → `api` → a room (`context`, `isolation`, `registry`) → `catalog`
+//! → `sys`. Imports go that way only.
+
+#![deny(unsafe_code)]
+
+mod api;
+mod catalog;
+mod context;
+mod error;
+#[allow(unsafe_code)]
+mod guc;
+mod isolation;
+mod registry;
+mod sql;
+#[allow(unsafe_code)]
+mod sys;
+mod tenant;
+
+use pgrx::prelude::*;
+
+::pgrx::pg_module_magic!(name, version);
+
+extension_sql_file!("../sql/install/01_schema.sql", name = "schema", bootstrap);
+extension_sql_file!("../sql/install/02_context.sql", name = "context", requires = ["schema"]);
+extension_sql_file!("../sql/install/03_registry.sql", name = "registry", requires = ["context"]);
+extension_sql_file!("../sql/install/04_tables.sql", name = "tables", requires = ["registry"]);
+extension_sql_file!("../sql/install/05_views.sql", name = "views", requires = ["tables"]);
+
+/// Called by PostgreSQL when it loads the library.
+#[allow(unsafe_code)]
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    context::init();
+}

@@ -1,0 +1,95 @@
+//! Which role may act for whom, and who may administrate.
+
+use crate::catalog::event::{self, Event};
+use crate::catalog::{access, admin, registry, tenants};
+use crate::error::{Error, Result};
+use crate::sql::{self, Ident};
+use crate::sys::role;
+use crate::tenant::TenantRef;
+use serde_json::json;
+use uuid::Uuid;
+
+/// Lets a role act for a tenant, or for any.
+///
+/// # Errors
+/// 42704 unknown role or tenant; 22023 unknown mode; 0A000 for proofs that this version doesn't know.
+pub fn grant_access(role: &str, tenant: Option<&str>, mode: &str, require_membership: bool) -> Result<()> {
+    match mode {
+        "direct" => {}
+        "signed" => return Err(Error::NotSupported("access by signed token")),
+        _ => {
+            return Err(Error::InvalidArgument {
+                what: "mode",
+                reason: format!("\"{mode}\" is none of direct, signed"),
+            });
+        }
+    }
+    if require_membership {
+        return Err(Error::NotSupported("access that requires membership"));
+    }
+    check_role(role)?;
+    let id = tenant.map(known_tenant).transpose()?;
+    if access::insert(role, id)? {
+        log("access.granted", role, id, json!({ "mode": mode, "any_tenant": id.is_none() }))?;
+        registry::announce_change()?;
+    }
+    Ok(())
+}
+
+/// Takes a role's access to a tenant, or its access to any, back. Every session hears of it at its
+/// next statement after commit.
+///
+/// # Errors
+/// 42704 unknown tenant, or a role that neither exists nor has access.
+pub fn revoke_access(role: &str, tenant: Option<&str>) -> Result<()> {
+    let id = tenant.map(known_tenant).transpose()?;
+    if access::delete(role, id)? {
+        log("access.revoked", role, id, json!({ "any_tenant": id.is_none() }))?;
+        return registry::announce_change();
+    }
+    check_role(role).map(|_| ())
+}
+
+/// Makes a role an administrator: it may execute the functions that change things.
+///
+/// # Errors
+/// 42704 unknown role.
+pub fn grant_admin(role: &str) -> Result<()> {
+    let grantee = check_role(role)?;
+    for function in admin::functions()? {
+        admin::execute(&sql::grant_execute(&function, &grantee))?;
+    }
+    admin::execute(&format!("GRANT REFERENCES (id, key) ON tenancy.tenants TO {grantee}"))?;
+    log("admin.granted", role, None, json!({}))
+}
+
+/// Takes administration from a role.
+///
+/// # Errors
+/// 42704 unknown role.
+pub fn revoke_admin(role: &str) -> Result<()> {
+    let grantee = check_role(role)?;
+    for function in admin::functions()? {
+        admin::execute(&sql::revoke_execute(&function, &grantee))?;
+    }
+    admin::execute(&format!("REVOKE REFERENCES (id, key) ON tenancy.tenants FROM {grantee} CASCADE"))?;
+    log("admin.revoked", role, None, json!({}))
+}
+
+fn check_role(role: &str) -> Result<Ident> {
+    match role::oid(role) {
+        Some(_) => Ok(Ident::quoted(role::quoted(role))),
+        None => Err(Error::UnknownRole(role.to_owned())),
+    }
+}
+
+fn known_tenant(name: &str) -> Result<Uuid> {
+    match tenants::find(&TenantRef::parse(name)?)? {
+        Some(tenant) => Ok(tenant.id),
+        None => Err(Error::UnknownTenant(name.to_owned())),
+    }
+}
+
+fn log(event: &'static str, role: &str, tenant: Option<Uuid>, detail: serde_json::Value) -> Result<()> {
+    event::write(Event { event, tenant, object: Some(role.to_owned()), detail: Some(detail), ..Event::default() })
+}

@@ -1,0 +1,28 @@
+//! State that belongs to one backend and is read on the hot path.
+
+use std::cell::UnsafeCell;
+
+/// A `Copy` value in a static, without the price of thread-local storage.
+pub struct BackendCell<T: Copy>(UnsafeCell<T>);
+
+// SAFETY: a PostgreSQL backend runs its SQL on one thread, and pgrx refuses to call into PostgreSQL
+// from any other; nothing in this crate starts threads. No reference to the inside ever gets out.
+unsafe impl<T: Copy> Sync for BackendCell<T> {}
+
+impl<T: Copy> BackendCell<T> {
+    pub const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    #[inline(always)]
+    pub fn get(&self) -> T {
+        // SAFETY: single-threaded (see above), and a copy is taken, so no alias outlives this line.
+        unsafe { *self.0.get() }
+    }
+
+    #[inline(always)]
+    pub fn set(&self, value: T) {
+        // SAFETY: as for `get`; no reference into the cell exists anywhere.
+        unsafe { *self.0.get() = value }
+    }
+}

@@ -1,0 +1,110 @@
+//! SQL functions with PostgreSQL's own calling convention, for those that run once per row.
+
+/// Exports `$symbol` as a version-1 C function without arguments. `$read` gives the result from
+/// backend state, or `None` when that state must first be made by `$resolve`, which may fail; it
+/// must not allocate. The result is a `Nullable`: no datum is NULL.
+#[macro_export]
+macro_rules! native_function {
+    ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $read:path, $resolve:path) => {
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        #[doc(hidden)]
+        pub extern "C" fn $finfo() -> &'static ::pgrx::pg_sys::Pg_finfo_record {
+            const V1: ::pgrx::pg_sys::Pg_finfo_record =
+                ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
+            &V1
+        }
+
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// For PostgreSQL's function manager alone.
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C-unwind" fn $symbol(
+            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
+        ) -> ::pgrx::pg_sys::Datum {
+            let value = match $read() {
+                Some(value) => value,
+                // SAFETY: the function manager is the caller, and nothing here needs dropping.
+                None => unsafe { $crate::sys::fmgr::resolved($resolve, $read) },
+            };
+            match value {
+                Some(datum) => datum,
+                None => {
+                    // SAFETY: the function manager passes a valid call record.
+                    unsafe { (*fcinfo).isnull = true };
+                    ::pgrx::pg_sys::Datum::null()
+                }
+            }
+        }
+    };
+}
+
+use crate::error::Result;
+use pgrx::pg_sys;
+
+/// A result of a native function: no datum is NULL.
+pub type Nullable = Option<pg_sys::Datum>;
+
+/// The slow path of a native function: resolves, then reads again.
+///
+/// # Safety
+/// Only from a function that the function manager called, with nothing to drop.
+#[cold]
+pub unsafe fn resolved(resolve: fn() -> Result<()>, read: fn() -> Option<Nullable>) -> Nullable {
+    // SAFETY: the caller keeps to the guard's own rule.
+    unsafe {
+        pg_sys::panic::pgrx_extern_c_guard(|| {
+            if let Err(error) = resolve() {
+                super::hooks::raise(error);
+            }
+            read().flatten()
+        })
+    }
+}
+
+/// Exports `$symbol` as a version-1 C function that serves as a trigger or event trigger: it calls
+/// `$act`, and returns no row.
+#[macro_export]
+macro_rules! native_trigger {
+    ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $act:path) => {
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        #[doc(hidden)]
+        pub extern "C" fn $finfo() -> &'static ::pgrx::pg_sys::Pg_finfo_record {
+            const V1: ::pgrx::pg_sys::Pg_finfo_record =
+                ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
+            &V1
+        }
+
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// For PostgreSQL's function manager alone.
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C-unwind" fn $symbol(
+            _fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
+        ) -> ::pgrx::pg_sys::Datum {
+            // SAFETY: the function manager is the caller, and nothing here needs dropping.
+            unsafe { $crate::sys::fmgr::acted($act) };
+            ::pgrx::pg_sys::Datum::null()
+        }
+    };
+}
+
+/// Runs what a trigger does; its error becomes a PostgreSQL error.
+///
+/// # Safety
+/// Only from a function that the function manager called, with nothing to drop.
+pub unsafe fn acted(act: fn() -> Result<()>) {
+    // SAFETY: the caller keeps to the guard's own rule.
+    unsafe {
+        pg_sys::panic::pgrx_extern_c_guard(|| {
+            if let Err(error) = act() {
+                super::hooks::raise(error);
+            }
+        });
+    }
+}

@@ -1,0 +1,187 @@
+//! The hooks that the extension puts into PostgreSQL. Each one runs its own check behind a guard and
+//! then calls on outside of it, so that errors of others pass through untouched and at no cost.
+
+use crate::error::{Error, Result};
+use crate::sys::backend::BackendCell;
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReport;
+use std::ffi::{CStr, c_char};
+
+/// What to ask before PostgreSQL goes on.
+#[derive(Clone, Copy)]
+pub struct Checks {
+    /// Whether `statement_starts` has anything to do; asked before each statement, can't fail.
+    pub watches_statements: fn() -> bool,
+    /// Before each statement that is watched starts.
+    pub statement_starts: fn() -> Result<()>,
+    /// Before a plan that may start parallel workers runs.
+    pub parallel_plan_runs: fn() -> Result<()>,
+    /// Before `SET LOCAL <name>` runs as a statement of its own.
+    pub set_local: fn(&str) -> Result<()>,
+}
+
+#[derive(Clone, Copy)]
+struct Previous {
+    start: pg_sys::ExecutorStart_hook_type,
+    run: pg_sys::ExecutorRun_hook_type,
+    utility: pg_sys::ProcessUtility_hook_type,
+}
+
+static CHECKS: BackendCell<Option<Checks>> = BackendCell::new(None);
+static PREVIOUS: BackendCell<Previous> = BackendCell::new(Previous { start: None, run: None, utility: None });
+
+/// PostgreSQL's own executors, declared past pgrx's guard: an error that they raise must jump over
+/// the hooks below as if these were not there. The hooks hold nothing that needs dropping.
+mod standard {
+    use super::*;
+    unsafe extern "C-unwind" {
+        #[link_name = "standard_ExecutorStart"]
+        pub fn start(query: *mut pg_sys::QueryDesc, flags: i32);
+        #[cfg(not(feature = "pg18"))]
+        #[link_name = "standard_ExecutorRun"]
+        pub fn run(query: *mut pg_sys::QueryDesc, direction: pg_sys::ScanDirection::Type, count: u64, once: bool);
+        #[cfg(feature = "pg18")]
+        #[link_name = "standard_ExecutorRun"]
+        pub fn run(query: *mut pg_sys::QueryDesc, direction: pg_sys::ScanDirection::Type, count: u64);
+        #[link_name = "standard_ProcessUtility"]
+        pub fn utility(
+            statement: *mut pg_sys::PlannedStmt,
+            text: *const c_char,
+            read_only_tree: bool,
+            context: pg_sys::ProcessUtilityContext::Type,
+            params: pg_sys::ParamListInfo,
+            environment: *mut pg_sys::QueryEnvironment,
+            receiver: *mut pg_sys::DestReceiver,
+            completion: *mut pg_sys::QueryCompletion,
+        );
+    }
+}
+
+/// Runs a check; its error, or a panic in it, becomes a PostgreSQL error.
+///
+/// # Safety
+/// Only from an `extern "C-unwind"` function that PostgreSQL called, with nothing to drop.
+unsafe fn guarded(check: impl FnOnce() -> Result<()>) {
+    // SAFETY: the caller is such a function.
+    unsafe {
+        pg_sys::panic::pgrx_extern_c_guard(|| {
+            if let Err(error) = check() {
+                raise(error);
+            }
+        });
+    }
+}
+
+/// Raises the error; does not return.
+pub fn raise(error: Error) {
+    ErrorReport::from(error).report(pgrx::PgLogLevel::ERROR);
+}
+
+unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags: i32) {
+    // SAFETY: called by PostgreSQL, arguments are passed on as they came.
+    unsafe {
+        if let Some(checks) = CHECKS.get()
+            && (checks.watches_statements)()
+        {
+            guarded(|| (checks.statement_starts)());
+        }
+        match PREVIOUS.get().start {
+            Some(previous) => previous(query, flags),
+            None => standard::start(query, flags),
+        }
+    }
+}
+
+/// # Safety
+/// `query` is the descriptor of a started query.
+unsafe fn before_run(query: *mut pg_sys::QueryDesc) {
+    // SAFETY: a started query has a plan.
+    unsafe {
+        let plan = (*query).plannedstmt;
+        if !plan.is_null()
+            && (*plan).parallelModeNeeded
+            && let Some(checks) = CHECKS.get()
+        {
+            guarded(|| (checks.parallel_plan_runs)());
+        }
+    }
+}
+
+#[cfg(not(feature = "pg18"))]
+unsafe extern "C-unwind" fn executor_run(
+    query: *mut pg_sys::QueryDesc,
+    direction: pg_sys::ScanDirection::Type,
+    count: u64,
+    once: bool,
+) {
+    // SAFETY: called by PostgreSQL, arguments are passed on as they came.
+    unsafe {
+        before_run(query);
+        match PREVIOUS.get().run {
+            Some(previous) => previous(query, direction, count, once),
+            None => standard::run(query, direction, count, once),
+        }
+    }
+}
+
+#[cfg(feature = "pg18")]
+unsafe extern "C-unwind" fn executor_run(
+    query: *mut pg_sys::QueryDesc,
+    direction: pg_sys::ScanDirection::Type,
+    count: u64,
+) {
+    // SAFETY: called by PostgreSQL, arguments are passed on as they came.
+    unsafe {
+        before_run(query);
+        match PREVIOUS.get().run {
+            Some(previous) => previous(query, direction, count),
+            None => standard::run(query, direction, count),
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn process_utility(
+    statement: *mut pg_sys::PlannedStmt,
+    text: *const c_char,
+    read_only_tree: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    params: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    receiver: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+) {
+    // SAFETY: called by PostgreSQL with a valid statement; the node is read as what its tag says;
+    // arguments are passed on as they came.
+    unsafe {
+        let node = (*statement).utilityStmt;
+        if context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL
+            && (*node).type_ == pg_sys::NodeTag::T_VariableSetStmt
+        {
+            let set = node.cast::<pg_sys::VariableSetStmt>();
+            if (*set).is_local && !(*set).name.is_null() {
+                let name = CStr::from_ptr((*set).name);
+                if let Some(checks) = CHECKS.get() {
+                    guarded(|| (checks.set_local)(&name.to_string_lossy()));
+                }
+            }
+        }
+        let run = PREVIOUS.get().utility.unwrap_or(standard::utility);
+        run(statement, text, read_only_tree, context, params, environment, receiver, completion);
+    }
+}
+
+/// Puts the hooks in front of those that are there. Called once per backend.
+pub fn install(checks: Checks) {
+    CHECKS.set(Some(checks));
+    // SAFETY: the hook variables are this backend's own, and only set while the library loads.
+    unsafe {
+        PREVIOUS.set(Previous {
+            start: pg_sys::ExecutorStart_hook,
+            run: pg_sys::ExecutorRun_hook,
+            utility: pg_sys::ProcessUtility_hook,
+        });
+        pg_sys::ExecutorStart_hook = Some(executor_start);
+        pg_sys::ExecutorRun_hook = Some(executor_run);
+        pg_sys::ProcessUtility_hook = Some(process_utility);
+    }
+}

@@ -1,0 +1,14 @@
+//! Everything unsafe: the parts of PostgreSQL that pgrx does not wrap, and what differs between its
+//! versions. Outward all functions are safe; each `unsafe` block argues why. Imports `error` alone.
+
+pub mod backend;
+pub mod datum;
+pub mod fmgr;
+pub mod hooks;
+pub mod invalidation;
+pub mod option;
+pub mod relation;
+pub mod role;
+pub mod scan;
+pub mod types;
+pub mod xact;

@@ -1,0 +1,58 @@
+//! Relations by OID: owner, schema, locks.
+
+use crate::error::{Error, Result};
+use pgrx::pg_sys;
+
+/// What the catalog says of a relation before anything is done to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Brief {
+    pub owner: pg_sys::Oid,
+    pub schema: pg_sys::Oid,
+}
+
+/// Reads `pg_class` through the system cache.
+pub fn brief(relation: pg_sys::Oid) -> Result<Brief> {
+    // SAFETY: a valid cache tuple holds a pg_class row; it is released before returning.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relation));
+        if tuple.is_null() {
+            return Err(Error::UnknownRelation(relation.to_u32()));
+        }
+        let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
+        let brief = Brief { owner: (*form).relowner, schema: (*form).relnamespace };
+        pg_sys::ReleaseSysCache(tuple);
+        Ok(brief)
+    }
+}
+
+/// Whether the current user is the relation's owner, has the owner's privileges, or is a superuser.
+pub fn is_owned(relation: pg_sys::Oid) -> bool {
+    // SAFETY: a catalog look-up for an existing relation.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::pg_class_ownercheck(relation, pg_sys::GetUserId());
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::object_ownercheck(pg_sys::RelationRelationId, relation, pg_sys::GetUserId());
+    }
+}
+
+/// Whether the relation lies in a system schema.
+pub fn is_system(brief: &Brief) -> bool {
+    // SAFETY: compares OIDs, and looks the schema's name up for TOAST schemas.
+    unsafe { pg_sys::IsCatalogNamespace(brief.schema) || pg_sys::IsToastNamespace(brief.schema) }
+}
+
+/// Whether the relation lies in the extension's own schema.
+pub fn is_extension_schema(brief: &Brief) -> bool {
+    // SAFETY: a syscache look-up; with `missing_ok` absence is an invalid OID.
+    unsafe { pg_sys::get_namespace_oid(c"tenancy".as_ptr(), true) == brief.schema }
+}
+
+/// Keeps other schema changes of the relation away until the transaction ends, while reads and
+/// writes go on.
+pub fn lock_definition(relation: pg_sys::Oid) {
+    // SAFETY: takes a lock, held to the end of the transaction.
+    unsafe {
+        pg_sys::LockRelationOid(relation, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE);
+    }
+}

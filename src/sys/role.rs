@@ -1,0 +1,73 @@
+//! Roles: who is asking, and what he may.
+
+use pgrx::pg_sys;
+use std::ffi::{CStr, CString};
+
+unsafe extern "C-unwind" {
+    /// Declared here, past pgrx's guard, because it is called once per row: it reads a variable
+    /// and can't raise an error.
+    #[link_name = "GetOuterUserId"]
+    fn get_outer_user_id() -> pg_sys::Oid;
+}
+
+/// The role that the session acts as: SET ROLE counts, SECURITY DEFINER functions do not.
+#[inline(always)]
+pub fn outer() -> pg_sys::Oid {
+    // SAFETY: reads a backend variable that is set before any SQL runs.
+    unsafe { get_outer_user_id() }
+}
+
+/// Whether the role is a superuser.
+pub fn is_superuser(role: pg_sys::Oid) -> bool {
+    // SAFETY: a syscache look-up; a missing role gives false.
+    unsafe { pg_sys::superuser_arg(role) }
+}
+
+/// The role's OID, if it exists.
+pub fn oid(name: &str) -> Option<pg_sys::Oid> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the string outlives the call; `missing_ok` makes absence an invalid OID.
+    let oid = unsafe { pg_sys::get_role_oid(name.as_ptr(), true) };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// The role's name, or its number if it has gone.
+pub fn name(role: pg_sys::Oid) -> String {
+    // SAFETY: with `noerr` a missing role gives NULL; otherwise a palloc'd string.
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        if name.is_null() { role.to_u32().to_string() } else { CStr::from_ptr(name).to_string_lossy().into_owned() }
+    }
+}
+
+/// The name as an identifier in SQL text, quoted where it must be.
+pub fn quoted(name: &str) -> String {
+    pgrx::spi::quote_identifier(name)
+}
+
+/// Whether `member` has the privileges of `role`, itself or by inheritance.
+pub fn has_privileges_of(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: a look-up in the role membership cache.
+    unsafe { pg_sys::has_privs_of_role(member, role) }
+}
+
+/// Runs `work` with the privileges of `role`, whatever the way it ends.
+pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    struct Restore(pg_sys::Oid, i32);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: gives back what was read below. When an error unwinds this far, the abort
+            // of the (sub)transaction would restore the same values.
+            unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) }
+        }
+    }
+    let mut saved = Restore(pg_sys::InvalidOid, 0);
+    // SAFETY: the documented pair for running code as another role; SECURITY_LOCAL_USERID_CHANGE
+    // keeps that code from changing the role itself.
+    unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut saved.0, &mut saved.1);
+        let context = saved.1 | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
+        pg_sys::SetUserIdAndSecContext(role, context);
+    }
+    work()
+}

@@ -1,0 +1,126 @@
+//! Reading the extension's own tables by index, the way PostgreSQL reads its catalogs: no plan,
+//! no search path, no row security, and always the latest committed state whatever the isolation
+//! level. It assigns no transaction id, so it works on a hot standby and in a parallel worker.
+
+use pgrx::{FromDatum, IntoDatum, pg_sys};
+use std::ffi::CStr;
+use uuid::Uuid;
+
+/// The value that an index column must have.
+pub enum Key<'a> {
+    Uuid(Uuid),
+    Text(&'a str),
+    Null,
+}
+
+/// One row, valid inside the visitor that gets it.
+pub struct Row {
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Row {
+    /// The `uuid` in column `attribute` (counted from 1), if not null.
+    pub fn uuid(&self, attribute: usize) -> Option<Uuid> {
+        let bytes: pgrx::Uuid = self.get(attribute)?;
+        Some(Uuid::from_bytes(*bytes.as_bytes()))
+    }
+
+    /// The `text` in column `attribute`, if not null.
+    pub fn text(&self, attribute: usize) -> Option<String> {
+        self.get(attribute)
+    }
+
+    /// The `name` in column `attribute`, if not null.
+    pub fn name(&self, attribute: usize) -> Option<String> {
+        let name: &CStr = self.get(attribute)?;
+        Some(name.to_string_lossy().into_owned())
+    }
+
+    fn get<T: FromDatum>(&self, attribute: usize) -> Option<T> {
+        let index = attribute.checked_sub(1)?;
+        let (value, null) = (*self.values.get(index)?, *self.nulls.get(index)?);
+        // SAFETY: the tuple that the datums point into stays pinned while the row is visited, and
+        // each caller asks for the type that the extension's own DDL gave the column.
+        unsafe { T::from_datum(value, null) }
+    }
+}
+
+/// The OID of a relation in the given schema, if both exist.
+pub fn relation_oid(schema: &CStr, relation: &CStr) -> Option<pg_sys::Oid> {
+    // SAFETY: syscache look-ups; with `missing_ok` absence is an invalid OID.
+    let oid = unsafe {
+        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
+        if schema == pg_sys::InvalidOid {
+            return None;
+        }
+        pg_sys::get_relname_relid(relation.as_ptr(), schema)
+    };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// Calls `visit` with each row of `table` whose columns have the given values, until it returns
+/// true. `keys` are pairs of attribute number in the table and value, and lead the index.
+pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut visit: impl FnMut(&Row) -> bool) {
+    let mut scan_keys: Vec<pg_sys::ScanKeyData> = keys.iter().map(scan_key).collect();
+    // SAFETY: table and index are the extension's own and belong together; the lock is held while
+    // the scan runs; a NULL snapshot asks for a fresh catalog snapshot. Should `visit` fail, the
+    // transaction's resource owner closes scan and table.
+    unsafe {
+        let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+        let relation = pg_sys::table_open(table, lock);
+        let descriptor = (*relation).rd_att;
+        let columns = (*descriptor).natts as usize;
+        let scan = pg_sys::systable_beginscan(
+            relation,
+            index,
+            true,
+            std::ptr::null_mut(),
+            scan_keys.len() as i32,
+            scan_keys.as_mut_ptr(),
+        );
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            let mut row = Row { values: vec![pg_sys::Datum::from(0usize); columns], nulls: vec![true; columns] };
+            pg_sys::heap_deform_tuple(tuple, descriptor, row.values.as_mut_ptr(), row.nulls.as_mut_ptr());
+            if visit(&row) {
+                break;
+            }
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(relation, lock);
+    }
+}
+
+fn scan_key((attribute, key): &(i16, Key<'_>)) -> pg_sys::ScanKeyData {
+    let equal = pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber;
+    let mut entry = pg_sys::ScanKeyData::default();
+    let (function, value) = match key {
+        Key::Uuid(id) => (pg_sys::F_UUID_EQ, pgrx::Uuid::from_bytes(*id.as_bytes()).into_datum()),
+        Key::Text(text) => (pg_sys::F_TEXTEQ, text.into_datum()),
+        Key::Null => (0, None),
+    };
+    // SAFETY: `entry` is a valid place to initialise; the datums live in the current memory
+    // context, which outlives the scan.
+    unsafe {
+        match value {
+            Some(value) => {
+                pg_sys::ScanKeyInit(&mut entry, *attribute, equal, function.into(), value);
+            }
+            None => pg_sys::ScanKeyEntryInitialize(
+                &mut entry,
+                (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNULL) as i32,
+                *attribute,
+                0,
+                pg_sys::InvalidOid,
+                pg_sys::InvalidOid,
+                pg_sys::InvalidOid,
+                pg_sys::Datum::from(0usize),
+            ),
+        }
+    }
+    entry
+}

@@ -1,0 +1,52 @@
+//! Transactions: where we are in one, and being told of its end.
+
+use pgrx::pg_sys;
+use std::ffi::c_void;
+
+/// Whether the client has opened a transaction block (BEGIN, or several statements sent as one).
+pub fn in_block() -> bool {
+    // SAFETY: reads the backend's transaction state.
+    unsafe { pg_sys::IsTransactionBlock() }
+}
+
+/// Whether a transaction is in progress, so that state can be tied to it.
+pub fn in_transaction() -> bool {
+    // SAFETY: reads the backend's transaction state.
+    unsafe { pg_sys::IsTransactionState() }
+}
+
+/// Whether this process is a parallel worker that is being given its leader's state.
+pub fn starting_parallel_worker() -> bool {
+    // SAFETY: a flag of this backend.
+    unsafe { pg_sys::InitializingParallelWorker }
+}
+
+/// Whether an operation is running in which settings must not be changed (maintenance commands
+/// that run a table owner's functions, for one).
+pub fn in_restricted_operation() -> bool {
+    // SAFETY: reads the backend's security context.
+    unsafe { pg_sys::InSecurityRestrictedOperation() }
+}
+
+/// Calls `at_end` whenever a top-level transaction of this backend ends, in whatever way.
+/// `at_end` must not fail: it runs where an error can't be handled any more.
+pub fn on_end(at_end: fn()) {
+    unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
+        use pg_sys::XactEvent::*;
+        if matches!(
+            event,
+            XACT_EVENT_COMMIT
+                | XACT_EVENT_ABORT
+                | XACT_EVENT_PREPARE
+                | XACT_EVENT_PARALLEL_COMMIT
+                | XACT_EVENT_PARALLEL_ABORT
+        ) {
+            // SAFETY: `arg` is the `fn()` that `on_end` registered, and nothing else.
+            let at_end: fn() = unsafe { std::mem::transmute(arg) };
+            at_end();
+        }
+    }
+    // SAFETY: the callback has the signature that PostgreSQL asks for and lives as long as the
+    // library, which is never unloaded.
+    unsafe { pg_sys::RegisterXactCallback(Some(callback), at_end as *mut c_void) }
+}
