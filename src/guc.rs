@@ -37,6 +37,8 @@ pub struct Listener {
     pub tenant_set: fn(&TenantRef) -> Result<()>,
     /// A setting that the context rests on has changed, maybe back to what it was. Can't fail.
     pub context_changed: fn(),
+    /// The server's region has changed. Can't fail.
+    pub region_changed: fn(),
 }
 
 static LISTENER: BackendCell<Option<Listener>> = BackendCell::new(None);
@@ -168,6 +170,12 @@ unsafe extern "C-unwind" fn context_changed_bool(_value: bool, _extra: *mut c_vo
     context_changed();
 }
 
+unsafe extern "C-unwind" fn region_changed(_value: *const c_char, _extra: *mut c_void) {
+    if let Some(listener) = LISTENER.get() {
+        (listener.region_changed)();
+    }
+}
+
 fn context_changed() {
     if let Some(listener) = LISTENER.get() {
         (listener.context_changed)();
@@ -245,7 +253,7 @@ pub fn init(listener: Listener) {
             GucContext::Sighup,
             plain,
             None,
-            Some(context_changed_text),
+            Some(region_changed),
             None,
         );
         pg_sys::MarkGUCPrefixReserved(c"tenancy".as_ptr());

@@ -63,6 +63,9 @@ thread_local! {
 /// Set by invalidation callbacks, which come in the middle of other work and may do no more.
 static STALE: BackendCell<bool> = BackendCell::new(false);
 
+/// Whether the transaction uses a tenant; apart, because it is asked before each statement.
+static IN_USE: BackendCell<bool> = BackendCell::new(false);
+
 /// Called when a relation changed; an invalid OID stands for any.
 pub fn relation_changed(relation: pg_sys::Oid) {
     if relation == pg_sys::InvalidOid || catalog::registry::is_part(relation) {
@@ -84,8 +87,7 @@ pub fn discard() {
 
 /// Drops what was invalidated, so that what is found from here on is current.
 pub fn refresh() {
-    if STALE.get() {
-        STALE.set(false);
+    if STALE.replace(false) {
         CACHE.with_borrow_mut(|cache| {
             cache.tenants.clear();
             cache.count = 0;
@@ -117,13 +119,22 @@ pub fn put(role: pg_sys::Oid, name: &str, tenant: &Rc<Tenant>) {
 
 /// Keeps the tenant's datums valid until the transaction has ended.
 pub fn hold(tenant: &Rc<Tenant>) {
+    IN_USE.set(true);
     if !tenant.in_use.replace(true) {
         CACHE.with_borrow_mut(|cache| cache.in_use.push(Rc::clone(tenant)));
     }
 }
 
+/// Whether the transaction uses a tenant.
+pub fn is_in_use() -> bool {
+    IN_USE.get()
+}
+
 /// Lets go of what the transaction held.
 pub fn transaction_ended() {
+    if !IN_USE.replace(false) {
+        return;
+    }
     CACHE.with_borrow_mut(|cache| {
         for tenant in cache.in_use.drain(..) {
             tenant.in_use.set(false);

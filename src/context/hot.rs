@@ -24,11 +24,6 @@ pub fn forget() {
     HOT.set(UNRESOLVED);
 }
 
-/// Whether a context is resolved that a change elsewhere could end.
-pub fn is_resolved() -> bool {
-    HOT.get().role != InvalidOid
-}
-
 /// Remembers what `role` acts for. The datums point into `tenant`, which the cache keeps until the
 /// transaction has ended.
 pub fn remember(role: Oid, tenant: Option<&Tenant>) {

@@ -18,22 +18,24 @@ use crate::sys::{invalidation, xact};
 
 /// Connects the context to PostgreSQL. Called once per backend, when the library loads.
 pub fn init() {
-    guc::init(Listener { tenant_set: pin::set, context_changed: hot::forget });
+    guc::init(Listener { tenant_set: pin::set, context_changed: hot::forget, region_changed: cache::discard });
     xact::on_end(transaction_ended);
     invalidation::subscribe(cache::relation_changed, cache::role_changed);
     hooks::install(Checks {
-        watches_statements: hot::is_resolved,
-        statement_starts: take_in_changes,
-        parallel_plan_runs: pin::check_before_parallel,
+        watches_runs: || cache::is_in_use() || pin::is_held(),
+        before_run,
         set_local: check_set_local,
     });
 }
 
-/// A statement that runs on locks it already holds would not hear of a suspended tenant or a revoked
-/// access otherwise.
-fn take_in_changes() -> Result<()> {
+/// A statement that runs on locks it already holds, and a cursor that is fetched from, would not hear
+/// of a suspended tenant or a revoked access otherwise.
+fn before_run(parallel: bool) -> Result<()> {
     invalidation::accept();
-    Ok(())
+    if cache::is_stale() {
+        resolve::recheck()?;
+    }
+    if parallel { pin::check_before_parallel() } else { Ok(()) }
 }
 
 fn transaction_ended() {

@@ -33,6 +33,9 @@ thread_local! {
     static PIN: RefCell<Pin> = const { RefCell::new(Pin::None) };
 }
 
+/// Whether the pin is other than none; apart, because it is asked before each statement.
+static HELD: BackendCell<bool> = BackendCell::new(false);
+
 /// True while `set_tenant` puts in a value that it has checked and pinned already.
 static CHECKED: BackendCell<bool> = BackendCell::new(false);
 
@@ -60,6 +63,7 @@ pub fn set(tenant: &TenantRef) -> Result<()> {
         }
         if matches!(pin, Pin::None) {
             *pin = Pin::Named(tenant.clone());
+            HELD.set(true);
         }
         Ok(())
     })
@@ -92,6 +96,7 @@ pub fn hold(tenant: &Rc<Tenant>) -> Result<()> {
             return Err(Error::SecondTenant);
         }
         *pin = Pin::Known(Rc::clone(tenant));
+        HELD.set(true);
         Ok(())
     })
 }
@@ -111,7 +116,19 @@ pub fn check_before_parallel() -> Result<()> {
     })
 }
 
+/// Whether the transaction has a tenant.
+pub fn is_held() -> bool {
+    HELD.get()
+}
+
+/// Whether the transaction may use the tenant of this name without taking on a new one.
+pub fn is(tenant: &TenantRef) -> bool {
+    guc::allow_switch() || (HELD.get() && PIN.with_borrow(|pin| pin.admits(tenant)))
+}
+
 /// The transaction has ended.
 pub fn release() {
-    PIN.set(Pin::None);
+    if HELD.replace(false) {
+        PIN.set(Pin::None);
+    }
 }

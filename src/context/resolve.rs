@@ -47,6 +47,16 @@ pub fn resolve() -> Result<()> {
     Ok(())
 }
 
+/// Something that the context rests on has changed since it was resolved: it is resolved anew, so
+/// that what is in the middle of reading stops too. A setting that has left the transaction's tenant
+/// meanwhile fails at its own use.
+pub fn recheck() -> Result<()> {
+    match effective_name() {
+        Some((name, _)) if pin::is(&TenantRef::parse(&name)?) => resolve(),
+        _ => Ok(()),
+    }
+}
+
 /// Authorises the tenant for this transaction, and holds it until the end of it.
 pub fn admit(role: Oid, name: &str, trust: Trust) -> Result<Rc<Tenant>> {
     let reference = TenantRef::parse(name)?;

@@ -66,7 +66,7 @@ fn ownerless(column: &Column) -> Predicate {
 
 fn either(a: &Predicate, b: &Predicate) -> Predicate {
     Predicate {
-        written: format!("{} OR ({})", a.written, b.written),
+        written: format!("({}) OR {}", a.written, b.written),
         printed: format!("({} OR {})", a.printed, b.printed),
     }
 }
@@ -94,7 +94,9 @@ pub fn wanted(kind: Kind, column: &Column, family: Family) -> Vec<Wanted> {
         }
         Kind::Shared => {
             let ownerless = ownerless(column);
-            let readable = either(&own, &ownerless);
+            // PostgreSQL joins permissive policies in reverse order of their names; only in the same
+            // order do the two sides collapse.
+            let readable = either(&ownerless, &own);
             vec![
                 policy("tenant_isolation_floor_select", false, Select, Some(&readable), None),
                 policy("tenant_isolation_floor_insert", false, Insert, None, e),

@@ -20,6 +20,14 @@ impl<T: Copy> BackendCell<T> {
         unsafe { *self.0.get() }
     }
 
+    /// Sets a value and returns the one before.
+    #[inline(always)]
+    pub fn replace(&self, value: T) -> T {
+        let before = self.get();
+        self.set(value);
+        before
+    }
+
     #[inline(always)]
     pub fn set(&self, value: T) {
         // SAFETY: as for `get`; no reference into the cell exists anywhere.

@@ -10,33 +10,28 @@ use std::ffi::{CStr, c_char};
 /// What to ask before PostgreSQL goes on.
 #[derive(Clone, Copy)]
 pub struct Checks {
-    /// Whether `statement_starts` has anything to do; asked before each statement, can't fail.
-    pub watches_statements: fn() -> bool,
-    /// Before each statement that is watched starts.
-    pub statement_starts: fn() -> Result<()>,
-    /// Before a plan that may start parallel workers runs.
-    pub parallel_plan_runs: fn() -> Result<()>,
+    /// Whether `before_run` has anything to do; asked before each run of a plan, can't fail.
+    pub watches_runs: fn() -> bool,
+    /// Before a plan is run, or run on, as FETCH does; told whether it may start parallel workers.
+    pub before_run: fn(bool) -> Result<()>,
     /// Before `SET LOCAL <name>` runs as a statement of its own.
     pub set_local: fn(&str) -> Result<()>,
 }
 
 #[derive(Clone, Copy)]
 struct Previous {
-    start: pg_sys::ExecutorStart_hook_type,
     run: pg_sys::ExecutorRun_hook_type,
     utility: pg_sys::ProcessUtility_hook_type,
 }
 
 static CHECKS: BackendCell<Option<Checks>> = BackendCell::new(None);
-static PREVIOUS: BackendCell<Previous> = BackendCell::new(Previous { start: None, run: None, utility: None });
+static PREVIOUS: BackendCell<Previous> = BackendCell::new(Previous { run: None, utility: None });
 
 /// PostgreSQL's own executors, declared past pgrx's guard: an error that they raise must jump over
 /// the hooks below as if these were not there. The hooks hold nothing that needs dropping.
 mod standard {
     use super::*;
     unsafe extern "C-unwind" {
-        #[link_name = "standard_ExecutorStart"]
-        pub fn start(query: *mut pg_sys::QueryDesc, flags: i32);
         #[cfg(not(feature = "pg18"))]
         #[link_name = "standard_ExecutorRun"]
         pub fn run(query: *mut pg_sys::QueryDesc, direction: pg_sys::ScanDirection::Type, count: u64, once: bool);
@@ -77,32 +72,17 @@ pub fn raise(error: Error) {
     ErrorReport::from(error).report(pgrx::PgLogLevel::ERROR);
 }
 
-unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags: i32) {
-    // SAFETY: called by PostgreSQL, arguments are passed on as they came.
-    unsafe {
-        if let Some(checks) = CHECKS.get()
-            && (checks.watches_statements)()
-        {
-            guarded(|| (checks.statement_starts)());
-        }
-        match PREVIOUS.get().start {
-            Some(previous) => previous(query, flags),
-            None => standard::start(query, flags),
-        }
-    }
-}
-
 /// # Safety
 /// `query` is the descriptor of a started query.
+#[inline]
 unsafe fn before_run(query: *mut pg_sys::QueryDesc) {
-    // SAFETY: a started query has a plan.
-    unsafe {
-        let plan = (*query).plannedstmt;
-        if !plan.is_null()
-            && (*plan).parallelModeNeeded
-            && let Some(checks) = CHECKS.get()
-        {
-            guarded(|| (checks.parallel_plan_runs)());
+    if let Some(checks) = CHECKS.get()
+        && (checks.watches_runs)()
+    {
+        // SAFETY: a started query has a plan; the callers are hooks, with nothing to drop.
+        unsafe {
+            let parallel = (*(*query).plannedstmt).parallelModeNeeded;
+            guarded(|| (checks.before_run)(parallel));
         }
     }
 }
@@ -175,12 +155,7 @@ pub fn install(checks: Checks) {
     CHECKS.set(Some(checks));
     // SAFETY: the hook variables are this backend's own, and only set while the library loads.
     unsafe {
-        PREVIOUS.set(Previous {
-            start: pg_sys::ExecutorStart_hook,
-            run: pg_sys::ExecutorRun_hook,
-            utility: pg_sys::ProcessUtility_hook,
-        });
-        pg_sys::ExecutorStart_hook = Some(executor_start);
+        PREVIOUS.set(Previous { run: pg_sys::ExecutorRun_hook, utility: pg_sys::ProcessUtility_hook });
         pg_sys::ExecutorRun_hook = Some(executor_run);
         pg_sys::ProcessUtility_hook = Some(process_utility);
     }

@@ -5,10 +5,10 @@ use tenancy_harness::{ACME, GLOBEX, Session, World, postgres, refuses_in_savepoi
 
 use crate::{READ, context, visible, world_without_access};
 
-/// What the client is told, with the name it asked for taken out.
-fn said(error: &DbError, asked_for: &str) -> String {
+/// What the client is told, with its own name and the name it asked for taken out.
+fn said(error: &DbError, role: &str, asked_for: &str) -> String {
     let text = [Some(error.message()), error.detail(), error.hint(), error.where_()].map(Option::unwrap_or_default);
-    text.join("|").replace(asked_for, "…")
+    text.join("|").replace(asked_for, "…").replace(role, "role")
 }
 
 #[test]
@@ -41,9 +41,9 @@ fn unknown_and_forbidden_tenants_look_alike() {
     let unknown_id = "99999999-0000-4000-8000-000000000009";
     for name in ["nobody_here", "globex", "asleep", "buried", GLOBEX.id, unknown_id] {
         let error = client.refuses(&format!("select tenancy.set_tenant('{name}', false)"), "42501");
-        said_at_set.push(said(&error, name));
+        said_at_set.push(said(&error, &world.app, name));
         client.run(&format!("set tenancy.tenant_id = '{name}'"));
-        said_at_use.push(said(&client.refuses(READ, "42501"), name));
+        said_at_use.push(said(&client.refuses(READ, "42501"), &world.app, name));
         client.run("reset tenancy.tenant_id");
     }
     said_at_set.dedup();
@@ -53,7 +53,7 @@ fn unknown_and_forbidden_tenants_look_alike() {
 
     // A role that may act for anybody learns no more of what does not exist.
     let error = fixture.connect(&free).refuses("select tenancy.set_tenant('nobody_here', false)", "42501");
-    assert_eq!(said(&error, "nobody_here"), said_at_set[0]);
+    assert_eq!(said(&error, &free, "nobody_here"), said_at_set[0]);
 }
 
 #[test]

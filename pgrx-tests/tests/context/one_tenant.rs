@@ -220,12 +220,12 @@ fn a_default_that_a_savepoint_brings_back_is_refused_at_use() {
 #[test]
 fn a_functions_set_clause_cannot_switch() {
     let world = World::new();
-    world.fixture.run(
-        "create function as_globex() returns setof text language sql set tenancy.tenant_id = 'globex'
-           as 'select body from notes_uuid';
-         create function as_acme() returns setof text language sql set tenancy.tenant_id = 'acme'
-           as 'select body from notes_uuid'",
-    );
+    for tenant in ["acme", "globex"] {
+        world.fixture.run(&format!(
+            "create function as_{tenant}() returns setof text language sql set tenancy.tenant_id = '{tenant}'
+               as 'select body from notes_uuid'"
+        ));
+    }
     let mut client = world.connect();
     let mut tx = World::begin(&mut client, ACME);
     refuses_in_savepoint(&mut tx, "select as_globex()", "42501");

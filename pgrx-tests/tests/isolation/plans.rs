@@ -93,8 +93,8 @@ fn a_plpgsql_function_with_a_cached_plan_follows_the_tenant() {
     for family in &FAMILIES {
         let function = format!("bodies_{}", family.column_type);
         world.fixture.run(&format!(
-            "create function {function}(least integer) returns setof text stable language plpgsql as $$
-             begin return query select body from {} where id >= least; end $$",
+            "create function {function}(floor_id integer) returns setof text stable language plpgsql as $$
+             begin return query select body from {} where id >= floor_id; end $$",
             family.table()
         ));
         let mut client = world.connect();
@@ -108,10 +108,10 @@ fn an_sql_function_follows_the_tenant() {
     for family in &FAMILIES {
         let (inlined, opaque) = (format!("inlined_{}", family.column_type), format!("opaque_{}", family.column_type));
         world.fixture.run(&format!(
-            "create function {inlined}(least integer) returns setof text stable language sql
-               as $$ select body from {0} where id >= least $$;
-             create function {opaque}(least integer) returns setof text volatile language sql
-               as $$ select body from {0} where id >= least $$",
+            "create function {inlined}(floor_id integer) returns setof text stable language sql
+               as $$ select body from {0} where id >= floor_id $$;
+             create function {opaque}(floor_id integer) returns setof text volatile language sql
+               as $$ select body from {0} where id >= floor_id $$",
             family.table()
         ));
         let mut client = world.connect();

@@ -49,9 +49,7 @@ fn any_name_of_schema_table_and_column_is_protected_in_every_kind() {
             let mut superuser = fixture.superuser();
             let table = format!("{schema}.{q}");
             let call = |more: &str| {
-                format!(
-                    "select tenancy.protect($t${table}$t$, tenant_column => $c${name}$c$, kind => '{kind}'{more})"
-                )
+                format!("select tenancy.protect($t${table}$t$, tenant_column => $c${name}$c$, kind => '{kind}'{more})")
             };
             let done = superuser.texts(&call(""));
             assert!(!done.is_empty());
@@ -138,7 +136,9 @@ fn a_hostile_search_path_of_the_caller_does_not_matter() {
     superuser.run("set search_path = evil, tenancy, public, pg_catalog");
     superuser.run("select tenancy.protect('public.orders')");
 
-    let policies = superuser.texts("select distinct qual from pg_catalog.pg_policies where tablename::text operator(pg_catalog.=) 'orders'");
+    let policies = superuser.texts(
+        "select distinct qual from pg_catalog.pg_policies where tablename::text operator(pg_catalog.=) 'orders'",
+    );
     assert_eq!(policies.len(), 1);
     assert!(policies[0].contains("current_tenant()") && !policies[0].contains("evil."), "{policies:?}");
     assert_eq!(seen_by_acme(&fixture, &app, "public.orders"), ["acme"]);
