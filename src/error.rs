@@ -119,6 +119,7 @@ impl Error {
             WrongStatus { .. } => "A tenant moves between active and suspended, from suspended to archived, \
                  and from archived to erased."
                 .into(),
+            AlreadyExists(_) => "Names are unique, and so are the ids of tenants.".into(),
             NullTenants { .. } => "A row without a tenant would be visible to nobody.".into(),
             _ => return None,
         })
@@ -155,11 +156,9 @@ impl Error {
                 .into(),
             IsProtected(_) => "Call tenancy.unprotect() first.".into(),
             ProtectedThroughParent { .. } => "Unprotect the parent, or detach the table.".into(),
-            WrongRelationKind { .. } | UnsupportedRelation { .. } => {
-                "Row security needs an ordinary or partitioned table; \
+            WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \
                  a view can be made with (security_invoker = true)."
-                    .into()
-            }
+                .into(),
             _ => return None,
         })
     }

@@ -40,8 +40,7 @@ pub fn create_tenant(
     };
     let detail = json!({ "key": key.as_ref().map(TenantKey::as_str), "plan": plan, "region": region });
     let tenant = NewTenant { id, key, name, plan, region, settings };
-    let id =
-        tenants::insert(tenant)?.ok_or_else(|| Error::AlreadyExists(format!("tenant \"{called}\", by id or key,")))?;
+    let id = tenants::insert(tenant)?.ok_or_else(|| Error::AlreadyExists(format!("tenant \"{called}\"")))?;
     event::write(Event { event: "tenant.created", tenant: Some(id), detail: Some(detail), ..Event::default() })?;
     Ok(id)
 }
