@@ -15,6 +15,8 @@ mkdir -p -- "$TARGET" "$LOGS"
 
 # RUSTFLAGS replaces the linker arguments that cargo-pgrx passes, and the extension's SQL would be lost with them.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS
+# PostgreSQL's makefiles skip their generated headers when they believe to be a part of another make, as under `make test`.
+unset MAKELEVEL MAKEFLAGS MFLAGS
 # The installation is named by PGRX_PG_CONFIG_PATH; a folder that never exists keeps a developer's ~/.pgrx out of it,
 # and `cargo pgrx init` unnecessary.
 export PGRX_HOME=$TARGET/no-pgrx-home

@@ -80,7 +80,7 @@ pub fn parse_uuid(text: &str) -> Option<Uuid> {
     let mut after_hyphen = true;
     for c in inner.chars() {
         match c {
-            '-' if !after_hyphen && digits.len() % 4 == 0 && digits.len() < 32 => {
+            '-' if !after_hyphen && digits.len().is_multiple_of(4) && digits.len() < 32 => {
                 after_hyphen = true;
             }
             c if c.is_ascii_hexdigit() && digits.len() < 32 => {

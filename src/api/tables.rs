@@ -2,7 +2,8 @@
 
 use super::{name_text, required};
 use crate::isolation::{self, Kind, Options};
-use pgrx::pg_sys::{Oid, panic::ErrorReport};
+use crate::sys::Oid;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::ffi::CStr;
 

@@ -2,9 +2,8 @@
 
 use super::{registry, spi, tenants::pg_uuid};
 use crate::error::Result;
-use crate::sys::role;
 use crate::sys::scan::{self, Key};
-use pgrx::pg_sys::Oid;
+use crate::sys::{Oid, role};
 use uuid::Uuid;
 
 // Attribute numbers of the table, fixed by its DDL; new columns come after these.

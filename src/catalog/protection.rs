@@ -2,7 +2,7 @@
 
 use super::spi;
 use crate::error::Result;
-use pgrx::pg_sys::Oid;
+use crate::sys::Oid;
 
 /// What is recorded of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]

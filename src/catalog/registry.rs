@@ -2,8 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::sys::backend::BackendCell;
-use crate::sys::{invalidation, relation, role, scan};
-use pgrx::pg_sys::Oid;
+use crate::sys::{Oid, invalidation, relation, role, scan};
 use std::ffi::CStr;
 
 const SCHEMA: &CStr = c"tenancy";

@@ -3,8 +3,9 @@
 use super::spi::{self, Row};
 use crate::error::{Error, Result};
 use crate::sql::{Command, Ident};
-use crate::sys::types;
-use pgrx::pg_sys::{self, Oid};
+use crate::sys::Oid;
+use crate::sys::relation::Kind;
+use crate::sys::types::{self, Base};
 use pgrx::{PgSqlErrorCode, PgTryBuilder};
 
 const TREE: &str = include_str!("../../sql/queries/relation_tree.sql");
@@ -67,7 +68,7 @@ pub struct Relation {
     pub parent: Option<Oid>,
     /// Schema-qualified.
     pub ident: Ident,
-    pub kind: u8,
+    pub kind: Kind,
     pub temporary: bool,
     pub row_security: bool,
     pub forced: bool,
@@ -78,7 +79,7 @@ pub struct Relation {
 
 impl Relation {
     pub fn is_partitioned(&self) -> bool {
-        self.kind == pg_sys::RELKIND_PARTITIONED_TABLE
+        self.kind == Kind::Partitioned
     }
 }
 
@@ -105,7 +106,7 @@ fn relation(row: Row<'_>) -> Result<Relation> {
         oid: row.require(1)?,
         parent: row.get(2)?,
         ident: Ident::quoted(row.require(3)?),
-        kind: row.require::<String>(4)?.bytes().next().unwrap_or_default(),
+        kind: Kind::from_catalog(&row.require::<String>(4)?),
         temporary: row.require(5)?,
         row_security: row.require(6)?,
         forced: row.require(7)?,
@@ -118,17 +119,17 @@ fn relation(row: Row<'_>) -> Result<Relation> {
 fn column(row: &Row<'_>, ident: String) -> Result<Column> {
     let type_oid: Oid = row.require(9)?;
     let base = types::base(type_oid);
-    let (family, compared_as) = match base {
-        pg_sys::UUIDOID => (Some(Family::Id), base),
-        pg_sys::TEXTOID | pg_sys::VARCHAROID => (Some(Family::Key), pg_sys::TEXTOID),
-        pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => (Some(Family::Number), base),
-        _ => (None, base),
+    let family = match base {
+        Base::Uuid => Some(Family::Id),
+        Base::Text => Some(Family::Key),
+        Base::Integer(_) => Some(Family::Number),
+        Base::Other => None,
     };
     Ok(Column {
         ident: Ident::quoted(ident),
         type_name: row.require(10)?,
         family,
-        coerced_to: (compared_as != type_oid).then(|| types::name(compared_as)),
+        coerced_to: types::coercion(type_oid, base),
         deterministic: row.require(11)?,
         not_null: row.require(12)?,
         in_primary_key: row.require(13)?,

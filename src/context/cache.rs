@@ -4,8 +4,8 @@
 use crate::catalog::{self, tenants::TenantRow};
 use crate::sys::backend::BackendCell;
 use crate::sys::datum::{TextImage, UuidImage};
+use crate::sys::{Datum, INVALID_OID, Oid};
 use crate::tenant::TenantKey;
-use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -38,11 +38,11 @@ impl Tenant {
         }
     }
 
-    pub fn id_datum(&self) -> pg_sys::Datum {
+    pub fn id_datum(&self) -> Datum {
         self.id_image.datum()
     }
 
-    pub fn key_datum(&self) -> pg_sys::Datum {
+    pub fn key_datum(&self) -> Datum {
         self.key_image.datum()
     }
 }
@@ -50,7 +50,7 @@ impl Tenant {
 #[derive(Default)]
 struct Cache {
     /// By outer role, then by the name under which the tenant was asked for.
-    tenants: HashMap<pg_sys::Oid, HashMap<Box<str>, Rc<Tenant>>>,
+    tenants: HashMap<Oid, HashMap<Box<str>, Rc<Tenant>>>,
     count: usize,
     /// Tenants whose datums this transaction may still hold; they outlive their cache entries.
     in_use: Vec<Rc<Tenant>>,
@@ -67,8 +67,8 @@ static STALE: BackendCell<bool> = BackendCell::new(false);
 static IN_USE: BackendCell<bool> = BackendCell::new(false);
 
 /// Called when a relation changed; an invalid OID stands for any.
-pub fn relation_changed(relation: pg_sys::Oid) {
-    if relation == pg_sys::InvalidOid || catalog::registry::is_part(relation) {
+pub fn relation_changed(relation: Oid) {
+    if relation == INVALID_OID || catalog::registry::is_part(relation) {
         catalog::registry::forget();
         discard();
     }
@@ -101,12 +101,12 @@ pub fn is_stale() -> bool {
 }
 
 /// The cached tenant that `role` may act for under this name.
-pub fn get(role: pg_sys::Oid, name: &str) -> Option<Rc<Tenant>> {
+pub fn get(role: Oid, name: &str) -> Option<Rc<Tenant>> {
     CACHE.with_borrow(|cache| cache.tenants.get(&role)?.get(name).cloned())
 }
 
 /// Keeps an authorised tenant for later.
-pub fn put(role: pg_sys::Oid, name: &str, tenant: &Rc<Tenant>) {
+pub fn put(role: Oid, name: &str, tenant: &Rc<Tenant>) {
     CACHE.with_borrow_mut(|cache| {
         if cache.count >= CAPACITY {
             cache.tenants.clear();

@@ -3,8 +3,7 @@
 use super::cache::Tenant;
 use crate::sys::backend::BackendCell;
 use crate::sys::fmgr::Nullable;
-use crate::sys::role;
-use pgrx::pg_sys::{Datum, InvalidOid, Oid};
+use crate::sys::{Datum, INVALID_OID, Oid, role};
 
 /// The context as last resolved. It holds for `role` alone, and for no role once forgotten.
 #[derive(Clone, Copy)]
@@ -15,7 +14,7 @@ struct Hot {
     number: Nullable,
 }
 
-const UNRESOLVED: Hot = Hot { role: InvalidOid, id: None, key: None, number: None };
+const UNRESOLVED: Hot = Hot { role: INVALID_OID, id: None, key: None, number: None };
 
 static HOT: BackendCell<Hot> = BackendCell::new(UNRESOLVED);
 

@@ -5,9 +5,8 @@ use super::{hot, pin};
 use crate::catalog::{access, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
-use crate::sys::{invalidation, role};
+use crate::sys::{Oid, invalidation, role};
 use crate::tenant::TenantRef;
-use pgrx::pg_sys::Oid;
 use std::rc::Rc;
 
 /// Why a tenant may be acted for.

@@ -8,7 +8,8 @@ use super::policy::{self, Wanted, context_function};
 use crate::catalog::relations::{Column, Family, Policy, Relation};
 use crate::error::{Error, Result};
 use crate::sql;
-use pgrx::pg_sys::{self, Oid};
+use crate::sys::Oid;
+use crate::sys::relation::Kind as RelationKind;
 use std::collections::HashMap;
 
 /// What a table is to become.
@@ -96,10 +97,10 @@ fn check_relation(relation: &Relation) -> Result<()> {
         return Err(Error::UnsupportedRelation { object, reason: "it is temporary" });
     }
     let reason = match relation.kind {
-        pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => return Ok(()),
-        pg_sys::RELKIND_VIEW => "it is a view",
-        pg_sys::RELKIND_MATVIEW => "it is a materialized view",
-        pg_sys::RELKIND_FOREIGN_TABLE => "it is a foreign table",
+        RelationKind::Table | RelationKind::Partitioned => return Ok(()),
+        RelationKind::View => "it is a view",
+        RelationKind::MaterializedView => "it is a materialized view",
+        RelationKind::ForeignTable => "it is a foreign table",
         _ => "it is not a table",
     };
     Err(Error::WrongRelationKind { object, reason })
@@ -237,7 +238,7 @@ mod tests {
             oid: Oid::from(oid),
             parent: parent.map(Oid::from),
             ident: Ident::quoted(format!("app.t{oid}")),
-            kind: pg_sys::RELKIND_RELATION,
+            kind: RelationKind::Table,
             temporary: false,
             row_security: false,
             forced: false,
@@ -337,7 +338,7 @@ mod tests {
     #[test]
     fn partitions_get_policies_of_their_own_but_inherit_the_rest() {
         let mut root = bare(1, None);
-        root.kind = pg_sys::RELKIND_PARTITIONED_TABLE;
+        root.kind = RelationKind::Partitioned;
         let ddl = protect(&[root, bare(2, Some(1))], goal(Kind::Tenant)).unwrap();
         let of_child: Vec<_> = ddl.iter().filter(|line| line.contains("app.t2")).collect();
         assert_eq!(of_child.len(), 4, "{of_child:#?}");
@@ -369,7 +370,7 @@ mod tests {
             protect(&[relation], goal(Kind::Tenant)).map_err(|error| error.sqlstate())
         };
         use pgrx::PgSqlErrorCode::*;
-        assert_eq!(sqlstate(&|r| r.kind = pg_sys::RELKIND_VIEW), Err(ERRCODE_WRONG_OBJECT_TYPE));
+        assert_eq!(sqlstate(&|r| r.kind = RelationKind::View), Err(ERRCODE_WRONG_OBJECT_TYPE));
         assert_eq!(sqlstate(&|r| r.temporary = true), Err(ERRCODE_FEATURE_NOT_SUPPORTED));
         assert_eq!(sqlstate(&|r| r.column = None), Err(ERRCODE_UNDEFINED_COLUMN));
         let column = |change: fn(&mut Column)| {

@@ -8,8 +8,7 @@ use crate::catalog::protection::{self, Protection};
 use crate::catalog::registry::as_owner;
 use crate::catalog::relations::{self, Relation};
 use crate::error::{Error, Result};
-use crate::sys::relation;
-use pgrx::pg_sys::Oid;
+use crate::sys::{Oid, relation};
 use serde_json::json;
 
 /// What `tenancy.protect()` is asked for, besides the table.

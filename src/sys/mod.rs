@@ -12,3 +12,5 @@ pub mod role;
 pub mod scan;
 pub mod types;
 pub mod xact;
+
+pub use pgrx::pg_sys::{Datum, InvalidOid as INVALID_OID, Oid};

@@ -10,6 +10,31 @@ pub struct Brief {
     pub schema: pg_sys::Oid,
 }
 
+/// What kind of relation it is, as far as row security is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Table,
+    Partitioned,
+    View,
+    MaterializedView,
+    ForeignTable,
+    Other,
+}
+
+impl Kind {
+    /// From `pg_class.relkind`.
+    pub fn from_catalog(code: &str) -> Self {
+        match code.as_bytes() {
+            [pg_sys::RELKIND_RELATION] => Self::Table,
+            [pg_sys::RELKIND_PARTITIONED_TABLE] => Self::Partitioned,
+            [pg_sys::RELKIND_VIEW] => Self::View,
+            [pg_sys::RELKIND_MATVIEW] => Self::MaterializedView,
+            [pg_sys::RELKIND_FOREIGN_TABLE] => Self::ForeignTable,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Reads `pg_class` through the system cache.
 pub fn brief(relation: pg_sys::Oid) -> Result<Brief> {
     // SAFETY: a valid cache tuple holds a pg_class row; it is released before returning.

@@ -3,14 +3,42 @@
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
+/// What is under all domains, as far as tenants are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    Uuid,
+    /// `text` or `varchar`.
+    Text,
+    /// `smallint`, `integer` or `bigint`.
+    Integer(pg_sys::Oid),
+    Other,
+}
+
 /// The type under all domains.
-pub fn base(type_oid: pg_sys::Oid) -> pg_sys::Oid {
+pub fn base(type_oid: pg_sys::Oid) -> Base {
     // SAFETY: a system cache look-up; the type is that of an existing column.
-    unsafe { pg_sys::getBaseType(type_oid) }
+    match unsafe { pg_sys::getBaseType(type_oid) } {
+        pg_sys::UUIDOID => Base::Uuid,
+        pg_sys::TEXTOID | pg_sys::VARCHAROID => Base::Text,
+        base @ (pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID) => Base::Integer(base),
+        _ => Base::Other,
+    }
+}
+
+/// The type to which PostgreSQL casts a value before it compares it for equality, where it does:
+/// domains are cast to what is under them, and `varchar` is compared as `text`.
+pub fn coercion(type_oid: pg_sys::Oid, base: Base) -> Option<String> {
+    let compared_as = match base {
+        Base::Uuid => pg_sys::UUIDOID,
+        Base::Text => pg_sys::TEXTOID,
+        Base::Integer(base) => base,
+        Base::Other => return None,
+    };
+    (compared_as != type_oid).then(|| name(compared_as))
 }
 
 /// The type's SQL name, as it stands in a deparsed cast.
-pub fn name(type_oid: pg_sys::Oid) -> String {
+fn name(type_oid: pg_sys::Oid) -> String {
     // SAFETY: returns a palloc'd string for any OID.
     unsafe {
         let name = pg_sys::format_type_be(type_oid);

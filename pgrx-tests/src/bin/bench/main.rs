@@ -1,0 +1,113 @@
+//! Benchmarks of `pg_tenancy`: what tenant isolation costs, as ratios that hold from one machine to the next.
+//!
+//! Three ways to keep tenants apart run in turn, over and over, on tables with the same rows and indexes: a query that
+//! names the tenant itself on a table without row security, the usual hand-written policy, and a protected table.
+//! Each ratio is taken within a round, so that whatever slows the machine down for a while slows down both sides.
+//!
+//! Starts a server of its own from the `pg_config` named by `PG_TENANCY_PG_CONFIG`, whose extension must be a release
+//! build. A missed bar is printed as such; the exit status tells of errors alone.
+
+mod insert;
+mod measure;
+mod memory;
+mod options;
+mod orders;
+mod planning;
+mod reads;
+mod registry;
+mod report;
+mod transactions;
+mod ways;
+
+use std::cell::OnceCell;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use options::{Options, Scale};
+use orders::Orders;
+use registry::Registry;
+use report::Line;
+use tenancy_harness::{Cluster, Config};
+
+/// What the parts of the benchmark share.
+pub struct Bench<'c> {
+    pub cluster: &'c Cluster,
+    pub scale: Scale,
+    orders: OnceCell<Orders<'c>>,
+    large_registry: OnceCell<Registry<'c>>,
+}
+
+impl<'c> Bench<'c> {
+    /// The tables that queries read, made at first use.
+    pub fn orders(&self) -> &Orders<'c> {
+        self.orders.get_or_init(|| Orders::create(self.cluster, self.scale.table_rows))
+    }
+
+    /// A database with 100,000 tenants, made at first use.
+    pub fn large_registry(&self) -> &Registry<'c> {
+        self.large_registry.get_or_init(|| Registry::create(self.cluster, registry::MANY))
+    }
+}
+
+type Part = fn(&Bench<'_>) -> Vec<Line>;
+
+const PARTS: [(char, &str, Part); 8] = [
+    ('a', "sequential scan, 1% of the rows visible", reads::scan),
+    ('b', "point lookup through the tenant-led index", reads::lookup),
+    ('c', "100-row range through the tenant-led index", reads::range),
+    ('d', "insert", insert::insert),
+    ('e', "transaction of set-tenant and lookup", transactions::set_and_lookup),
+    ('f', "planning time and number of protected tables", planning::planning),
+    ('g', "set_tenant and number of registered tenants", registry::set_tenant),
+    ('h', "memory of a long session", memory::memory),
+];
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", options::usage(&PARTS.map(|(letter, title, _)| (letter, title))));
+            return ExitCode::SUCCESS;
+        }
+        Err(complaint) => {
+            eprintln!("bench: {complaint} (--help tells more)");
+            return ExitCode::FAILURE;
+        }
+    };
+    let started = Instant::now();
+    let cluster = Cluster::start("bench", &server());
+    let bench =
+        Bench { cluster: &cluster, scale: options.scale(), orders: OnceCell::new(), large_registry: OnceCell::new() };
+    let machine = report::machine(&cluster, options.quick);
+    println!("{machine}");
+
+    let mut lines = Vec::new();
+    for (letter, title, part) in PARTS {
+        if !options.selects(letter) {
+            continue;
+        }
+        println!("\n({letter}) {title}");
+        let found = part(&bench);
+        println!("{}", report::table(&found));
+        lines.extend(found);
+    }
+    println!("\n{machine}\n\n{}\n\n{}", report::table(&lines), report::summary(&lines, started.elapsed()));
+    ExitCode::SUCCESS
+}
+
+/// Everything in memory, one process per query, and nothing that works in the background while times are taken.
+fn server() -> Config {
+    [
+        ("shared_buffers", "2GB"),
+        ("jit", "off"),
+        ("max_parallel_workers_per_gather", "0"),
+        ("autovacuum", "off"),
+        ("bgwriter_lru_maxpages", "0"),
+        ("checkpoint_timeout", "1h"),
+        ("min_wal_size", "1GB"),
+        ("max_wal_size", "8GB"),
+        ("synchronize_seqscans", "off"),
+    ]
+    .into_iter()
+    .fold(Config::default(), |config, (name, value)| config.set(name, value))
+}
