@@ -71,6 +71,11 @@ impl Model {
         self.transaction.is_some()
     }
 
+    /// Whether only a rollback gets the session out of its transaction.
+    pub fn has_failed(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.failed)
+    }
+
     pub fn is_suspended(&self, tenant: usize) -> bool {
         self.suspended[tenant]
     }
@@ -93,7 +98,7 @@ impl Model {
             Step::RollbackTo(savepoint) => return self.rollback_to(savepoint),
             _ => {}
         }
-        if self.transaction.as_ref().is_some_and(|transaction| transaction.failed) {
+        if self.has_failed() {
             return Expected::Error(BLOCK_FAILED);
         }
         if matches!(step, Step::Begin) {

@@ -19,7 +19,7 @@ pub struct Orders<'c> {
 
 impl<'c> Orders<'c> {
     /// Name of the family of tables.
-    pub const FAMILY: &str = "orders";
+    pub const FAMILY: &'static str = "orders";
 
     pub fn create(cluster: &'c Cluster, rows: i64) -> Self {
         let fixture = Fixture::on(cluster);

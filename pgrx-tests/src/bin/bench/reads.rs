@@ -61,7 +61,8 @@ pub fn range(bench: &Bench<'_>) -> Vec<Line> {
     through_index(bench, 'c', "100-row range", RANGE, query)
 }
 
-/// Measures a query for `rows` rows from an id on: within one transaction, each in its own, and within the server.
+/// Measures a query for `rows` rows from an id on: over the wire, in one transaction and each in its own, and within
+/// the server.
 fn through_index(
     bench: &Bench<'_>,
     part: char,
@@ -107,18 +108,11 @@ fn through_index(
     check_plan_choice(&mut client);
     report("client, in one transaction", &times);
 
-    // The session's tenant lasts, so each way needs a session of its own.
-    let mut sessions = Way::ALL.map(|way| {
-        let mut client = orders.connect();
-        if let Some(set) = way.set_query(false) {
-            client.query_one(&set, &[tenant]).expect("the tenant is set");
-        }
-        let prepared = Prepared::new(&mut client, prepared_query);
-        (client, prepared)
-    });
     let times = alternate(client_turns, Way::ALL_AND_CONTROL, |way| {
-        let (client, prepared) = &mut sessions[way as usize];
-        timed(|| run(client, prepared, way))
+        way.enter_session(&mut client, tenant);
+        let elapsed = timed(|| run(&mut client, &prepared, way));
+        way.leave_session(&mut client);
+        elapsed
     });
     report("client, each its own transaction", &times);
 

@@ -41,7 +41,7 @@ impl<'c> Registry<'c> {
                      start constant timestamptz := clock_timestamp();
                      number bigint := 1 + extract(microseconds from start)::bigint;
                  begin
-                     for call in 1..calls loop
+                     for turn in 1..calls loop
                          number := number * 48271 % 2147483647;
                          perform {call};
                          commit;

@@ -68,8 +68,26 @@ impl Way {
 
     /// Takes `tenant` for the transaction.
     pub fn enter(self, transaction: &mut impl GenericClient, tenant: &str) {
-        if let Some(query) = self.set_query(true) {
-            transaction.query_one(&query, &[&tenant]).expect("the tenant is set");
+        self.take(transaction, tenant, true);
+    }
+
+    /// Takes `tenant` for the session.
+    pub fn enter_session(self, client: &mut impl GenericClient, tenant: &str) {
+        self.take(client, tenant, false);
+    }
+
+    fn take(self, client: &mut impl GenericClient, tenant: &str, is_local: bool) {
+        if let Some(query) = self.set_query(is_local) {
+            client.query_one(&query, &[&tenant]).expect("the tenant is set");
+        }
+    }
+
+    /// Undoes [`Way::enter_session`].
+    pub fn leave_session(self, client: &mut impl GenericClient) {
+        match self {
+            Literal => {}
+            Usual => client.batch_execute("reset app.tenant_id").expect("no tenant"),
+            Ours => client.batch_execute("reset tenancy.tenant_id").expect("no tenant"),
         }
     }
 }
