@@ -4,6 +4,7 @@
 pub mod access;
 pub mod admin;
 pub mod event;
+pub mod leftovers;
 pub mod plans;
 pub mod protection;
 pub mod registry;

@@ -1,6 +1,7 @@
 //! SPI in two verbs, with named failures.
 
 use crate::error::{Error, Result};
+use crate::sys::hooks;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::{Spi, SpiHeapTupleData};
 use pgrx::{FromDatum, IntoDatum};
@@ -22,15 +23,18 @@ impl Row<'_> {
 
 /// Runs a query that changes nothing, and maps its rows. Assigns no transaction id.
 pub fn read<T>(query: &str, args: &[DatumWithOid<'_>], map: impl Fn(Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+    let _internal = hooks::internal();
     Spi::connect(|client| client.select(query, None, args)?.map(|tuple| map(Row(tuple))).collect())
 }
 
 /// Runs a statement that changes something, and maps the rows it returns.
 pub fn write<T>(statement: &str, args: &[DatumWithOid<'_>], map: impl Fn(Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+    let _internal = hooks::internal();
     Spi::connect_mut(|client| client.update(statement, None, args)?.map(|tuple| map(Row(tuple))).collect())
 }
 
 /// Runs a statement for its effect. Returns the number of rows it touched.
 pub fn run(statement: &str, args: &[DatumWithOid<'_>]) -> Result<usize> {
+    let _internal = hooks::internal();
     Spi::connect_mut(|client| Ok(client.update(statement, None, args)?.len()))
 }

@@ -63,6 +63,9 @@ thread_local! {
 /// Set by invalidation callbacks, which come in the middle of other work and may do no more.
 static STALE: BackendCell<bool> = BackendCell::new(false);
 
+/// Set with `STALE`; cleared only when the transaction's tenant has been authorised again.
+static UNCONFIRMED: BackendCell<bool> = BackendCell::new(false);
+
 /// Whether the transaction uses a tenant; apart, because it is asked before each statement.
 static IN_USE: BackendCell<bool> = BackendCell::new(false);
 
@@ -82,6 +85,7 @@ pub fn role_changed() {
 /// No cached authorisation holds any more. Can't fail.
 pub fn discard() {
     STALE.set(true);
+    UNCONFIRMED.set(true);
     super::hot::forget();
 }
 
@@ -98,6 +102,11 @@ pub fn refresh() {
 /// Whether something was invalidated since `refresh`.
 pub fn is_stale() -> bool {
     STALE.get()
+}
+
+/// Whether the transaction uses a tenant whose authorisation may have ended since.
+pub fn is_unconfirmed() -> bool {
+    UNCONFIRMED.get() && IN_USE.get()
 }
 
 /// The cached tenant that `role` may act for under this name.
@@ -120,6 +129,7 @@ pub fn put(role: Oid, name: &str, tenant: &Rc<Tenant>) {
 /// Keeps the tenant's datums valid until the transaction has ended.
 pub fn hold(tenant: &Rc<Tenant>) {
     IN_USE.set(true);
+    UNCONFIRMED.set(false);
     if !tenant.in_use.replace(true) {
         CACHE.with_borrow_mut(|cache| cache.in_use.push(Rc::clone(tenant)));
     }

@@ -3,6 +3,7 @@
 
 mod cache;
 mod hot;
+mod leftovers;
 mod pin;
 mod resolve;
 mod set;
@@ -18,11 +19,18 @@ use crate::sys::{invalidation, xact};
 
 /// Connects the context to PostgreSQL. Called once per backend, when the library loads.
 pub fn init() {
-    guc::init(Listener { tenant_set: pin::set, context_changed: hot::forget, region_changed: cache::discard });
+    guc::init(Listener {
+        tenant_set: pin::set,
+        context_changed: || {
+            hot::forget();
+            leftovers::context_changed();
+        },
+        region_changed: cache::discard,
+    });
     xact::on_end(transaction_ended);
     invalidation::subscribe(cache::relation_changed, cache::role_changed);
     hooks::install(Checks {
-        watches_runs: || cache::is_in_use() || pin::is_held(),
+        watches_runs: || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
         before_run,
         set_local: check_set_local,
     });
@@ -32,7 +40,8 @@ pub fn init() {
 /// of a suspended tenant or a revoked access otherwise.
 fn before_run(parallel: bool) -> Result<()> {
     invalidation::accept();
-    if cache::is_stale() {
+    leftovers::before_run()?;
+    if cache::is_unconfirmed() {
         resolve::recheck()?;
     }
     if parallel { pin::check_before_parallel() } else { Ok(()) }

@@ -1,6 +1,7 @@
 //! From the setting to an authorised tenant: registry row, access, status, region.
 
 use super::cache::{self, Tenant};
+use super::leftovers::{self, Remedy};
 use super::{hot, pin};
 use crate::catalog::{access, tenants};
 use crate::error::{Error, Result};
@@ -39,25 +40,29 @@ pub fn resolve() -> Result<()> {
     match effective_name() {
         None => hot::remember(role, None),
         Some((name, trust)) => {
-            let tenant = admit(role, &name, trust)?;
+            let tenant = admit(role, &name, trust, Remedy::None)?;
             hot::remember(role, Some(&tenant));
         }
     }
     Ok(())
 }
 
-/// Something that the context rests on has changed since it was resolved: it is resolved anew, so
-/// that what is in the middle of reading stops too. A setting that has left the transaction's tenant
-/// meanwhile fails at its own use.
+/// Something that the context rests on has changed since it was resolved: the transaction's tenant is
+/// authorised anew, so that what is in the middle of reading stops too, whatever is set meanwhile.
 pub fn recheck() -> Result<()> {
-    match effective_name() {
-        Some((name, _)) if pin::is(&TenantRef::parse(&name)?) => resolve(),
-        _ => Ok(()),
-    }
+    let effective = effective_name();
+    let trust = effective.as_ref().map_or(Trust::Access, |(_, trust)| *trust);
+    let name = match (pin::known(), effective) {
+        (Some(tenant), Some((name, _))) if TenantRef::parse(&name)?.names(tenant.id, &tenant.key) => name,
+        (Some(tenant), _) => tenant.id.to_string(),
+        (None, Some((name, _))) => name,
+        (None, None) => return Ok(()),
+    };
+    admit(role::outer(), &name, trust, Remedy::None).map(|_| ())
 }
 
 /// Authorises the tenant for this transaction, and holds it until the end of it.
-pub fn admit(role: Oid, name: &str, trust: Trust) -> Result<Rc<Tenant>> {
+pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<Tenant>> {
     let reference = TenantRef::parse(name)?;
     pin::check(&reference)?;
     // A change may arrive while the registry is being read, and is announced only once.
@@ -69,6 +74,7 @@ pub fn admit(role: Oid, name: &str, trust: Trust) -> Result<Rc<Tenant>> {
         }
     };
     pin::hold(&tenant)?;
+    leftovers::take(&tenant, remedy)?;
     cache::hold(&tenant);
     Ok(tenant)
 }

@@ -34,3 +34,23 @@ impl<T: Copy> BackendCell<T> {
         unsafe { *self.0.get() = value }
     }
 }
+
+impl BackendCell<bool> {
+    /// Raises the flag until what is returned is dropped, in whatever way; then it is as it was.
+    pub fn raised(&self) -> Raised<'_> {
+        Raised { flag: self, before: self.replace(true) }
+    }
+}
+
+/// A flag that is up while this lives.
+#[must_use]
+pub struct Raised<'a> {
+    flag: &'a BackendCell<bool>,
+    before: bool,
+}
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.flag.set(self.before);
+    }
+}

@@ -6,6 +6,7 @@ pub mod datum;
 pub mod fmgr;
 pub mod hooks;
 pub mod invalidation;
+pub mod leftovers;
 pub mod option;
 pub mod relation;
 pub mod role;

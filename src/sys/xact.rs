@@ -21,6 +21,12 @@ pub fn starting_parallel_worker() -> bool {
     unsafe { pg_sys::InitializingParallelWorker }
 }
 
+/// Whether this process is a parallel worker.
+pub fn in_parallel_worker() -> bool {
+    // SAFETY: a variable of this backend; -1 outside of workers.
+    unsafe { pg_sys::ParallelWorkerNumber >= 0 }
+}
+
 /// Whether an operation is running in which settings must not be changed (maintenance commands
 /// that run a table owner's functions, for one).
 pub fn in_restricted_operation() -> bool {

@@ -87,8 +87,9 @@ fn main() -> ExitCode {
             continue;
         }
         println!("\n({letter}) {title}");
+        let part_started = Instant::now();
         let found = part(&bench);
-        println!("{}", report::table(&found));
+        println!("{}\n{} s", report::table(&found), part_started.elapsed().as_secs());
         lines.extend(found);
     }
     println!("\n{machine}\n\n{}\n\n{}", report::table(&lines), report::summary(&lines, started.elapsed()));

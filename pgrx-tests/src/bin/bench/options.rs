@@ -65,7 +65,7 @@ impl Options {
                 insert_rows: 60_000,
                 heavy_rounds: 5,
                 rounds: 9,
-                slices: 10,
+                slices: 4,
                 memory_calls: 200_000,
             }
         } else {
