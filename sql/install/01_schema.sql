@@ -1,3 +1,15 @@
+-- Names pass between SQL and the library as UTF-8.
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = 'pg_tenancy needs a database with encoding UTF8',
+            HINT = 'Create the database with ENCODING ''UTF8''.';
+    END IF;
+END
+$$;
+
 -- Schema and own tables. CREATE SCHEMA without IF NOT EXISTS: a schema that somebody else made and
 -- owns must not become the extension's.
 CREATE SCHEMA tenancy;

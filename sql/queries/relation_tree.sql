@@ -11,7 +11,7 @@ WITH RECURSIVE tree(oid, parent, depth) AS (
 SELECT c.oid,
        nearest.parent,
        pg_catalog.format('%I.%I', n.nspname, c.relname),
-       c.relkind::pg_catalog.text,
+       c.relkind,
        c.relpersistence OPERATOR(pg_catalog.=) 't',
        c.relrowsecurity,
        c.relforcerowsecurity,

@@ -106,7 +106,7 @@ fn relation(row: Row<'_>) -> Result<Relation> {
         oid: row.require(1)?,
         parent: row.get(2)?,
         ident: Ident::quoted(row.require(3)?),
-        kind: Kind::from_catalog(&row.require::<String>(4)?),
+        kind: Kind::from_code(row.require::<i8>(4)? as u8),
         temporary: row.require(5)?,
         row_security: row.require(6)?,
         forced: row.require(7)?,

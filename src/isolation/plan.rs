@@ -92,18 +92,22 @@ fn has_context_default(column: &Column) -> bool {
 }
 
 fn check_relation(relation: &Relation) -> Result<()> {
-    let object = relation.ident.to_string();
     if relation.temporary {
-        return Err(Error::UnsupportedRelation { object, reason: "it is temporary" });
+        return Err(Error::UnsupportedRelation { object: relation.ident.to_string(), reason: "it is temporary" });
     }
-    let reason = match relation.kind {
+    check_kind(relation.kind, &relation.ident.to_string())
+}
+
+/// Only tables can be protected or classified.
+pub fn check_kind(kind: RelationKind, name: &str) -> Result<()> {
+    let reason = match kind {
         RelationKind::Table | RelationKind::Partitioned => return Ok(()),
         RelationKind::View => "it is a view",
         RelationKind::MaterializedView => "it is a materialized view",
         RelationKind::ForeignTable => "it is a foreign table",
-        _ => "it is not a table",
+        RelationKind::Other => "it is not a table",
     };
-    Err(Error::WrongRelationKind { object, reason })
+    Err(Error::WrongRelationKind { object: name.to_owned(), reason })
 }
 
 fn suitable_column<'a>(relation: &'a Relation, name: &str) -> Result<(&'a Column, Family)> {

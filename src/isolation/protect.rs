@@ -35,10 +35,10 @@ pub fn protect(table: Oid, options: &Options) -> Result<Vec<String>> {
         });
     }
     check_owned(table)?;
-    check_parents(table, options)?;
     if !options.dry_run {
         relation::lock_definition(table);
     }
+    check_parents(table, options)?;
     let tree = relations::tree(table, &options.tenant_column)?;
     let goal = Goal {
         kind: options.kind,
@@ -87,6 +87,7 @@ pub fn protect_schema(schema: &str, tenant_column: &str, dry_run: bool) -> Resul
 /// part of another.
 pub fn unprotect(table: Oid) -> Result<Vec<String>> {
     check_owned(table)?;
+    relation::lock_definition(table);
     let name = relations::name(table)?;
     let recorded = as_owner(|| protection::find(table))?;
     let Some(Protection { tenant_column: Some(column), .. }) = recorded else {
@@ -95,7 +96,6 @@ pub fn unprotect(table: Oid) -> Result<Vec<String>> {
     if let Some((parent, _)) = protected_parent(table)? {
         return Err(Error::ProtectedThroughParent { relation: name, parent: relations::name(parent)? });
     }
-    relation::lock_definition(table);
     let tree = relations::tree(table, &column)?;
     let ddl = plan::unprotect(&tree);
     for line in &ddl {
@@ -154,6 +154,7 @@ fn check_owned(table: Oid) -> Result<()> {
     if relation::is_system(&brief) || relation::is_extension_schema(&brief) {
         return Err(Error::UnsupportedRelation { object: name, reason: "it is a system table" });
     }
+    plan::check_kind(brief.kind, &name)?;
     if !relation::is_owned(table) {
         return Err(Error::NotOwner(name));
     }

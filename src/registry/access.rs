@@ -58,6 +58,7 @@ pub fn revoke_access(role: &str, tenant: Option<&str>) -> Result<()> {
 pub fn grant_admin(role: &str) -> Result<()> {
     known_role(role)?;
     let grantee = Ident::quoted(role::quoted(role));
+    admin::lock()?;
     for function in admin::functions()? {
         admin::execute(&sql::grant_execute(&function, &grantee))?;
     }
@@ -72,6 +73,7 @@ pub fn grant_admin(role: &str) -> Result<()> {
 pub fn revoke_admin(role: &str) -> Result<()> {
     known_role(role)?;
     let grantee = Ident::quoted(role::quoted(role));
+    admin::lock()?;
     for function in admin::functions()? {
         admin::execute(&sql::revoke_execute(&function, &grantee))?;
     }

@@ -116,7 +116,7 @@ fn through_index(
     });
     report("client, each its own transaction", &times);
 
-    let calls = if rows == 1 { 5_000 } else { 1_000 };
+    let calls = if rows == 1 { 5_000 } else { 300 };
     for way in Way::ALL {
         let query = query(way, tenant, "wanted").replacen("select", "select into strict value", 1);
         orders.fixture.run(&format!(
