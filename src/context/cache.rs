@@ -47,10 +47,19 @@ impl Tenant {
     }
 }
 
+/// Why a tenant may be acted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// The session named it, so the role's access counts.
+    Access,
+    /// A superuser chose it as the default.
+    Default,
+}
+
 #[derive(Default)]
 struct Cache {
-    /// By outer role, then by the name under which the tenant was asked for.
-    tenants: HashMap<Oid, HashMap<Box<str>, Rc<Tenant>>>,
+    /// By outer role and trust, then by the name under which the tenant was asked for.
+    tenants: HashMap<(Oid, Trust), HashMap<Box<str>, Rc<Tenant>>>,
     count: usize,
     /// Tenants whose datums this transaction may still hold; they outlive their cache entries.
     in_use: Vec<Rc<Tenant>>,
@@ -110,18 +119,18 @@ pub fn is_unconfirmed() -> bool {
 }
 
 /// The cached tenant that `role` may act for under this name.
-pub fn get(role: Oid, name: &str) -> Option<Rc<Tenant>> {
-    CACHE.with_borrow(|cache| cache.tenants.get(&role)?.get(name).cloned())
+pub fn get(role: Oid, trust: Trust, name: &str) -> Option<Rc<Tenant>> {
+    CACHE.with_borrow(|cache| cache.tenants.get(&(role, trust))?.get(name).cloned())
 }
 
 /// Keeps an authorised tenant for later.
-pub fn put(role: Oid, name: &str, tenant: &Rc<Tenant>) {
+pub fn put(role: Oid, trust: Trust, name: &str, tenant: &Rc<Tenant>) {
     CACHE.with_borrow_mut(|cache| {
         if cache.count >= CAPACITY {
             cache.tenants.clear();
             cache.count = 0;
         }
-        cache.tenants.entry(role).or_default().insert(name.into(), Rc::clone(tenant));
+        cache.tenants.entry((role, trust)).or_default().insert(name.into(), Rc::clone(tenant));
         cache.count += 1;
     });
 }

@@ -15,14 +15,17 @@ use crate::tenant::{TenantKey, TenantRef};
 use std::cell::RefCell;
 use uuid::Uuid;
 
-/// The tenant that the session acted for last.
-enum Last {
-    Named(TenantRef),
-    Known(Uuid, TenantKey),
+/// The tenants that the session acted for: what it holds may be theirs.
+#[derive(Default)]
+struct Tenants {
+    /// In the last transaction that was committed with a tenant.
+    last: Option<(Uuid, TenantKey)>,
+    /// In this transaction. A rollback brings back what the check has seen gone, so it is forgotten then.
+    checked: Option<(Uuid, TenantKey)>,
 }
 
 thread_local! {
-    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    static TENANTS: RefCell<Tenants> = RefCell::default();
 }
 
 /// The setting may name another tenant than it did; set by the assign hook, which can do no more.
@@ -47,76 +50,90 @@ pub fn is_pending() -> bool {
     CHANGED.get()
 }
 
-/// A statement is about to run: the tenant that is set, though maybe not used yet, is the session's new one.
+/// A statement is about to run, though maybe not one that uses the tenant that is set.
 pub fn before_run() -> Result<()> {
     if !CHANGED.get() || xact::in_parallel_worker() {
         return Ok(());
     }
     if let Some((name, _)) = effective_name()
         && let Ok(tenant) = TenantRef::parse(&name)
-        && !is_last(&tenant)
+        && !is_known(|id, key| tenant.names(*id, key))
     {
         check(Remedy::None)?;
-        LAST.set(Some(Last::Named(tenant)));
     }
     CHANGED.set(false);
     Ok(())
 }
 
-/// The session takes this tenant.
+/// The transaction takes this tenant.
 pub fn take(tenant: &Tenant, remedy: Remedy) -> Result<()> {
     if xact::in_parallel_worker() {
         return Ok(());
     }
-    let (same, known) = LAST.with_borrow(|last| match last {
-        None => (false, false),
-        Some(Last::Named(named)) => (named.names(tenant.id, &tenant.key), false),
-        Some(Last::Known(id, _)) => (*id == tenant.id, *id == tenant.id),
-    });
-    if !same {
+    if !is_known(|id, _| *id == tenant.id) {
         check(remedy)?;
     }
-    if !known {
-        LAST.set(Some(Last::Known(tenant.id, tenant.key.clone())));
-    }
+    TENANTS.with_borrow_mut(|tenants| {
+        if tenants.checked.as_ref().is_none_or(|(id, _)| *id != tenant.id) {
+            tenants.checked = Some((tenant.id, tenant.key.clone()));
+        }
+    });
     Ok(())
 }
 
-fn is_last(tenant: &TenantRef) -> bool {
-    LAST.with_borrow(|last| match last {
-        None => false,
-        Some(Last::Named(named)) => named == tenant,
-        Some(Last::Known(id, key)) => tenant.names(*id, key),
+/// The top-level transaction has ended.
+pub fn transaction_ended(committed: bool) {
+    TENANTS.with_borrow_mut(|tenants| {
+        if let (Some(checked), true) = (tenants.checked.take(), committed) {
+            tenants.last = Some(checked);
+        }
+    });
+}
+
+/// A savepoint was rolled back: what was gone may be there again.
+pub fn savepoint_rolled_back() {
+    TENANTS.with_borrow_mut(|tenants| tenants.checked = None);
+    CHANGED.set(true);
+}
+
+/// Whether what the session holds can only be of the tenant that `is` asks for.
+fn is_known(is: impl Fn(&Uuid, &TenantKey) -> bool) -> bool {
+    TENANTS.with_borrow(|tenants| {
+        let latest = tenants.checked.as_ref().or(tenants.last.as_ref());
+        latest.is_some_and(|(id, key)| is(id, key))
     })
 }
 
 /// Looks for what the session's former tenant left. What was made before the first one is nobody's.
 fn check(remedy: Remedy) -> Result<()> {
-    let first = LAST.with_borrow(Option::is_none);
-    let mode = guc::on_leftovers();
-    if first || mode == OnLeftovers::Ignore {
+    if TENANTS.with_borrow(|tenants| tenants.checked.is_none() && tenants.last.is_none()) {
         return Ok(());
     }
     session::forget_sequences();
+    let mode = guc::on_leftovers();
+    if mode == OnLeftovers::Ignore {
+        return Ok(());
+    }
     let seen = session::seen();
     let cursors = if seen.held_cursors { leftovers::held_cursors()? } else { Vec::new() };
     let statements = if seen.prepared_statements { leftovers::prepared_statements()? } else { Vec::new() };
     let temporary = session::has_temporary_objects();
-    if !(cursors.is_empty() && statements.is_empty() && !temporary) {
-        if mode == OnLeftovers::Error || remedy == Remedy::None {
-            return Err(Error::Leftovers(describe(&cursors, &statements, temporary)));
-        }
-        for cursor in &cursors {
-            session::close(cursor);
-        }
-        for statement in &statements {
-            session::deallocate(statement);
-        }
-        if temporary {
-            session::drop_temporary_objects();
-        }
+    if cursors.is_empty() && statements.is_empty() && !temporary {
+        session::forget();
+        return Ok(());
     }
-    session::forget();
+    if mode == OnLeftovers::Error || remedy == Remedy::None {
+        return Err(Error::Leftovers(describe(&cursors, &statements, temporary)));
+    }
+    for cursor in &cursors {
+        session::close(cursor);
+    }
+    for statement in &statements {
+        session::deallocate(statement);
+    }
+    if temporary {
+        session::drop_temporary_objects();
+    }
     Ok(())
 }
 

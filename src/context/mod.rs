@@ -8,14 +8,14 @@ mod pin;
 mod resolve;
 mod set;
 
-pub use hot::{current_id, current_key, current_number};
-pub use resolve::resolve;
+pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
+use resolve::resolve;
 pub use set::{clear_tenant, require, set_tenant};
 
 use crate::error::{Error, Result};
 use crate::guc::{self, Listener};
 use crate::sys::hooks::{self, Checks};
-use crate::sys::{invalidation, xact};
+use crate::sys::{invalidation, procedure, xact};
 
 /// Connects the context to PostgreSQL. Called once per backend, when the library loads.
 pub fn init() {
@@ -27,11 +27,12 @@ pub fn init() {
         },
         region_changed: cache::discard,
     });
-    xact::on_end(transaction_ended);
+    xact::on_end(transaction_ended, leftovers::savepoint_rolled_back);
     invalidation::subscribe(cache::relation_changed, cache::role_changed);
     hooks::install(Checks {
         watches_runs: || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
         before_run,
+        procedure_begins: hot::close_fast_path,
         set_local: check_set_local,
     });
 }
@@ -47,7 +48,9 @@ fn before_run(parallel: bool) -> Result<()> {
     if parallel { pin::check_before_parallel() } else { Ok(()) }
 }
 
-fn transaction_ended() {
+fn transaction_ended(committed: bool) {
+    leftovers::transaction_ended(committed);
+    procedure::transaction_ended();
     hot::forget();
     pin::release();
     cache::transaction_ended();

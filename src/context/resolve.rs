@@ -1,23 +1,14 @@
 //! From the setting to an authorised tenant: registry row, access, status, region.
 
-use super::cache::{self, Tenant};
+use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
 use super::{hot, pin};
-use crate::catalog::{access, tenants};
+use crate::catalog::{access, registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::{Oid, invalidation, role};
 use crate::tenant::TenantRef;
 use std::rc::Rc;
-
-/// Why a tenant may be acted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// The session named it, so the role's access counts.
-    Access,
-    /// A superuser chose it as the default.
-    Default,
-}
 
 /// The name of the tenant in force, and why it is; `None` without a context.
 pub fn effective_name() -> Option<(String, Trust)> {
@@ -50,6 +41,10 @@ pub fn resolve() -> Result<()> {
 /// Something that the context rests on has changed since it was resolved: the transaction's tenant is
 /// authorised anew, so that what is in the middle of reading stops too, whatever is set meanwhile.
 pub fn recheck() -> Result<()> {
+    // The transaction may have dropped the extension; then nothing is left that asks for the tenant.
+    if registry::get().is_err() {
+        return Ok(());
+    }
     let effective = effective_name();
     let trust = effective.as_ref().map_or(Trust::Access, |(_, trust)| *trust);
     let name = match (pin::known(), effective) {
@@ -69,27 +64,23 @@ pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<T
     let tenant = loop {
         cache::refresh();
         let tenant = lookup(role, name, &reference, trust)?;
+        pin::hold(&tenant)?;
+        leftovers::take(&tenant, remedy)?;
         if !cache::is_stale() {
             break tenant;
         }
     };
-    pin::hold(&tenant)?;
-    leftovers::take(&tenant, remedy)?;
     cache::hold(&tenant);
     Ok(tenant)
 }
 
 fn lookup(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Result<Rc<Tenant>> {
-    let cached = match trust {
-        Trust::Access => cache::get(role, name),
-        Trust::Default => None,
-    };
-    if let Some(tenant) = cached {
+    if let Some(tenant) = cache::get(role, trust, name) {
         return Ok(tenant);
     }
     let tenant = Rc::new(Tenant::new(authorise(role, name, reference, trust)?));
-    if trust == Trust::Access && !cache::is_stale() {
-        cache::put(role, name, &tenant);
+    if !cache::is_stale() {
+        cache::put(role, trust, name, &tenant);
     }
     Ok(tenant)
 }

@@ -1,7 +1,8 @@
 //! Setting, clearing and requiring the context from SQL.
 
+use super::cache::Trust;
 use super::leftovers::Remedy;
-use super::resolve::{Trust, admit, effective_name};
+use super::resolve::{admit, effective_name};
 use super::{hot, pin};
 use crate::error::{Error, Result};
 use crate::guc;

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::sys::backend::{BackendCell, Raised};
-use crate::sys::leftovers;
+use crate::sys::{leftovers, procedure};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use std::ffi::{CStr, c_char};
@@ -15,6 +15,8 @@ pub struct Checks {
     pub watches_runs: fn() -> bool,
     /// Before a plan is run, or run on, as FETCH does; told whether it may start parallel workers.
     pub before_run: fn(bool) -> Result<()>,
+    /// Before a procedure is called; can't fail.
+    pub procedure_begins: fn(),
     /// Before `SET LOCAL <name>` runs as a statement of its own.
     pub set_local: fn(&str) -> Result<()>,
 }
@@ -150,6 +152,14 @@ unsafe extern "C-unwind" fn process_utility(
     unsafe {
         let node = (*statement).utilityStmt;
         leftovers::note(node);
+        if (*node).type_ == pg_sys::NodeTag::T_CallStmt {
+            procedure::begins();
+            if let Some(checks) = CHECKS.get()
+                && procedure::is_running()
+            {
+                (checks.procedure_begins)();
+            }
+        }
         // A cursor that is held, and COPY of a table without row security, get by without the executor.
         if matches!((*node).type_, pg_sys::NodeTag::T_FetchStmt | pg_sys::NodeTag::T_CopyStmt) {
             ask_before_run(false);
@@ -174,6 +184,7 @@ unsafe extern "C-unwind" fn process_utility(
 pub fn install(checks: Checks) {
     CHECKS.set(Some(checks));
     leftovers::assume_any_unless_preloading();
+    procedure::assume_running_unless_preloading();
     // SAFETY: the hook variables are this backend's own, and only set while the library loads.
     unsafe {
         PREVIOUS.set(Previous { run: pg_sys::ExecutorRun_hook, utility: pg_sys::ProcessUtility_hook });

@@ -8,6 +8,7 @@ pub mod hooks;
 pub mod invalidation;
 pub mod leftovers;
 pub mod option;
+pub mod procedure;
 pub mod relation;
 pub mod role;
 pub mod scan;
