@@ -18,11 +18,11 @@ heals! {
     a_publication_of_a_schema: "PUBLICATION" on "feed" by "create publication feed for tables in schema app";
     a_publication_of_everything: "PUBLICATION" on "\"Feed\"" by "create publication \"Feed\" for all tables";
     a_server_that_leads_back: "FDW_LOOPBACK" on "back"
-        by "create extension postgres_fdw;
-            create server back foreign data wrapper postgres_fdw options (host 'localhost', dbname '{db}');
+        by "create foreign data wrapper dblink_fdw;
+            create server back foreign data wrapper dblink_fdw options (host 'localhost', dbname '{db}');
             create user mapping for {app} server back options (user 'postgres')";
     a_server_that_leads_back_for_all: "FDW_LOOPBACK" on "back"
-        by "create extension postgres_fdw; create server back foreign data wrapper postgres_fdw;
+        by "create foreign data wrapper dblink_fdw; create server back foreign data wrapper dblink_fdw;
             create user mapping for public server back";
 }
 

@@ -43,12 +43,12 @@ heals! {
     a_table_without_tenants: "TABLE_WITHOUT_TENANT" on "app.currencies"
         by "create table app.currencies (code text); grant select on app.currencies to {app}";
     a_foreign_table: "FOREIGN_TABLE" on "app.remote"
-        by "create extension postgres_fdw;
-            create server elsewhere foreign data wrapper postgres_fdw options (host 'elsewhere.example');
+        by "create foreign data wrapper remote;
+            create server elsewhere foreign data wrapper remote options (host 'elsewhere.example');
             create foreign table app.remote (tenant_id uuid) server elsewhere; grant select on app.remote to {app}";
     a_foreign_partition: "FOREIGN_TABLE" on "app.remote"
-        by "create extension postgres_fdw;
-            create server elsewhere foreign data wrapper postgres_fdw options (host 'elsewhere.example');
+        by "create foreign data wrapper remote;
+            create server elsewhere foreign data wrapper remote options (host 'elsewhere.example');
             create table app.loose (tenant_id uuid, at date) partition by list (at);
             select tenancy.protect('app.loose');
             create foreign table app.remote partition of app.loose default server elsewhere";

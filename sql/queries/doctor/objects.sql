@@ -47,12 +47,13 @@ SELECT 'FDW_LOOPBACK', quote_ident(s.srvname), h.ident,
        format('DROP USER MAPPING FOR %s SERVER %I', h.ident, s.srvname), NULL
 FROM pg_foreign_server AS s
 JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw
-JOIN pg_proc AS handler ON handler.oid = w.fdwhandler AND handler.proname = 'postgres_fdw_handler'
+LEFT JOIN pg_proc AS handler ON handler.oid = w.fdwhandler
 JOIN pg_user_mapping AS m ON m.umserver = s.oid
 JOIN holder AS h ON h.role = m.umuser
 CROSS JOIN LATERAL (SELECT max(o.option_value) FILTER (WHERE o.option_name IN ('host', 'hostaddr')) AS host,
                            max(o.option_value) FILTER (WHERE o.option_name = 'dbname') AS dbname
                     FROM pg_options_to_table(s.srvoptions) AS o) AS o
 WHERE $1::oid IS NULL
+  AND (w.fdwname IN ('postgres_fdw', 'dblink_fdw') OR handler.proname = 'postgres_fdw_handler')
   AND (o.host IS NULL OR o.host ~ '^(/|@|localhost|127\.|::1)' OR o.host = '')
   AND coalesce(o.dbname, current_database()) = current_database()
