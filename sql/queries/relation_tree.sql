@@ -1,12 +1,15 @@
--- $1 a table, $2 the name of its tenant column: the table and all that inherits from it, parents first.
-WITH RECURSIVE tree(oid, parent, depth) AS (
-    SELECT $1::pg_catalog.oid, NULL::pg_catalog.oid, 0
+-- $1 tables, $2 the names of their tenant columns: the tables and all that inherits from them, each
+-- once and parents first.
+WITH RECURSIVE tree(root, tenant_column, oid, parent, depth) AS (
+    SELECT given.oid, given.tenant_column::pg_catalog.name, given.oid, NULL::pg_catalog.oid, 0
+    FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.text[]))
+         AS given(oid, tenant_column)
   UNION ALL
-    SELECT i.inhrelid, i.inhparent, tree.depth OPERATOR(pg_catalog.+) 1
+    SELECT tree.root, tree.tenant_column, i.inhrelid, i.inhparent, tree.depth OPERATOR(pg_catalog.+) 1
     FROM tree
     JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) tree.oid
 ), nearest AS (
-    SELECT DISTINCT ON (oid) oid, parent, depth FROM tree ORDER BY oid, depth
+    SELECT DISTINCT ON (oid) root, tenant_column, oid, parent, depth FROM tree ORDER BY oid, depth, root
 )
 SELECT c.oid,
        nearest.parent,
@@ -37,15 +40,17 @@ SELECT c.oid,
                WHERE k.conrelid OPERATOR(pg_catalog.=) c.oid
                  AND k.contype OPERATOR(pg_catalog.=) 'f'
                  AND k.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum]
-                 AND k.confrelid OPERATOR(pg_catalog.=) 'tenancy.tenants'::pg_catalog.regclass)
+                 AND k.confrelid OPERATOR(pg_catalog.=) 'tenancy.tenants'::pg_catalog.regclass),
+       nearest.root,
+       c.relnamespace
 FROM nearest
 JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) nearest.oid
 JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute AS a
        ON a.attrelid OPERATOR(pg_catalog.=) c.oid
-      AND a.attname OPERATOR(pg_catalog.=) $2::pg_catalog.name
+      AND a.attname OPERATOR(pg_catalog.=) nearest.tenant_column
       AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
 LEFT JOIN pg_catalog.pg_collation AS co ON co.oid OPERATOR(pg_catalog.=) a.attcollation
 LEFT JOIN pg_catalog.pg_attrdef AS d
        ON d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum
-ORDER BY nearest.depth, n.nspname, c.relname
+ORDER BY nearest.root, nearest.depth, n.nspname, c.relname

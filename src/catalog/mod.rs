@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod doctor;
 pub mod event;
 pub mod leftovers;
 pub mod plans;

@@ -7,4 +7,4 @@ mod policy;
 mod protect;
 
 pub use kind::Kind;
-pub use protect::{Options, classify, protect, protect_schema, unprotect};
+pub use protect::{Options, classify, drift, protect, protect_schema, unprotect};

@@ -47,6 +47,17 @@ pub fn protect(tree: &[Relation], goal: Goal<'_>) -> Result<Vec<String>> {
     Ok(ddl)
 }
 
+/// Whether a table's policies are not those that its kind wants. A table that can't be protected at all
+/// has none to compare.
+pub fn has_drifted(relation: &Relation, kind: Kind) -> bool {
+    match &relation.column {
+        Some(column) => {
+            column.family.is_some_and(|family| !policies(relation, &policy::wanted(kind, column, family)).is_empty())
+        }
+        None => false,
+    }
+}
+
 /// The DDL that takes protection from a table and all that inherits from it.
 pub fn unprotect(tree: &[Relation]) -> Vec<String> {
     let mut ddl = Vec::new();
@@ -241,6 +252,7 @@ mod tests {
         Relation {
             oid: Oid::from(oid),
             parent: parent.map(Oid::from),
+            schema: Oid::from(2200),
             ident: Ident::quoted(format!("app.t{oid}")),
             kind: RelationKind::Table,
             temporary: false,
@@ -328,6 +340,17 @@ mod tests {
             r.grants.push(Grant { grantee: Ident::quoted("bob".into()), privileges: "TRUNCATE".into() });
         });
         assert_eq!(lines, ["REVOKE TRUNCATE ON TABLE app.t1 FROM bob CASCADE;"]);
+    }
+
+    #[test]
+    fn drift_is_about_policies_alone() {
+        let mut relation = protected(Kind::Tenant);
+        relation.forced = false;
+        relation.row_security = false;
+        assert!(!has_drifted(&relation, Kind::Tenant));
+        assert!(has_drifted(&relation, Kind::Shared));
+        relation.policies.pop();
+        assert!(has_drifted(&relation, Kind::Tenant));
     }
 
     #[test]

@@ -8,8 +8,10 @@ use crate::catalog::protection::{self, Protection};
 use crate::catalog::registry::as_owner;
 use crate::catalog::relations::{self, Relation};
 use crate::error::{Error, Result};
+use crate::sql;
 use crate::sys::{Oid, relation};
 use serde_json::json;
+use std::collections::HashMap;
 
 /// What `tenancy.protect()` is asked for, besides the table.
 #[derive(Debug, Clone)]
@@ -113,6 +115,39 @@ pub fn unprotect(table: Oid) -> Result<Vec<String>> {
         })
     })?;
     Ok(ddl)
+}
+
+/// A table whose policies are no longer as `protect` made them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// Schema-qualified.
+    pub relation: String,
+    /// The call of `protect` that mends it.
+    pub remedy: String,
+}
+
+/// The tables with other policies than they should have, in one schema or in all. Set-based, since it
+/// looks at everything that is protected.
+///
+/// # Errors
+/// 3F000 unknown schema.
+pub fn drift(schema: Option<&str>) -> Result<Vec<Drift>> {
+    let schema = schema.map(relations::schema).transpose()?;
+    let roots = as_owner(protection::roots)?;
+    let (oids, columns) = roots.iter().map(|root| (root.relation, root.tenant_column.clone())).unzip();
+    let by_oid: HashMap<Oid, &protection::Root> = roots.iter().map(|root| (root.relation, root)).collect();
+    let mut drifted = Vec::new();
+    for (root, found) in relations::forest(oids, columns)? {
+        let Some(root) = by_oid.get(&root) else { continue };
+        let here = schema.is_none_or(|schema| found.schema == schema);
+        if here && plan::has_drifted(&found, Kind::parse(&root.kind)?) {
+            drifted.push(Drift {
+                relation: found.ident.to_string(),
+                remedy: sql::protect(&root.name, &root.tenant_column, &root.kind),
+            });
+        }
+    }
+    Ok(drifted)
 }
 
 /// Records that a table deliberately has no tenants.
