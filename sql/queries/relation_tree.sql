@@ -22,7 +22,11 @@ SELECT c.oid,
        a.atttypid,
        pg_catalog.format_type(a.atttypid, a.atttypmod),
        coalesce(co.collisdeterministic, true),
-       a.attnotnull,
+       a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
+                                    WHERE k.conrelid OPERATOR(pg_catalog.=) c.oid
+                                      AND k.contype OPERATOR(pg_catalog.=) 'n'
+                                      AND k.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum]
+                                      AND NOT k.convalidated),
        EXISTS (SELECT FROM pg_catalog.pg_index AS i
                WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisprimary
                  AND a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey)),
@@ -38,7 +42,7 @@ SELECT c.oid,
                  AND am.amname OPERATOR(pg_catalog.=) 'btree'),
        EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
                WHERE k.conrelid OPERATOR(pg_catalog.=) c.oid
-                 AND k.contype OPERATOR(pg_catalog.=) 'f'
+                 AND k.contype OPERATOR(pg_catalog.=) 'f' AND k.convalidated
                  AND k.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum]
                  AND k.confrelid OPERATOR(pg_catalog.=) 'tenancy.tenants'::pg_catalog.regclass),
        nearest.root,
@@ -53,4 +57,6 @@ LEFT JOIN pg_catalog.pg_attribute AS a
 LEFT JOIN pg_catalog.pg_collation AS co ON co.oid OPERATOR(pg_catalog.=) a.attcollation
 LEFT JOIN pg_catalog.pg_attrdef AS d
        ON d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum
+-- A temporary child is its own session's alone, and row security can't be planned for others'.
+WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't' OR nearest.depth OPERATOR(pg_catalog.=) 0
 ORDER BY nearest.root, nearest.depth, n.nspname, c.relname

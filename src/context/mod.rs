@@ -15,10 +15,11 @@ pub use set::{clear_tenant, require, set_tenant};
 use crate::error::{Error, Result};
 use crate::guc::{self, Listener};
 use crate::sys::hooks::{self, Checks};
-use crate::sys::{invalidation, procedure, xact};
+use crate::sys::{backend, invalidation, procedure, xact};
 
 /// Connects the context to PostgreSQL. Called once per backend, when the library loads.
 pub fn init() {
+    backend::withhold_backtraces();
     guc::init(Listener {
         tenant_set: pin::set,
         context_changed: || {

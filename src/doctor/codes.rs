@@ -211,11 +211,7 @@ const CODES: [Code; 57] = [
         Medium,
         "No index is led by {}: every query reads all tenants' rows, and its time tells about them.",
     ),
-    code(
-        "ACCESS_ROLE_MISSING",
-        Medium,
-        "Access is recorded for a role that doesn't exist: who creates one of that name has it.",
-    ),
+    code("ACCESS_ROLE_MISSING", Medium, "Access is recorded for a role that was dropped."),
     code("SERVER_TOO_OLD", High, "The server has known ways round row security: {}."),
     code(
         "NOT_PRELOADED",

@@ -83,6 +83,18 @@ pub fn unprotect(tree: &[Relation]) -> Vec<String> {
     ddl
 }
 
+/// The DDL that gives back the defaults which ALTER TABLE on a parent takes from children that stay protected.
+pub fn keep_defaults(children: &[Relation]) -> Vec<String> {
+    children
+        .iter()
+        .filter_map(|relation| {
+            let column = relation.column.as_ref().filter(|column| has_context_default(column))?;
+            let action = format!("SET DEFAULT {}", column.default.as_deref()?);
+            Some(sql::alter_column(&relation.ident, &column.ident, &action))
+        })
+        .collect()
+}
+
 /// The DDL that gives up a former tenant column: a default from the context would go on stamping it.
 pub fn release_column(tree: &[Relation]) -> Vec<String> {
     tree.iter()

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::sql;
 use crate::sys::{Oid, relation};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What `tenancy.protect()` is asked for, besides the table.
 #[derive(Debug, Clone)]
@@ -41,7 +41,11 @@ pub fn protect(table: Oid, options: &Options) -> Result<Vec<String>> {
         relation::lock_definition(table);
     }
     check_parents(table, options)?;
-    let tree = relations::tree(table, &options.tenant_column)?;
+    let tree = if options.dry_run {
+        relations::tree(table, &options.tenant_column)?
+    } else {
+        locked_tree(table, &options.tenant_column)?
+    };
     let goal = Goal {
         kind: options.kind,
         column_name: &options.tenant_column,
@@ -98,8 +102,9 @@ pub fn unprotect(table: Oid) -> Result<Vec<String>> {
     if let Some((parent, _)) = protected_parent(table)? {
         return Err(Error::ProtectedThroughParent { relation: name, parent: relations::name(parent)? });
     }
-    let tree = relations::tree(table, &column)?;
-    let ddl = plan::unprotect(&tree);
+    let (kept, tree) = shared_with_others(table, locked_tree(table, &column)?)?;
+    let mut ddl = plan::unprotect(&tree);
+    ddl.extend(plan::keep_defaults(&kept));
     for line in &ddl {
         relations::execute(line)?;
     }
@@ -194,6 +199,36 @@ fn check_owned(table: Oid) -> Result<()> {
         return Err(Error::NotOwner(name));
     }
     Ok(())
+}
+
+/// The table and all that inherits from it, each locked against other schema changes, as it is then.
+fn locked_tree(table: Oid, column: &str) -> Result<Vec<Relation>> {
+    for child in relations::tree(table, column)?.iter().filter(|relation| relation.oid != table) {
+        relation::lock_definition(child.oid);
+    }
+    relations::tree(table, column)
+}
+
+/// Parts a tree: what has a protected parent outside of it too, and so stays protected, and the rest.
+fn shared_with_others(table: Oid, tree: Vec<Relation>) -> Result<(Vec<Relation>, Vec<Relation>)> {
+    let inside: HashSet<Oid> = tree.iter().map(|relation| relation.oid).collect();
+    let (mut shared, mut own) = (Vec::new(), Vec::new());
+    for relation in tree {
+        let outside: Vec<Oid> =
+            relations::ancestors(relation.oid)?.into_iter().filter(|parent| !inside.contains(parent)).collect();
+        let protected = outside.into_iter().map(recorded_column).collect::<Result<Vec<_>>>()?;
+        if relation.oid != table && protected.iter().any(Option::is_some) {
+            shared.push(relation);
+        } else {
+            own.push(relation);
+        }
+    }
+    Ok((shared, own))
+}
+
+/// The tenant column that a table is protected by, if it is.
+fn recorded_column(table: Oid) -> Result<Option<String>> {
+    Ok(as_owner(|| protection::find(table))?.and_then(|found| found.tenant_column))
 }
 
 /// The nearest protected parent, with its record.

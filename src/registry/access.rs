@@ -1,7 +1,7 @@
 //! Which role may act for whom, and who may administrate.
 
 use crate::catalog::event::{self, Event};
-use crate::catalog::{access, admin, registry, tenants};
+use crate::catalog::{access, admin, tenants};
 use crate::error::{Error, Result};
 use crate::sql::{self, Ident};
 use crate::sys::{Oid, role};
@@ -31,7 +31,6 @@ pub fn grant_access(role: &str, tenant: Option<&str>, mode: &str, require_member
     let id = tenant.map(known_tenant).transpose()?;
     if access::insert(grantee, id)? {
         log("access.granted", role, id, json!({ "mode": mode, "any_tenant": id.is_none() }))?;
-        registry::announce_change()?;
     }
     Ok(())
 }
@@ -46,7 +45,6 @@ pub fn revoke_access(role: &str, tenant: Option<&str>) -> Result<()> {
     let id = tenant.map(known_tenant).transpose()?;
     if access::delete(grantee, id)? {
         log("access.revoked", role, id, json!({ "any_tenant": id.is_none() }))?;
-        registry::announce_change()?;
     }
     Ok(())
 }

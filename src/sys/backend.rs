@@ -54,3 +54,10 @@ impl Drop for Raised<'_> {
         self.flag.set(self.before);
     }
 }
+
+/// Keeps Rust backtraces out of the DETAIL that clients see, whatever environment the server was
+/// started in. To be called before anything can panic.
+pub fn withhold_backtraces() {
+    // SAFETY: the process has one thread, so nobody reads the environment meanwhile.
+    unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") }
+}

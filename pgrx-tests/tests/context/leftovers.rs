@@ -139,3 +139,53 @@ fn statements_that_drivers_prepare_are_no_left_overs() {
     let mut tx = World::begin(&mut client, GLOBEX);
     assert_eq!(tx.query(&statement, &[]).unwrap().len(), 1);
 }
+
+#[test]
+fn a_rollback_that_brings_left_overs_back_brings_the_refusal_back() {
+    let world = world();
+    let trap = "create temp table notes_uuid (id integer, tenant_id uuid, body text)";
+    let mut client = littered(&world, trap);
+    client.run("begin; drop table pg_temp.notes_uuid; select tenancy.set_tenant('globex'); rollback");
+    client.refuses("begin; select tenancy.set_tenant('globex'); insert into notes_uuid (id) values (1)", "55000");
+    client.run("rollback");
+    for way_in in WAYS_IN {
+        client.run(&format!("begin; savepoint s; drop table pg_temp.notes_uuid; {way_in}; select 1; rollback to s"));
+        client.refuses(&format!("{way_in}; insert into notes_uuid (id) values (1)"), "55000");
+        client.run("rollback");
+    }
+    client.run("begin; set local tenancy.tenant_id = 'globex'; savepoint s; drop table pg_temp.notes_uuid");
+    client.run("select 1; rollback to s");
+    client.refuses("insert into notes_uuid (id) values (1)", "55000");
+}
+
+#[test]
+fn a_failed_transaction_of_the_next_tenant_does_not_keep_what_was_discarded() {
+    let world = world();
+    world.fixture.run(&format!("alter role {} set tenancy.on_leftovers = discard", world.app));
+    let mut client = littered(&world, "create temp table notes_uuid (id integer, tenant_id uuid, body text)");
+    client.run("begin; select tenancy.set_tenant('globex'); rollback");
+    client
+        .run("begin; select tenancy.set_tenant('globex'); insert into notes_uuid (id, body) values (99, 'x'); commit");
+    let owner = "select count(*) from notes_uuid where id = 99";
+    assert_eq!(world.fixture.superuser().value(owner).as_deref(), Some("1"), "the row is in the real table");
+}
+
+#[test]
+fn a_name_that_the_role_may_not_use_does_not_make_left_overs_its_own() {
+    let world = world();
+    let (one, other) = (world.fixture.role("one"), world.fixture.role("other"));
+    let pool = world.fixture.role("pool");
+    world.fixture.run(&format!(
+        "grant {one}, {other} to {pool}; grant temporary on database {} to {one};
+         grant select, insert on notes_uuid to {one}, {other};
+         select tenancy.grant_access('{one}', 'acme'), tenancy.grant_access('{other}', 'globex')",
+        world.fixture.database()
+    ));
+    let mut client = world.fixture.connect(&pool);
+    client.run(&format!("set role {one}; begin; select tenancy.set_tenant('acme'); commit"));
+    client.run("set tenancy.tenant_id = 'globex'; select 1");
+    client
+        .run("create temp table notes_uuid (id integer, tenant_id uuid, body text); grant all on notes_uuid to public");
+    client.run(&format!("reset tenancy.tenant_id; set role {other}"));
+    client.refuses("begin; select tenancy.set_tenant('globex'); insert into notes_uuid (id) values (1)", "55000");
+}

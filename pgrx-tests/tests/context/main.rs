@@ -5,6 +5,7 @@ mod identity;
 mod late_load;
 mod leftovers;
 mod lifetime;
+mod lifetimes;
 mod modes;
 mod one_tenant;
 mod restricted;

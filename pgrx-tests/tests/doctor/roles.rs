@@ -23,7 +23,7 @@ heals! {
         by "alter role {app} in database {db} set session_replication_role = replica";
     a_search_path_with_temporary_tables: "ROLE_SETTING" on "{app}"
         by "alter role {app} set search_path = pg_temp, app, pg_catalog";
-    access_for_nobody: "ACCESS_ROLE_MISSING" on "\"Gone, one\""
+    access_for_nobody: "ACCESS_ROLE_MISSING" on "tenancy.access"
         by "create role \"Gone, one\"; select tenancy.create_tenant('acme');
             select tenancy.grant_access('Gone, one', 'acme'), tenancy.grant_access('Gone, one'); drop role \"Gone, one\"";
 }

@@ -2,7 +2,7 @@
 , named AS (
     SELECT r.oid, r.rolname, quote_ident(r.rolname) AS ident, r.rolsuper, r.rolbypassrls, r.rolreplication,
            r.rolcreaterole,
-           EXISTS (SELECT FROM tenancy.access AS a WHERE a.role = r.rolname) AS direct
+           EXISTS (SELECT FROM tenancy.access AS a WHERE a.role = r.oid) AS direct
     FROM pg_roles AS r
     WHERE r.oid IN (SELECT app.role FROM app)
 ), stronger(oid, ident, what) AS (
@@ -32,8 +32,8 @@
 SELECT 'ROLE_BYPASSRLS', n.ident,
        CASE WHEN n.rolsuper THEN 'is a superuser' ELSE 'has BYPASSRLS' END,
        CASE WHEN n.rolsuper AND (n.oid = 10 OR n.rolname = session_user) AND n.direct
-            THEN (SELECT string_agg(format('SELECT tenancy.revoke_access(%L, %L)', a.role, a.tenant_id), '; ')
-                  FROM tenancy.access AS a WHERE a.role = n.rolname)
+            THEN (SELECT string_agg(format('SELECT tenancy.revoke_access(%L, %L)', n.rolname, a.tenant_id), '; ')
+                  FROM tenancy.access AS a WHERE a.role = n.oid)
             WHEN n.rolsuper AND NOT n.direct
             THEN (SELECT string_agg(revoke.fix, '; ') FROM revoke
                   WHERE revoke.member = n.oid AND revoke.granted IN (SELECT app.role FROM app))
@@ -101,6 +101,8 @@ WHERE $1::oid IS NULL
        OR set.name = 'row_security' AND set.value NOT IN ('on', 'true', 'yes', '1')
        OR set.name = 'tenancy.allow_switch' AND set.value NOT IN ('off', 'false', 'no', '0'))
 UNION ALL
-SELECT 'ACCESS_ROLE_MISSING', quote_ident(a.role), NULL, format('SELECT tenancy.revoke_access(%L, %L)', a.role, a.tenant_id), NULL
+SELECT DISTINCT 'ACCESS_ROLE_MISSING', 'tenancy.access', NULL,
+       'DELETE FROM tenancy.access AS a WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r '
+       'WHERE r.oid OPERATOR(pg_catalog.=) a.role)', NULL
 FROM tenancy.access AS a
-WHERE NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = a.role)
+WHERE NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = a.role)

@@ -19,7 +19,7 @@ edge(member, granted, grantor, inherits) AS (
 app(role) AS (
     SELECT r.oid
     FROM tenancy.access AS a
-    JOIN pg_roles AS r ON r.rolname = a.role
+    JOIN pg_roles AS r ON r.oid = a.role
   UNION
     SELECT e.member
     FROM app

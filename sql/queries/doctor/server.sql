@@ -36,14 +36,16 @@ FROM (VALUES ('tenancy_forget_dropped', 'sql_drop',
 WHERE $1::oid IS NULL
   AND NOT EXISTS (SELECT FROM pg_event_trigger AS e WHERE e.evtfoid = to_regprocedure(wanted.function))
 UNION ALL
-SELECT 'TRIGGER_MISSING', format('%I ON %s', 'registry_changed', wanted.relation), NULL,
-       format('CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
-              'FOR EACH STATEMENT EXECUTE FUNCTION tenancy.registry_changed(); '
-              'ALTER TABLE %s ENABLE ALWAYS TRIGGER registry_changed', wanted.relation, wanted.relation), NULL
-FROM (VALUES ('tenancy.tenants'), ('tenancy.access')) AS wanted(relation)
+SELECT 'TRIGGER_MISSING', format('%I ON %s', wanted.name, relation), NULL,
+       format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION tenancy.registry_changed(); '
+              'ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', wanted.name, wanted.events, relation, wanted.level,
+              relation, wanted.name), NULL
+FROM (VALUES ('registry_changed', 'UPDATE OR DELETE', 'ROW'), ('registry_changed_in_bulk', 'INSERT OR TRUNCATE', 'STATEMENT'))
+     AS wanted(name, events, level)
+CROSS JOIN (VALUES ('tenancy.tenants'), ('tenancy.access')) AS registry(relation)
 WHERE $1::oid IS NULL
   AND NOT EXISTS (SELECT FROM pg_trigger AS t
-                  WHERE t.tgrelid = wanted.relation::regclass
+                  WHERE t.tgrelid = relation::regclass AND t.tgname = wanted.name
                     AND t.tgfoid = 'tenancy.registry_changed()'::regprocedure)
 UNION ALL
 SELECT 'NOT_PRELOADED', quote_ident(current_database()), NULL,

@@ -74,7 +74,7 @@ impl Options {
                 insert_rows: 300_000,
                 heavy_rounds: 15,
                 rounds: 31,
-                slices: 20,
+                slices: 16,
                 memory_calls: 1_000_000,
             }
         }
