@@ -10,20 +10,24 @@ use uuid::Uuid;
 const TENANT_ID: i16 = 1;
 const ROLE: i16 = 2;
 
-/// Whether `role` has, itself or by inheritance, access to the tenant or to any tenant.
+/// Whether `role` has, itself or by inheritance, access to this tenant.
 pub fn allows(role: Oid, tenant: Uuid) -> Result<bool> {
+    is_granted(role, Key::Uuid(tenant))
+}
+
+/// Whether `role` has, itself or by inheritance, access to any tenant.
+pub fn allows_any(role: Oid) -> Result<bool> {
+    is_granted(role, Key::Null)
+}
+
+fn is_granted(role: Oid, tenant: Key<'_>) -> Result<bool> {
     let registry = registry::get()?;
-    let mut allowed = false;
-    for tenant in [Key::Uuid(tenant), Key::Null] {
-        scan::find(registry.access, registry.access_by_tenant, &[(TENANT_ID, tenant)], |row| {
-            allowed = row.oid(ROLE as usize).is_some_and(|granted| role::has_privileges_of(role, granted));
-            allowed
-        });
-        if allowed {
-            break;
-        }
-    }
-    Ok(allowed)
+    let mut granted = false;
+    scan::find(registry.access, registry.access_by_tenant, &[(TENANT_ID, tenant)], |row| {
+        granted = row.oid(ROLE as usize).is_some_and(|grantee| role::has_privileges_of(role, grantee));
+        granted
+    });
+    Ok(granted)
 }
 
 /// Records access to one tenant, or to any. Returns false when it is there already.

@@ -61,6 +61,8 @@ struct Cache {
     /// By outer role and trust, then by the name under which the tenant was asked for.
     tenants: HashMap<(Oid, Trust), HashMap<Box<str>, Rc<Tenant>>>,
     count: usize,
+    /// Whether the role that was asked for last has access to any tenant.
+    any_tenant: Option<(Oid, bool)>,
     /// Tenants whose datums this transaction may still hold; they outlive their cache entries.
     in_use: Vec<Rc<Tenant>>,
 }
@@ -104,6 +106,7 @@ pub fn refresh() {
         CACHE.with_borrow_mut(|cache| {
             cache.tenants.clear();
             cache.count = 0;
+            cache.any_tenant = None;
         });
     }
 }
@@ -121,6 +124,16 @@ pub fn is_unconfirmed() -> bool {
 /// The cached tenant that `role` may act for under this name.
 pub fn get(role: Oid, trust: Trust, name: &str) -> Option<Rc<Tenant>> {
     CACHE.with_borrow(|cache| cache.tenants.get(&(role, trust))?.get(name).cloned())
+}
+
+/// Whether the role has access to any tenant, where that is known.
+pub fn any_tenant(role: Oid) -> Option<bool> {
+    CACHE.with_borrow(|cache| cache.any_tenant.filter(|(known, _)| *known == role).map(|(_, any)| any))
+}
+
+/// Keeps whether the role has access to any tenant. What has gone stale meanwhile goes with `refresh`.
+pub fn put_any_tenant(role: Oid, any: bool) {
+    CACHE.with_borrow_mut(|cache| cache.any_tenant = Some((role, any)));
 }
 
 /// Keeps an authorised tenant for later.

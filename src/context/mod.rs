@@ -31,7 +31,8 @@ pub fn init() {
     xact::on_end(transaction_ended, leftovers::savepoint_rolled_back);
     invalidation::subscribe(cache::relation_changed, cache::role_changed);
     hooks::install(Checks {
-        watches_runs: || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
+        listens: || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
+        has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending(),
         before_run,
         procedure_begins: hot::close_fast_path,
         set_local: check_set_local,
@@ -41,7 +42,6 @@ pub fn init() {
 /// A statement that runs on locks it already holds, and a cursor that is fetched from, would not hear
 /// of a suspended tenant or a revoked access otherwise.
 fn before_run(parallel: bool) -> Result<()> {
-    invalidation::accept();
     leftovers::before_run()?;
     if cache::is_unconfirmed() {
         resolve::recheck()?;

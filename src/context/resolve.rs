@@ -9,6 +9,7 @@ use crate::guc;
 use crate::sys::{Oid, invalidation, role};
 use crate::tenant::TenantRef;
 use std::rc::Rc;
+use uuid::Uuid;
 
 /// The name of the tenant in force, and why it is; `None` without a context.
 pub fn effective_name() -> Option<(String, Trust)> {
@@ -90,7 +91,7 @@ fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Resu
     let refused = || Error::NoSuchTenantOrAccess { tenant: name.into(), role: role::name(role) };
     let tenant = tenants::find(reference)?.ok_or_else(refused)?;
     let trusted = trust == Trust::Default || role::is_superuser(role);
-    if !trusted && !access::allows(role, tenant.id)? {
+    if !trusted && !may_act_for(role, tenant.id)? {
         return Err(refused());
     }
     if !tenant.is_active() {
@@ -100,4 +101,17 @@ fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Resu
         (Some(here), Some(there)) if here != *there => Err(Error::OtherRegion { tenant: name.into() }),
         _ => Ok(tenant),
     }
+}
+
+/// Most applications' roles have access to any tenant, which need not be looked up for each of them.
+fn may_act_for(role: Oid, tenant: Uuid) -> Result<bool> {
+    let any = match cache::any_tenant(role) {
+        Some(any) => any,
+        None => {
+            let any = access::allows_any(role)?;
+            cache::put_any_tenant(role, any);
+            any
+        }
+    };
+    Ok(any || access::allows(role, tenant)?)
 }

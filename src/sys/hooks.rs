@@ -11,9 +11,13 @@ use std::ffi::{CStr, c_char};
 /// What to ask before PostgreSQL goes on.
 #[derive(Clone, Copy)]
 pub struct Checks {
-    /// Whether `before_run` has anything to do; asked before each run of a plan, can't fail.
-    pub watches_runs: fn() -> bool,
-    /// Before a plan is run, or run on, as FETCH does; told whether it may start parallel workers.
+    /// Whether what other sessions announce matters to this one now; asked before a plan is run, or run
+    /// on, as FETCH does. Can't fail.
+    pub listens: fn() -> bool,
+    /// Whether `before_run` has anything to do, after the announcements have been taken in; told whether
+    /// the plan may start parallel workers. Can't fail.
+    pub has_to_check: fn(bool) -> bool,
+    /// The check itself.
     pub before_run: fn(bool) -> Result<()>,
     /// Before a procedure is called; can't fail.
     pub procedure_begins: fn(),
@@ -38,11 +42,13 @@ pub fn internal() -> Raised<'static> {
 
 static PREVIOUS: BackendCell<Previous> = BackendCell::new(Previous { run: None, utility: None });
 
-/// PostgreSQL's own executors, declared past pgrx's guard: an error that they raise must jump over
+/// PostgreSQL's own functions, declared past pgrx's guard: an error that they raise must jump over
 /// the hooks below as if these were not there. The hooks hold nothing that needs dropping.
 mod standard {
     use super::*;
     unsafe extern "C-unwind" {
+        #[link_name = "AcceptInvalidationMessages"]
+        pub fn accept_invalidation_messages();
         #[cfg(not(feature = "pg18"))]
         #[link_name = "standard_ExecutorRun"]
         pub fn run(query: *mut pg_sys::QueryDesc, direction: pg_sys::ScanDirection::Type, count: u64, once: bool);
@@ -89,10 +95,17 @@ pub fn raise(error: Error) {
 unsafe fn ask_before_run(parallel: bool) {
     if let Some(checks) = CHECKS.get()
         && !INTERNAL.get()
-        && (checks.watches_runs)()
+        && (checks.listens)()
     {
-        // SAFETY: passed on to the caller.
-        unsafe { guarded(|| (checks.before_run)(parallel)) };
+        // SAFETY: what PostgreSQL itself does whenever it takes a lock; we are in a transaction. It is
+        // called past pgrx's guard, so its error jumps over this frame, which has nothing to drop.
+        // The rest is passed on to the caller.
+        unsafe {
+            standard::accept_invalidation_messages();
+            if (checks.has_to_check)(parallel) {
+                guarded(|| (checks.before_run)(parallel));
+            }
+        }
     }
 }
 

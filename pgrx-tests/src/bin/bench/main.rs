@@ -13,6 +13,7 @@ mod measure;
 mod memory;
 mod options;
 mod orders;
+mod pin;
 mod planning;
 mod reads;
 mod registry;
@@ -76,10 +77,11 @@ fn main() -> ExitCode {
         }
     };
     let started = Instant::now();
+    let pinned = pin::to_one_processor().is_some();
     let cluster = Cluster::start("bench", &server());
     let bench =
         Bench { cluster: &cluster, scale: options.scale(), orders: OnceCell::new(), large_registry: OnceCell::new() };
-    let machine = report::machine(&cluster, options.quick);
+    let machine = report::machine(&cluster, options.quick, pinned);
     println!("{machine}");
 
     let mut lines = Vec::new();

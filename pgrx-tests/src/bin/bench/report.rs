@@ -144,16 +144,17 @@ pub fn summary(lines: &[Line], elapsed: Duration) -> String {
 }
 
 /// What the figures were measured on.
-pub fn machine(cluster: &Cluster, quick: bool) -> String {
+pub fn machine(cluster: &Cluster, quick: bool, pinned: bool) -> String {
     let version = cluster.connect(Cluster::SUPERUSER).value("show server_version").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cores = processors.lines().filter(|line| line.starts_with("processor")).count();
     let model = processors
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or(std::env::consts::ARCH, |(_, model)| model);
+    let placed = if pinned { "client and server on one core" } else { "not pinned to a core" };
     let extent = if quick { "quick run, for an impression" } else { "full run" };
     format!(
-        "PostgreSQL {version}, {cores} cores ({model}), {extent}; data in memory, fsync and jit off, no parallel query"
+        "PostgreSQL {version}, {cores} cores ({model}), {extent}; {placed}, data in memory, fsync and jit off, no parallel query"
     )
 }
