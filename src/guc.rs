@@ -19,6 +19,7 @@ const REQUEST_ID: &CStr = c"tenancy.request_id";
 const ALLOW_SWITCH: &CStr = c"tenancy.allow_switch";
 const DEFAULT_TENANT: &CStr = c"tenancy.default_tenant";
 const REGION: &CStr = c"tenancy.region";
+const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
 
 /// The longest user or request id, in characters.
 const MAX_ID_CHARS: usize = 255;
@@ -28,6 +29,7 @@ static USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(So
 static REQUEST: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static SWITCH: GucSetting<bool> = GucSetting::<bool>::new(false);
 static DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static DDL_GUARD: GucSetting<bool> = GucSetting::<bool>::new(true);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// Whom the hooks tell.
@@ -76,6 +78,11 @@ pub fn default_tenant() -> String {
 /// The region whose tenants this server may act for, if restricted.
 pub fn region() -> Option<String> {
     Some(text(&HOME_REGION)).filter(|region| !region.is_empty())
+}
+
+/// Whether DDL that weakens a protected table is refused.
+pub fn guard_ddl() -> bool {
+    DDL_GUARD.get()
 }
 
 fn text(setting: &GucSetting<Option<CString>>) -> String {
@@ -254,6 +261,17 @@ pub fn init(listener: Listener) {
             plain,
             None,
             Some(region_changed),
+            None,
+        );
+        GucRegistry::define_bool_guc_with_hooks(
+            GUARD_DDL,
+            c"Refuses DDL that weakens a protected table.",
+            c"Off, such DDL passes, new partitions and children stay unprotected, and managed schemas are not managed.",
+            &DDL_GUARD,
+            GucContext::Suset,
+            plain,
+            None,
+            None,
             None,
         );
         pg_sys::MarkGUCPrefixReserved(c"tenancy".as_ptr());

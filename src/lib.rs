@@ -27,6 +27,7 @@ extension_sql_file!("../sql/install/02_context.sql", name = "context", requires 
 extension_sql_file!("../sql/install/03_registry.sql", name = "registry", requires = ["context"]);
 extension_sql_file!("../sql/install/04_tables.sql", name = "tables", requires = ["registry"]);
 extension_sql_file!("../sql/install/05_views.sql", name = "views", requires = ["tables"]);
+extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["views"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

@@ -4,6 +4,8 @@
 pub mod access;
 pub mod admin;
 pub mod event;
+pub mod guard;
+pub mod managed;
 pub mod plans;
 pub mod protection;
 pub mod registry;

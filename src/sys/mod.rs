@@ -8,8 +8,10 @@ pub mod hooks;
 pub mod invalidation;
 pub mod option;
 pub mod relation;
+pub mod report;
 pub mod role;
 pub mod scan;
+pub mod snapshot;
 pub mod types;
 pub mod xact;
 
