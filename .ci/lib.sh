@@ -40,8 +40,9 @@ step() {
     # Every half minute a sign of life, with the log's last line; it ends by itself when this shell dies.
     (
         while sleep 5 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
-            (( (SECONDS - start) / 5 % 6 == 0 )) &&
-                printf '    … %d s: %.100s\n' $((SECONDS - start)) "$(tail -n 1 -- "$log" 2>/dev/null | tr -d '\r')"
+            (((SECONDS - start) / 5 % 6 == 0)) || continue
+            # The end of a compiler's command line tells more than its beginning.
+            printf '    … %d s: %s\n' $((SECONDS - start)) "$(tail -n 1 -- "$log" | tr -d '\r' | sed -E 's/^.*(.{80})$/… \1/')"
         done
     ) 2>/dev/null &
     beat=$!

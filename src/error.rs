@@ -24,6 +24,8 @@ pub enum Error {
     SecondTenant,
     #[error("the tenant can't be set inside a security-restricted operation")]
     RestrictedOperation,
+    #[error("this session holds left-overs of another tenant: {0}")]
+    Leftovers(String),
     #[error("a tenant is required, and none is set")]
     NoTenant,
     #[error("{0} can only be used in transaction blocks")]
@@ -105,6 +107,7 @@ impl Error {
             | TruncateWithoutBypass => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             TenantNotActive { .. }
             | OtherRegion { .. }
+            | Leftovers(_)
             | WrongStatus { .. }
             | IsProtected(_)
             | ProtectedThroughParent { .. }
@@ -133,6 +136,7 @@ impl Error {
             TenantNotActive { .. } => "Only an active tenant can be acted for.".into(),
             OtherRegion { .. } => "This server holds the tenants of the region that tenancy.region names.".into(),
             SecondTenant => "A transaction that has set or used a tenant keeps it until it ends.".into(),
+            Leftovers(_) => "The new tenant could read them, or they could take in what it writes.".into(),
             WrongStatus { .. } => "A tenant moves between active and suspended, from suspended to archived, \
                  and from archived to erased."
                 .into(),
@@ -155,6 +159,9 @@ impl Error {
             }
             TenantNotActive { .. } => "tenancy.resume_tenant() makes a suspended tenant active again.".into(),
             OtherRegion { .. } => "Connect to the server of the tenant's region.".into(),
+            Leftovers(_) => "Run DISCARD ALL when a session passes from one tenant to another, \
+                 or have tenancy.set_tenant() discard them: tenancy.on_leftovers = discard."
+                .into(),
             SecondTenant => "End the transaction with COMMIT or ROLLBACK first. \
                  A superuser can lift the rule for a job's role: \
                  ALTER ROLE ... SET tenancy.allow_switch = on."

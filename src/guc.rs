@@ -9,7 +9,7 @@ use crate::sys::{option, xact};
 use crate::tenant::TenantRef;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::{CStr, CString, c_char, c_void};
 
 pub const PREFIX: &str = "tenancy.";
@@ -18,6 +18,7 @@ const USER_ID: &CStr = c"tenancy.user_id";
 const REQUEST_ID: &CStr = c"tenancy.request_id";
 const ALLOW_SWITCH: &CStr = c"tenancy.allow_switch";
 const DEFAULT_TENANT: &CStr = c"tenancy.default_tenant";
+const ON_LEFTOVERS: &CStr = c"tenancy.on_leftovers";
 const REGION: &CStr = c"tenancy.region";
 const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
 
@@ -29,8 +30,20 @@ static USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(So
 static REQUEST: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static SWITCH: GucSetting<bool> = GucSetting::<bool>::new(false);
 static DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static LEFTOVERS: GucSetting<OnLeftovers> = GucSetting::<OnLeftovers>::new(OnLeftovers::Error);
 static DDL_GUARD: GucSetting<bool> = GucSetting::<bool>::new(true);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+
+/// What happens when a session that holds another tenant's left-overs takes a new tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum OnLeftovers {
+    #[name = c"error"]
+    Error,
+    #[name = c"discard"]
+    Discard,
+    #[name = c"ignore"]
+    Ignore,
+}
 
 /// Whom the hooks tell.
 #[derive(Clone, Copy)]
@@ -73,6 +86,11 @@ pub fn allow_switch() -> bool {
 /// The tenant that a superuser chose for sessions that set none; empty when none.
 pub fn default_tenant() -> String {
     text(&DEFAULT)
+}
+
+/// What to do about another tenant's left-overs.
+pub fn on_leftovers() -> OnLeftovers {
+    LEFTOVERS.get()
 }
 
 /// The region whose tenants this server may act for, if restricted.
@@ -251,6 +269,14 @@ pub fn init(listener: Listener) {
             Some(check_default_tenant),
             Some(context_changed_text),
             None,
+        );
+        GucRegistry::define_enum_guc(
+            ON_LEFTOVERS,
+            c"What happens when a session that holds another tenant's left-overs takes a new tenant.",
+            c"Left-overs are WITH HOLD cursors, temporary relations and SQL-level prepared statements. With ignore, one tenant can read what another left in a pooled session, or lay a trap for it.",
+            &LEFTOVERS,
+            GucContext::Suset,
+            plain,
         );
         GucRegistry::define_string_guc_with_hooks(
             REGION,

@@ -1,6 +1,6 @@
 //! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
 //!
-//! One way through it: SQL call → `api` → a room (`context`, `isolation`, `registry`) → `catalog`
+//! One way through it: SQL call → `api` → a room (`context`, `isolation`, `registry`, `doctor`) → `catalog`
 //! → `sys`. Imports go that way only.
 
 #![deny(unsafe_code)]
@@ -8,6 +8,7 @@
 mod api;
 mod catalog;
 mod context;
+mod doctor;
 mod error;
 #[allow(unsafe_code)]
 mod guc;
@@ -27,7 +28,8 @@ extension_sql_file!("../sql/install/02_context.sql", name = "context", requires 
 extension_sql_file!("../sql/install/03_registry.sql", name = "registry", requires = ["context"]);
 extension_sql_file!("../sql/install/04_tables.sql", name = "tables", requires = ["registry"]);
 extension_sql_file!("../sql/install/05_views.sql", name = "views", requires = ["tables"]);
-extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["views"]);
+extension_sql_file!("../sql/install/06_doctor.sql", name = "doctor", requires = ["views"]);
+extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["doctor"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

@@ -135,6 +135,17 @@ pub fn revoke(privileges: &str, relation: &Ident, grantee: &Ident) -> String {
     format!("REVOKE {privileges} ON TABLE {relation} FROM {grantee} CASCADE;")
 }
 
+/// A string constant that reads the same whatever `standard_conforming_strings` says.
+pub fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}
+
+/// The call that converges a table, given by its schema-qualified name, to protected.
+pub fn protect(relation: &str, tenant_column: &str, kind: &str) -> String {
+    format!("SELECT tenancy.protect({}, {}, {})", literal(relation), literal(tenant_column), literal(kind))
+}
+
 /// Grants execution of a function, given as `schema.name(types)`.
 pub fn grant_execute(function: &str, role: &Ident) -> String {
     format!("GRANT EXECUTE ON FUNCTION {function} TO {role}")
@@ -161,6 +172,12 @@ mod tests {
             alter_policy("p", &table, None, Some("b")),
             "ALTER POLICY p ON app.\"Order\" TO PUBLIC WITH CHECK (b);"
         );
+    }
+
+    #[test]
+    fn quotes_and_backslashes_stay_inside_a_literal() {
+        assert_eq!(literal("app.\"it's\""), "'app.\"it''s\"'");
+        assert_eq!(literal("a\\'b"), "E'a\\\\''b'");
     }
 
     #[test]

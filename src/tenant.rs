@@ -32,6 +32,11 @@ impl TenantKey {
         Ok(Self(text.to_owned()))
     }
 
+    /// A key that the registry holds already.
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     /// The key's text.
     pub fn as_str(&self) -> &str {
         &self.0

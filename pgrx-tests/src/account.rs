@@ -61,6 +61,8 @@ pub fn command(account: Option<Account>, program: impl AsRef<OsStr>, directory: 
             command.env_remove(name);
         }
     }
+    // With backtraces on, the library appends them to its errors.
+    command.env_remove("RUST_BACKTRACE");
     command.env_remove("LANGUAGE").env("LC_ALL", "C").env("HOME", directory).current_dir(directory);
     command
 }

@@ -1,3 +1,15 @@
+-- Names pass between SQL and the library as UTF-8.
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = 'pg_tenancy needs a database with encoding UTF8',
+            HINT = 'Create the database with ENCODING ''UTF8''.';
+    END IF;
+END
+$$;
+
 -- Schema and own tables. CREATE SCHEMA without IF NOT EXISTS: a schema that somebody else made and
 -- owns must not become the extension's.
 CREATE SCHEMA tenancy;
@@ -38,7 +50,7 @@ COMMENT ON COLUMN tenancy.tenants.region IS 'Where the tenant''s data may be use
 
 CREATE TABLE tenancy.access (
     tenant_id  uuid REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
-    role       name NOT NULL,
+    role       regrole NOT NULL,
     granted_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE NULLS NOT DISTINCT (tenant_id, role)
 );
@@ -78,7 +90,9 @@ COMMENT ON COLUMN tenancy.event_log.request_id IS 'The setting tenancy.request_i
 -- The rows belong to the user: pg_dump takes them along.
 SELECT pg_extension_config_dump('tenancy.plans', '');
 SELECT pg_extension_config_dump('tenancy.tenants', '');
-SELECT pg_extension_config_dump('tenancy.access', '');
+-- Roles are dumped by name; that of a role that was dropped would come back as somebody else's number.
+SELECT pg_extension_config_dump('tenancy.access',
+    'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid OPERATOR(pg_catalog.=) role)');
 SELECT pg_extension_config_dump('tenancy.protection', '');
 SELECT pg_extension_config_dump('tenancy.event_log', '');
 SELECT pg_extension_config_dump('tenancy.event_log_id_seq', '');

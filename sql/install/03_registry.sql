@@ -19,15 +19,23 @@ REVOKE EXECUTE ON FUNCTION tenancy.registry_changed() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.registry_changed() IS
     'Trigger: tells every session that tenants or accesses changed';
 
--- ALWAYS: a replicated or restored change counts at once as well.
+-- ALWAYS and for each row: a change that is restored or replicated counts at once as well, and those who
+-- apply a subscription fire no triggers for a statement. A new row takes nothing from anybody, but it may
+-- be rolled back after it was used.
 CREATE TRIGGER registry_changed
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tenancy.tenants
+    AFTER UPDATE OR DELETE ON tenancy.tenants
+    FOR EACH ROW EXECUTE FUNCTION tenancy.registry_changed();
+CREATE TRIGGER registry_changed_in_bulk
+    AFTER INSERT OR TRUNCATE ON tenancy.tenants
     FOR EACH STATEMENT EXECUTE FUNCTION tenancy.registry_changed();
-ALTER TABLE tenancy.tenants ENABLE ALWAYS TRIGGER registry_changed;
+ALTER TABLE tenancy.tenants ENABLE ALWAYS TRIGGER registry_changed, ENABLE ALWAYS TRIGGER registry_changed_in_bulk;
 CREATE TRIGGER registry_changed
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tenancy.access
+    AFTER UPDATE OR DELETE ON tenancy.access
+    FOR EACH ROW EXECUTE FUNCTION tenancy.registry_changed();
+CREATE TRIGGER registry_changed_in_bulk
+    AFTER INSERT OR TRUNCATE ON tenancy.access
     FOR EACH STATEMENT EXECUTE FUNCTION tenancy.registry_changed();
-ALTER TABLE tenancy.access ENABLE ALWAYS TRIGGER registry_changed;
+ALTER TABLE tenancy.access ENABLE ALWAYS TRIGGER registry_changed, ENABLE ALWAYS TRIGGER registry_changed_in_bulk;
 
 CREATE FUNCTION tenancy.create_tenant(
     key text,

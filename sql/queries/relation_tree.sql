@@ -1,17 +1,20 @@
--- $1 a table, $2 the name of its tenant column: the table and all that inherits from it, parents first.
-WITH RECURSIVE tree(oid, parent, depth) AS (
-    SELECT $1::pg_catalog.oid, NULL::pg_catalog.oid, 0
+-- $1 tables, $2 the names of their tenant columns: the tables and all that inherits from them, each
+-- once and parents first.
+WITH RECURSIVE tree(root, tenant_column, oid, parent, depth) AS (
+    SELECT given.oid, given.tenant_column::pg_catalog.name, given.oid, NULL::pg_catalog.oid, 0
+    FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.text[]))
+         AS given(oid, tenant_column)
   UNION ALL
-    SELECT i.inhrelid, i.inhparent, tree.depth OPERATOR(pg_catalog.+) 1
+    SELECT tree.root, tree.tenant_column, i.inhrelid, i.inhparent, tree.depth OPERATOR(pg_catalog.+) 1
     FROM tree
     JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) tree.oid
 ), nearest AS (
-    SELECT DISTINCT ON (oid) oid, parent, depth FROM tree ORDER BY oid, depth
+    SELECT DISTINCT ON (oid) root, tenant_column, oid, parent, depth FROM tree ORDER BY oid, depth, root
 )
 SELECT c.oid,
        nearest.parent,
        pg_catalog.format('%I.%I', n.nspname, c.relname),
-       c.relkind::pg_catalog.text,
+       c.relkind,
        c.relpersistence OPERATOR(pg_catalog.=) 't',
        c.relrowsecurity,
        c.relforcerowsecurity,
@@ -19,7 +22,11 @@ SELECT c.oid,
        a.atttypid,
        pg_catalog.format_type(a.atttypid, a.atttypmod),
        coalesce(co.collisdeterministic, true),
-       a.attnotnull,
+       a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
+                                    WHERE k.conrelid OPERATOR(pg_catalog.=) c.oid
+                                      AND k.contype OPERATOR(pg_catalog.=) 'n'
+                                      AND k.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum]
+                                      AND NOT k.convalidated),
        EXISTS (SELECT FROM pg_catalog.pg_index AS i
                WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisprimary
                  AND a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey)),
@@ -35,9 +42,11 @@ SELECT c.oid,
                  AND am.amname OPERATOR(pg_catalog.=) 'btree'),
        EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
                WHERE k.conrelid OPERATOR(pg_catalog.=) c.oid
-                 AND k.contype OPERATOR(pg_catalog.=) 'f'
+                 AND k.contype OPERATOR(pg_catalog.=) 'f' AND k.convalidated
                  AND k.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum]
                  AND k.confrelid OPERATOR(pg_catalog.=) 'tenancy.tenants'::pg_catalog.regclass),
+       nearest.root,
+       c.relnamespace,
        -- 34: BEFORE TRUNCATE FOR EACH STATEMENT, and nothing else.
        (SELECT CASE WHEN t.tgfoid OPERATOR(pg_catalog.=) 'tenancy.guard_truncate()'::pg_catalog.regprocedure
                      AND t.tgtype OPERATOR(pg_catalog.=) 34::pg_catalog.int2 AND t.tgqual IS NULL
@@ -50,9 +59,11 @@ JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) nearest.oid
 JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute AS a
        ON a.attrelid OPERATOR(pg_catalog.=) c.oid
-      AND a.attname OPERATOR(pg_catalog.=) $2::pg_catalog.name
+      AND a.attname OPERATOR(pg_catalog.=) nearest.tenant_column
       AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
 LEFT JOIN pg_catalog.pg_collation AS co ON co.oid OPERATOR(pg_catalog.=) a.attcollation
 LEFT JOIN pg_catalog.pg_attrdef AS d
        ON d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum
-ORDER BY nearest.depth, n.nspname, c.relname
+-- A temporary child is its own session's alone, and row security can't be planned for others'.
+WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't' OR nearest.depth OPERATOR(pg_catalog.=) 0
+ORDER BY nearest.root, nearest.depth, n.nspname, c.relname

@@ -9,18 +9,18 @@ use pgrx::prelude::*;
 
 native_function! {
     /// `tenancy.current_tenant()`: the tenant's id, or NULL without a context.
-    tenancy_current_tenant, pg_finfo_tenancy_current_tenant, context::current_id, context::resolve
+    tenancy_current_tenant, pg_finfo_tenancy_current_tenant, context::current_id, context::copied_id
 }
 
 native_function! {
     /// `tenancy.current_key()`: the tenant's key, or NULL without a context.
-    tenancy_current_key, pg_finfo_tenancy_current_key, context::current_key, context::resolve
+    tenancy_current_key, pg_finfo_tenancy_current_key, context::current_key, context::copied_key
 }
 
 native_function! {
     /// `tenancy.current_key_int()`: the tenant's key as a number, or NULL when it is none.
     tenancy_current_key_int, pg_finfo_tenancy_current_key_int, context::current_number,
-    context::resolve
+    context::copied_number
 }
 
 #[pg_extern(sql = false)]

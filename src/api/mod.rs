@@ -2,6 +2,7 @@
 //! error. The functions are declared in `sql/install`, with their comments and grants.
 
 mod context;
+mod doctor;
 mod registry;
 mod tables;
 mod triggers;

@@ -16,10 +16,7 @@ pub fn allows(role: Oid, tenant: Uuid) -> Result<bool> {
     let mut allowed = false;
     for tenant in [Key::Uuid(tenant), Key::Null] {
         scan::find(registry.access, registry.access_by_tenant, &[(TENANT_ID, tenant)], |row| {
-            allowed = row
-                .name(ROLE as usize)
-                .and_then(|granted| role::oid(&granted))
-                .is_some_and(|granted| role::has_privileges_of(role, granted));
+            allowed = row.oid(ROLE as usize).is_some_and(|granted| role::has_privileges_of(role, granted));
             allowed
         });
         if allowed {
@@ -30,9 +27,9 @@ pub fn allows(role: Oid, tenant: Uuid) -> Result<bool> {
 }
 
 /// Records access to one tenant, or to any. Returns false when it is there already.
-pub fn insert(role: &str, tenant: Option<Uuid>) -> Result<bool> {
+pub fn insert(role: Oid, tenant: Option<Uuid>) -> Result<bool> {
     let count = spi::run(
-        "INSERT INTO tenancy.access (tenant_id, role) VALUES ($2, $1::pg_catalog.name) \
+        "INSERT INTO tenancy.access (tenant_id, role) VALUES ($2, $1::pg_catalog.regrole) \
          ON CONFLICT (tenant_id, role) DO NOTHING",
         &[role.into(), tenant.map(pg_uuid).into()],
     )?;
@@ -40,10 +37,10 @@ pub fn insert(role: &str, tenant: Option<Uuid>) -> Result<bool> {
 }
 
 /// Removes access to one tenant, or the access to any. Returns false when there was none.
-pub fn delete(role: &str, tenant: Option<Uuid>) -> Result<bool> {
+pub fn delete(role: Oid, tenant: Option<Uuid>) -> Result<bool> {
     let count = spi::run(
         "DELETE FROM tenancy.access \
-         WHERE role OPERATOR(pg_catalog.=) $1::pg_catalog.name \
+         WHERE role OPERATOR(pg_catalog.=) $1 \
          AND tenant_id IS NOT DISTINCT FROM $2",
         &[role.into(), tenant.map(pg_uuid).into()],
     )?;

@@ -1,7 +1,8 @@
 //! Administrators: roles that may execute the functions which change things.
 
-use super::spi;
+use super::{registry, spi};
 use crate::error::Result;
+use crate::sys::relation;
 
 /// What an administrator is granted: each function of the schema that PUBLIC may not execute and
 /// that SQL can call. Rows are complete GRANT targets.
@@ -10,6 +11,13 @@ const FUNCTIONS: &str = include_str!("../../sql/queries/admin_functions.sql");
 /// The functions that only administrators may execute, as `schema.name(types)`.
 pub fn functions() -> Result<Vec<String>> {
     spi::read(FUNCTIONS, &[], |row| row.require(1))
+}
+
+/// Keeps others from granting and revoking administration until the transaction ends: PostgreSQL
+/// fails when two sessions change the privileges of one function at once.
+pub fn lock() -> Result<()> {
+    relation::lock_definition(registry::get()?.access);
+    Ok(())
 }
 
 /// Runs one composed GRANT or REVOKE.

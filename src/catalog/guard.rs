@@ -143,7 +143,7 @@ pub fn application_role(role: &str) -> Result<Option<String>> {
         "SELECT r.rolname::pg_catalog.text FROM pg_catalog.pg_roles AS r \
          WHERE r.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND NOT r.rolsuper \
          AND EXISTS (SELECT FROM tenancy.access AS a \
-                     JOIN pg_catalog.pg_roles AS granted ON granted.rolname OPERATOR(pg_catalog.=) a.role \
+                     JOIN pg_catalog.pg_roles AS granted ON granted.oid OPERATOR(pg_catalog.=) a.role \
                      WHERE pg_catalog.pg_has_role(r.oid, granted.oid, 'USAGE'))",
         &[role.into()],
         |row| row.require(1),

@@ -3,8 +3,10 @@
 
 pub mod access;
 pub mod admin;
+pub mod doctor;
 pub mod event;
 pub mod guard;
+pub mod leftovers;
 pub mod managed;
 pub mod plans;
 pub mod protection;

@@ -23,6 +23,30 @@ pub fn find(relation: Oid) -> Result<Option<Protection>> {
     Ok(rows.into_iter().next())
 }
 
+/// A protected table that is no part of another.
+#[derive(Debug, Clone)]
+pub struct Root {
+    pub relation: Oid,
+    pub kind: String,
+    pub tenant_column: String,
+    /// Schema-qualified.
+    pub name: String,
+}
+
+/// The protected tables that exist and are no part of another one. Needs the rights of the
+/// extension's owner.
+pub fn roots() -> Result<Vec<Root>> {
+    const ROOTS: &str = include_str!("../../sql/queries/protected_roots.sql");
+    spi::read(ROOTS, &[], |row| {
+        Ok(Root {
+            relation: row.require(1)?,
+            kind: row.require(2)?,
+            tenant_column: row.require(3)?,
+            name: row.require(4)?,
+        })
+    })
+}
+
 /// Records a table. Returns whether anything changed.
 pub fn put(relation: Oid, protection: &Protection) -> Result<bool> {
     if find(relation)?.as_ref() == Some(protection) {

@@ -7,6 +7,7 @@ use crate::sys::Oid;
 use crate::sys::relation::Kind;
 use crate::sys::types::{self, Base};
 use pgrx::{PgSqlErrorCode, PgTryBuilder};
+use std::collections::HashMap;
 
 const TREE: &str = include_str!("../../sql/queries/relation_tree.sql");
 const POLICIES: &str = include_str!("../../sql/queries/relation_policies.sql");
@@ -77,6 +78,7 @@ pub enum TruncateGuard {
 pub struct Relation {
     pub oid: Oid,
     pub parent: Option<Oid>,
+    pub schema: Oid,
     /// Schema-qualified.
     pub ident: Ident,
     pub kind: Kind,
@@ -98,16 +100,23 @@ impl Relation {
 /// The table and all that inherits from it, parents before children, with the state of the column
 /// of the given name.
 pub fn tree(root: Oid, column: &str) -> Result<Vec<Relation>> {
-    let mut relations = spi::read(TREE, &[root.into(), column.into()], relation)?;
-    let oids: Vec<Oid> = relations.iter().map(|relation| relation.oid).collect();
+    Ok(forest(vec![root], vec![column.to_owned()])?.into_iter().map(|(_, relation)| relation).collect())
+}
+
+/// The trees of several tables, each with its tenant column's name: relations with their roots, those
+/// of one root together. What belongs to several comes once.
+pub fn forest(roots: Vec<Oid>, columns: Vec<String>) -> Result<Vec<(Oid, Relation)>> {
+    let mut relations = spi::read(TREE, &[roots.into(), columns.into()], |row| Ok((row.require(18)?, relation(row)?)))?;
+    let oids: Vec<Oid> = relations.iter().map(|(_, relation)| relation.oid).collect();
+    let places: HashMap<Oid, usize> = oids.iter().copied().zip(0..).collect();
     for (oid, policy) in spi::read(POLICIES, &[oids.clone().into()], policy)? {
-        if let Some(relation) = relations.iter_mut().find(|relation| relation.oid == oid) {
-            relation.policies.push(policy);
+        if let Some(place) = places.get(&oid) {
+            relations[*place].1.policies.push(policy);
         }
     }
     for (oid, grant) in spi::read(GRANTS, &[oids.into()], grant)? {
-        if let Some(relation) = relations.iter_mut().find(|relation| relation.oid == oid) {
-            relation.grants.push(grant);
+        if let Some(place) = places.get(&oid) {
+            relations[*place].1.grants.push(grant);
         }
     }
     Ok(relations)
@@ -117,15 +126,16 @@ fn relation(row: Row<'_>) -> Result<Relation> {
     Ok(Relation {
         oid: row.require(1)?,
         parent: row.get(2)?,
+        schema: row.require(19)?,
         ident: Ident::quoted(row.require(3)?),
-        kind: Kind::from_catalog(&row.require::<String>(4)?),
+        kind: Kind::from_code(row.require::<i8>(4)? as u8),
         temporary: row.require(5)?,
         row_security: row.require(6)?,
         forced: row.require(7)?,
         column: row.get::<String>(8)?.map(|ident| column(&row, ident)).transpose()?,
         policies: Vec::new(),
         grants: Vec::new(),
-        truncate_guard: match row.get::<String>(18)?.as_deref() {
+        truncate_guard: match row.get::<String>(20)?.as_deref() {
             None => TruncateGuard::Missing,
             Some("A") => TruncateGuard::Always,
             Some("O" | "D" | "R") => TruncateGuard::NotAlways,
@@ -175,16 +185,20 @@ fn grant(row: Row<'_>) -> Result<(Oid, Grant)> {
     Ok((row.require(1)?, grant))
 }
 
+/// The schema of that name.
+pub fn schema(name: &str) -> Result<Oid> {
+    let oids = spi::read(
+        "SELECT oid FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name",
+        &[name.into()],
+        |row| row.require(1),
+    )?;
+    oids.into_iter().next().ok_or_else(|| Error::UnknownSchema(name.to_owned()))
+}
+
 /// Tables of a schema that have a column of the given name and are not part of another such table.
-pub fn with_column(schema: &str, column: &str) -> Result<Vec<Oid>> {
-    const SCHEMA: &str =
-        "SELECT oid FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name";
+pub fn with_column(schema_name: &str, column: &str) -> Result<Vec<Oid>> {
     const TABLES: &str = include_str!("../../sql/queries/tables_with_column.sql");
-    let schemas: Vec<Oid> = spi::read(SCHEMA, &[schema.into()], |row| row.require(1))?;
-    let Some(oid) = schemas.first() else {
-        return Err(Error::UnknownSchema(schema.to_owned()));
-    };
-    spi::read(TABLES, &[(*oid).into(), column.into()], |row| row.require(1))
+    spi::read(TABLES, &[schema(schema_name)?.into(), column.into()], |row| row.require(1))
 }
 
 /// The relation's schema-qualified name, for messages and records.

@@ -1,7 +1,7 @@
 //! SPI in two verbs, with named failures.
 
 use crate::error::{Error, Result};
-use crate::sys::snapshot;
+use crate::sys::{hooks, snapshot};
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiHeapTupleData};
 use pgrx::{FromDatum, IntoDatum, PgOid};
@@ -26,6 +26,7 @@ impl Row<'_> {
 
 /// Runs a query that changes nothing, and maps its rows. Assigns no transaction id.
 pub fn read<T>(query: &str, args: &[DatumWithOid<'_>], map: impl Fn(Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+    let _internal = hooks::internal();
     Spi::connect(|client| client.select(query, None, args)?.map(|tuple| map(Row(tuple))).collect())
 }
 
@@ -40,6 +41,7 @@ pub fn read_kept<T>(
     args: &[DatumWithOid<'_>],
     map: impl Fn(Row<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
+    let _internal = hooks::internal();
     Spi::connect(|client| {
         let plan = match KEPT.with_borrow(|kept| kept.get(query).copied()) {
             Some(plan) => plan,
@@ -61,6 +63,7 @@ pub fn read_before_statement<T>(
     args: &[DatumWithOid<'_>],
     map: impl Fn(Row<'_>) -> Result<T>,
 ) -> Result<Option<Vec<T>>> {
+    let _internal = hooks::internal();
     let query = CString::new(query).map_err(|error| Error::Spi(error.to_string()))?;
     Spi::connect(|client| {
         let Some(name) = snapshot::open_before_statement(&query, args) else { return Ok(None) };
@@ -71,10 +74,12 @@ pub fn read_before_statement<T>(
 
 /// Runs a statement that changes something, and maps the rows it returns.
 pub fn write<T>(statement: &str, args: &[DatumWithOid<'_>], map: impl Fn(Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+    let _internal = hooks::internal();
     Spi::connect_mut(|client| client.update(statement, None, args)?.map(|tuple| map(Row(tuple))).collect())
 }
 
 /// Runs a statement for its effect. Returns the number of rows it touched.
 pub fn run(statement: &str, args: &[DatumWithOid<'_>]) -> Result<usize> {
+    let _internal = hooks::internal();
     Spi::connect_mut(|client| Ok(client.update(statement, None, args)?.len()))
 }

@@ -48,7 +48,7 @@ fn read(row: &scan::Row) -> Result<TenantRow> {
     let key = text(KEY).ok_or(Error::NotInstalled)?;
     Ok(TenantRow {
         id: row.uuid(ID as usize).ok_or(Error::NotInstalled)?,
-        key: TenantKey::parse(&key)?,
+        key: TenantKey::stored(key),
         status: text(STATUS).ok_or(Error::NotInstalled)?,
         region: text(REGION),
     })
@@ -97,7 +97,7 @@ pub fn lock(tenant: &TenantRef) -> Result<Option<TenantRow>> {
     let rows = spi::write(QUERY, &[id.into(), key.into()], |row| {
         Ok(TenantRow {
             id: Uuid::from_bytes(*row.require::<pgrx::Uuid>(1)?.as_bytes()),
-            key: TenantKey::parse(&row.require::<String>(2)?)?,
+            key: TenantKey::stored(row.require(2)?),
             status: row.require(3)?,
             region: row.get(4)?,
         })

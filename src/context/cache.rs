@@ -47,10 +47,19 @@ impl Tenant {
     }
 }
 
+/// Why a tenant may be acted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// The session named it, so the role's access counts.
+    Access,
+    /// A superuser chose it as the default.
+    Default,
+}
+
 #[derive(Default)]
 struct Cache {
-    /// By outer role, then by the name under which the tenant was asked for.
-    tenants: HashMap<Oid, HashMap<Box<str>, Rc<Tenant>>>,
+    /// By outer role and trust, then by the name under which the tenant was asked for.
+    tenants: HashMap<(Oid, Trust), HashMap<Box<str>, Rc<Tenant>>>,
     count: usize,
     /// Tenants whose datums this transaction may still hold; they outlive their cache entries.
     in_use: Vec<Rc<Tenant>>,
@@ -62,6 +71,9 @@ thread_local! {
 
 /// Set by invalidation callbacks, which come in the middle of other work and may do no more.
 static STALE: BackendCell<bool> = BackendCell::new(false);
+
+/// Set with `STALE`; cleared only when the transaction's tenant has been authorised again.
+static UNCONFIRMED: BackendCell<bool> = BackendCell::new(false);
 
 /// Whether the transaction uses a tenant; apart, because it is asked before each statement.
 static IN_USE: BackendCell<bool> = BackendCell::new(false);
@@ -82,6 +94,7 @@ pub fn role_changed() {
 /// No cached authorisation holds any more. Can't fail.
 pub fn discard() {
     STALE.set(true);
+    UNCONFIRMED.set(true);
     super::hot::forget();
 }
 
@@ -100,19 +113,24 @@ pub fn is_stale() -> bool {
     STALE.get()
 }
 
+/// Whether the transaction uses a tenant whose authorisation may have ended since.
+pub fn is_unconfirmed() -> bool {
+    UNCONFIRMED.get() && IN_USE.get()
+}
+
 /// The cached tenant that `role` may act for under this name.
-pub fn get(role: Oid, name: &str) -> Option<Rc<Tenant>> {
-    CACHE.with_borrow(|cache| cache.tenants.get(&role)?.get(name).cloned())
+pub fn get(role: Oid, trust: Trust, name: &str) -> Option<Rc<Tenant>> {
+    CACHE.with_borrow(|cache| cache.tenants.get(&(role, trust))?.get(name).cloned())
 }
 
 /// Keeps an authorised tenant for later.
-pub fn put(role: Oid, name: &str, tenant: &Rc<Tenant>) {
+pub fn put(role: Oid, trust: Trust, name: &str, tenant: &Rc<Tenant>) {
     CACHE.with_borrow_mut(|cache| {
         if cache.count >= CAPACITY {
             cache.tenants.clear();
             cache.count = 0;
         }
-        cache.tenants.entry(role).or_default().insert(name.into(), Rc::clone(tenant));
+        cache.tenants.entry((role, trust)).or_default().insert(name.into(), Rc::clone(tenant));
         cache.count += 1;
     });
 }
@@ -120,6 +138,7 @@ pub fn put(role: Oid, name: &str, tenant: &Rc<Tenant>) {
 /// Keeps the tenant's datums valid until the transaction has ended.
 pub fn hold(tenant: &Rc<Tenant>) {
     IN_USE.set(true);
+    UNCONFIRMED.set(false);
     if !tenant.in_use.replace(true) {
         CACHE.with_borrow_mut(|cache| cache.in_use.push(Rc::clone(tenant)));
     }

@@ -1,9 +1,10 @@
 //! What policies read once per row: the resolved context, as datums ready to be returned.
 
 use super::cache::Tenant;
+use crate::error::Result;
 use crate::sys::backend::BackendCell;
 use crate::sys::fmgr::Nullable;
-use crate::sys::{Datum, INVALID_OID, Oid, role};
+use crate::sys::{Datum, INVALID_OID, Oid, datum, procedure, role};
 
 /// The context as last resolved. It holds for `role` alone, and for no role once forgotten.
 #[derive(Clone, Copy)]
@@ -14,46 +15,83 @@ struct Hot {
     number: Nullable,
 }
 
+/// The context as last resolved, whatever the lifetime of its datums.
+static CURRENT: BackendCell<Hot> = BackendCell::new(UNRESOLVED);
+
 const UNRESOLVED: Hot = Hot { role: INVALID_OID, id: None, key: None, number: None };
 
+/// The same for the fast path, which hands the datums out as they are.
 static HOT: BackendCell<Hot> = BackendCell::new(UNRESOLVED);
 
 /// Marks the context as unresolved. Can't fail.
 pub fn forget() {
     HOT.set(UNRESOLVED);
+    CURRENT.set(UNRESOLVED);
 }
 
 /// Remembers what `role` acts for. The datums point into `tenant`, which the cache keeps until the
-/// transaction has ended.
+/// transaction has ended. The arguments of a procedure outlive that when the procedure commits: while
+/// one runs, the fast path is closed, and the slow one makes copies.
 pub fn remember(role: Oid, tenant: Option<&Tenant>) {
-    HOT.set(Hot {
+    let hot = Hot {
         role,
         id: tenant.map(Tenant::id_datum),
         key: tenant.map(Tenant::key_datum),
         number: tenant.and_then(|tenant| tenant.number).map(Datum::from),
-    });
+    };
+    CURRENT.set(hot);
+    if !procedure::is_running() {
+        HOT.set(hot);
+    }
 }
 
 #[inline(always)]
-fn read(value: impl Fn(&Hot) -> Nullable) -> Option<Nullable> {
-    let hot = HOT.get();
+fn read(cell: &BackendCell<Hot>, value: impl Fn(&Hot) -> Nullable) -> Option<Nullable> {
+    let hot = cell.get();
     (hot.role == role::outer()).then(|| value(&hot))
+}
+
+/// A procedure begins: from here on datums are copied. Can't fail.
+pub fn close_fast_path() {
+    HOT.set(UNRESOLVED);
 }
 
 /// The tenant's id as a `uuid` datum; `None` while unresolved.
 #[inline(always)]
 pub fn current_id() -> Option<Nullable> {
-    read(|hot| hot.id)
+    read(&HOT, |hot| hot.id)
 }
 
 /// The tenant's key as a `text` datum; `None` while unresolved.
 #[inline(always)]
 pub fn current_key() -> Option<Nullable> {
-    read(|hot| hot.key)
+    read(&HOT, |hot| hot.key)
 }
 
 /// The tenant's key as a `bigint` datum, when it is a number; `None` while unresolved.
 #[inline(always)]
 pub fn current_number() -> Option<Nullable> {
-    read(|hot| hot.number)
+    read(&HOT, |hot| hot.number)
+}
+
+/// The tenant's id as a datum of its own.
+pub fn copied_id() -> Result<Nullable> {
+    Ok(resolved()?.id.map(datum::copy_uuid))
+}
+
+/// The tenant's key as a datum of its own.
+pub fn copied_key() -> Result<Nullable> {
+    Ok(resolved()?.key.map(datum::copy_text))
+}
+
+/// The tenant's key as a number; such datums are no pointers.
+pub fn copied_number() -> Result<Nullable> {
+    Ok(resolved()?.number)
+}
+
+fn resolved() -> Result<Hot> {
+    if read(&CURRENT, |hot| hot.id).is_none() {
+        super::resolve()?;
+    }
+    Ok(CURRENT.get())
 }

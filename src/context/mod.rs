@@ -3,27 +3,37 @@
 
 mod cache;
 mod hot;
+mod leftovers;
 mod pin;
 mod resolve;
 mod set;
 
-pub use hot::{current_id, current_key, current_number};
+pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
 pub use resolve::resolve;
 pub use set::{clear_tenant, require, set_tenant};
 
 use crate::error::{Error, Result};
 use crate::guc::{self, Listener};
 use crate::sys::hooks::{self, Checks};
-use crate::sys::{invalidation, xact};
+use crate::sys::{backend, invalidation, procedure, xact};
 
 /// Connects the context to PostgreSQL. Called once per backend, when the library loads.
 pub fn init() {
-    guc::init(Listener { tenant_set: pin::set, context_changed: hot::forget, region_changed: cache::discard });
-    xact::on_end(transaction_ended);
+    backend::withhold_backtraces();
+    guc::init(Listener {
+        tenant_set: pin::set,
+        context_changed: || {
+            hot::forget();
+            leftovers::context_changed();
+        },
+        region_changed: cache::discard,
+    });
+    xact::on_end(transaction_ended, leftovers::savepoint_rolled_back);
     invalidation::subscribe(cache::relation_changed, cache::role_changed);
     hooks::install(Checks {
-        watches_runs: || cache::is_in_use() || pin::is_held(),
+        watches_runs: || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
         before_run,
+        procedure_begins: hot::close_fast_path,
         set_local: check_set_local,
     });
 }
@@ -32,13 +42,16 @@ pub fn init() {
 /// of a suspended tenant or a revoked access otherwise.
 fn before_run(parallel: bool) -> Result<()> {
     invalidation::accept();
-    if cache::is_stale() {
+    leftovers::before_run()?;
+    if cache::is_unconfirmed() {
         resolve::recheck()?;
     }
     if parallel { pin::check_before_parallel() } else { Ok(()) }
 }
 
-fn transaction_ended() {
+fn transaction_ended(committed: bool) {
+    leftovers::transaction_ended(committed);
+    procedure::transaction_ended();
     hot::forget();
     pin::release();
     cache::transaction_ended();

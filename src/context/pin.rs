@@ -41,14 +41,7 @@ static CHECKED: BackendCell<bool> = BackendCell::new(false);
 
 /// Runs `set`, whose value the check hook need not look at again.
 pub fn with_checked<T>(set: impl FnOnce() -> T) -> T {
-    struct Lower;
-    impl Drop for Lower {
-        fn drop(&mut self) {
-            CHECKED.set(false);
-        }
-    }
-    CHECKED.set(true);
-    let _lower = Lower;
+    let _checked = CHECKED.raised();
     set()
 }
 
@@ -121,9 +114,12 @@ pub fn is_held() -> bool {
     HELD.get()
 }
 
-/// Whether the transaction may use the tenant of this name without taking on a new one.
-pub fn is(tenant: &TenantRef) -> bool {
-    guc::allow_switch() || (HELD.get() && PIN.with_borrow(|pin| pin.admits(tenant)))
+/// The tenant that the transaction has used.
+pub fn known() -> Option<Rc<Tenant>> {
+    PIN.with_borrow(|pin| match pin {
+        Pin::Known(tenant) => Some(Rc::clone(tenant)),
+        _ => None,
+    })
 }
 
 /// The transaction has ended.

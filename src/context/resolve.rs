@@ -1,22 +1,14 @@
 //! From the setting to an authorised tenant: registry row, access, status, region.
 
-use super::cache::{self, Tenant};
+use super::cache::{self, Tenant, Trust};
+use super::leftovers::{self, Remedy};
 use super::{hot, pin};
-use crate::catalog::{access, tenants};
+use crate::catalog::{access, registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::{Oid, invalidation, role};
 use crate::tenant::TenantRef;
 use std::rc::Rc;
-
-/// Why a tenant may be acted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// The session named it, so the role's access counts.
-    Access,
-    /// A superuser chose it as the default.
-    Default,
-}
 
 /// The name of the tenant in force, and why it is; `None` without a context.
 pub fn effective_name() -> Option<(String, Trust)> {
@@ -39,51 +31,56 @@ pub fn resolve() -> Result<()> {
     match effective_name() {
         None => hot::remember(role, None),
         Some((name, trust)) => {
-            let tenant = admit(role, &name, trust)?;
+            let tenant = admit(role, &name, trust, Remedy::None)?;
             hot::remember(role, Some(&tenant));
         }
     }
     Ok(())
 }
 
-/// Something that the context rests on has changed since it was resolved: it is resolved anew, so
-/// that what is in the middle of reading stops too. A setting that has left the transaction's tenant
-/// meanwhile fails at its own use.
+/// Something that the context rests on has changed since it was resolved: the transaction's tenant is
+/// authorised anew, so that what is in the middle of reading stops too, whatever is set meanwhile.
 pub fn recheck() -> Result<()> {
-    match effective_name() {
-        Some((name, _)) if pin::is(&TenantRef::parse(&name)?) => resolve(),
-        _ => Ok(()),
+    // The transaction may have dropped the extension; then nothing is left that asks for the tenant.
+    if registry::get().is_err() {
+        return Ok(());
     }
+    let effective = effective_name();
+    let trust = effective.as_ref().map_or(Trust::Access, |(_, trust)| *trust);
+    let name = match (pin::known(), effective) {
+        (Some(tenant), Some((name, _))) if TenantRef::parse(&name)?.names(tenant.id, &tenant.key) => name,
+        (Some(tenant), _) => tenant.id.to_string(),
+        (None, Some((name, _))) => name,
+        (None, None) => return Ok(()),
+    };
+    admit(role::outer(), &name, trust, Remedy::None).map(|_| ())
 }
 
 /// Authorises the tenant for this transaction, and holds it until the end of it.
-pub fn admit(role: Oid, name: &str, trust: Trust) -> Result<Rc<Tenant>> {
+pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<Tenant>> {
     let reference = TenantRef::parse(name)?;
     pin::check(&reference)?;
     // A change may arrive while the registry is being read, and is announced only once.
     let tenant = loop {
         cache::refresh();
         let tenant = lookup(role, name, &reference, trust)?;
+        pin::hold(&tenant)?;
+        leftovers::take(&tenant, remedy)?;
         if !cache::is_stale() {
             break tenant;
         }
     };
-    pin::hold(&tenant)?;
     cache::hold(&tenant);
     Ok(tenant)
 }
 
 fn lookup(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Result<Rc<Tenant>> {
-    let cached = match trust {
-        Trust::Access => cache::get(role, name),
-        Trust::Default => None,
-    };
-    if let Some(tenant) = cached {
+    if let Some(tenant) = cache::get(role, trust, name) {
         return Ok(tenant);
     }
     let tenant = Rc::new(Tenant::new(authorise(role, name, reference, trust)?));
-    if trust == Trust::Access && !cache::is_stale() {
-        cache::put(role, name, &tenant);
+    if !cache::is_stale() {
+        cache::put(role, trust, name, &tenant);
     }
     Ok(tenant)
 }

@@ -1,6 +1,8 @@
 //! Setting, clearing and requiring the context from SQL.
 
-use super::resolve::{Trust, admit, effective_name};
+use super::cache::Trust;
+use super::leftovers::Remedy;
+use super::resolve::{admit, effective_name};
 use super::{hot, pin};
 use crate::error::{Error, Result};
 use crate::guc;
@@ -19,7 +21,7 @@ pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
     }
     invalidation::accept();
     let role = role::outer();
-    let tenant = admit(role, name, Trust::Access)?;
+    let tenant = admit(role, name, Trust::Access, Remedy::Discard)?;
     pin::with_checked(|| option::set(guc::TENANT_ID, name, scope));
     hot::remember(role, Some(&tenant));
     Ok(tenant.id)
@@ -42,7 +44,7 @@ pub fn clear_tenant(is_local: bool) -> Result<()> {
 pub fn require() -> Result<Uuid> {
     let (name, trust) = effective_name().ok_or(Error::NoTenant)?;
     super::resolve()?;
-    Ok(admit(role::outer(), &name, trust)?.id)
+    Ok(admit(role::outer(), &name, trust, Remedy::None)?.id)
 }
 
 fn scope(is_local: bool, call: &'static str) -> Result<Scope> {

@@ -19,13 +19,7 @@ static OWN_DDL: BackendCell<bool> = BackendCell::new(false);
 
 /// Runs DDL of the extension's own, which the guard lets pass.
 pub fn with_own_ddl<T>(work: impl FnOnce() -> T) -> T {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            OWN_DDL.set(self.0);
-        }
-    }
-    let _restore = Restore(OWN_DDL.replace(true));
+    let _own = OWN_DDL.raised();
     work()
 }
 

@@ -13,5 +13,5 @@ mod truncate;
 pub use guard::{after_command, after_drop, after_grant};
 pub use kind::Kind;
 pub use managed::manage_schema;
-pub use protect::{Options, classify, protect, protect_schema, unprotect};
+pub use protect::{Options, classify, drift, protect, protect_schema, unprotect};
 pub use truncate::check_truncate;

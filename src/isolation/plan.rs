@@ -84,6 +84,18 @@ pub fn missing(relation: &Relation, goal: Goal<'_>) -> Result<Vec<Part>> {
     Ok(steps.into_iter().map(|step| step.part).collect())
 }
 
+/// Whether a table's policies, or the trigger beside them, are not as its kind wants. A table that can't be
+/// protected at all has none to compare.
+pub fn has_drifted(relation: &Relation, kind: Kind) -> bool {
+    match &relation.column {
+        Some(column) => {
+            let differ = |family| !policies(relation, &policy::wanted(kind, column, family)).is_empty();
+            column.family.is_some_and(|family| differ(family) || relation.truncate_guard != TruncateGuard::Always)
+        }
+        None => false,
+    }
+}
+
 /// The DDL that takes protection from a table and all that inherits from it.
 pub fn unprotect(tree: &[Relation]) -> Vec<String> {
     let mut ddl = Vec::new();
@@ -112,6 +124,18 @@ pub fn unprotect(tree: &[Relation]) -> Vec<String> {
     ddl
 }
 
+/// The DDL that gives back the defaults which ALTER TABLE on a parent takes from children that stay protected.
+pub fn keep_defaults(children: &[Relation]) -> Vec<String> {
+    children
+        .iter()
+        .filter_map(|relation| {
+            let column = relation.column.as_ref().filter(|column| has_context_default(column))?;
+            let action = format!("SET DEFAULT {}", column.default.as_deref()?);
+            Some(sql::alter_column(&relation.ident, &column.ident, &action))
+        })
+        .collect()
+}
+
 /// The DDL that gives up a former tenant column: a default from the context would go on stamping it.
 pub fn release_column(tree: &[Relation]) -> Vec<String> {
     tree.iter()
@@ -132,18 +156,22 @@ fn has_context_default(column: &Column) -> bool {
 }
 
 fn check_relation(relation: &Relation) -> Result<()> {
-    let object = relation.ident.to_string();
     if relation.temporary {
-        return Err(Error::UnsupportedRelation { object, reason: "it is temporary" });
+        return Err(Error::UnsupportedRelation { object: relation.ident.to_string(), reason: "it is temporary" });
     }
-    let reason = match relation.kind {
+    check_kind(relation.kind, &relation.ident.to_string())
+}
+
+/// Only tables can be protected or classified.
+pub fn check_kind(kind: RelationKind, name: &str) -> Result<()> {
+    let reason = match kind {
         RelationKind::Table | RelationKind::Partitioned => return Ok(()),
         RelationKind::View => "it is a view",
         RelationKind::MaterializedView => "it is a materialized view",
         RelationKind::ForeignTable => "it is a foreign table",
-        _ => "it is not a table",
+        RelationKind::Other => "it is not a table",
     };
-    Err(Error::WrongRelationKind { object, reason })
+    Err(Error::WrongRelationKind { object: name.to_owned(), reason })
 }
 
 fn suitable_column<'a>(relation: &'a Relation, name: &str) -> Result<(&'a Column, Family)> {
@@ -299,6 +327,7 @@ mod tests {
         Relation {
             oid: Oid::from(oid),
             parent: parent.map(Oid::from),
+            schema: Oid::from(2200),
             ident: Ident::quoted(format!("app.t{oid}")),
             kind: RelationKind::Table,
             temporary: false,
@@ -392,6 +421,20 @@ mod tests {
         assert_eq!(lines, ["ALTER TABLE ONLY app.t1 ENABLE ALWAYS TRIGGER tenant_isolation_truncate;"]);
         let lines = drift(&|r| r.truncate_guard = TruncateGuard::Other);
         assert_eq!(lines.len(), 3, "{lines:?}");
+    }
+
+    #[test]
+    fn drift_is_about_policies_and_the_trigger() {
+        let mut relation = protected(Kind::Tenant);
+        relation.forced = false;
+        relation.row_security = false;
+        assert!(!has_drifted(&relation, Kind::Tenant));
+        assert!(has_drifted(&relation, Kind::Shared));
+        relation.truncate_guard = TruncateGuard::NotAlways;
+        assert!(has_drifted(&relation, Kind::Tenant));
+        relation.truncate_guard = TruncateGuard::Always;
+        relation.policies.pop();
+        assert!(has_drifted(&relation, Kind::Tenant));
     }
 
     #[test]

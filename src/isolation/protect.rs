@@ -9,8 +9,10 @@ use crate::catalog::protection::{self, Protection};
 use crate::catalog::registry::as_owner;
 use crate::catalog::relations::{self, Relation};
 use crate::error::{Error, Result};
+use crate::sql;
 use crate::sys::{Oid, relation};
 use serde_json::json;
+use std::collections::{HashMap, HashSet};
 
 /// What `tenancy.protect()` is asked for, besides the table.
 #[derive(Debug, Clone)]
@@ -36,11 +38,15 @@ pub fn protect(table: Oid, options: &Options) -> Result<Vec<String>> {
         });
     }
     check_owned(table)?;
-    check_parents(table, options)?;
     if !options.dry_run {
         relation::lock_definition(table);
     }
-    let tree = relations::tree(table, &options.tenant_column)?;
+    check_parents(table, options)?;
+    let tree = if options.dry_run {
+        relations::tree(table, &options.tenant_column)?
+    } else {
+        locked_tree(table, &options.tenant_column)?
+    };
     let goal = Goal {
         kind: options.kind,
         column_name: &options.tenant_column,
@@ -86,6 +92,7 @@ pub fn protect_schema(schema: &str, tenant_column: &str, dry_run: bool) -> Resul
 /// part of another.
 pub fn unprotect(table: Oid) -> Result<Vec<String>> {
     check_owned(table)?;
+    relation::lock_definition(table);
     let name = relations::name(table)?;
     let recorded = as_owner(|| protection::find(table))?;
     let Some(Protection { tenant_column: Some(column), .. }) = recorded else {
@@ -94,9 +101,9 @@ pub fn unprotect(table: Oid) -> Result<Vec<String>> {
     if let Some((parent, _)) = protected_parent(table)? {
         return Err(Error::ProtectedThroughParent { relation: name, parent: relations::name(parent)? });
     }
-    relation::lock_definition(table);
-    let tree = relations::tree(table, &column)?;
-    let ddl = plan::unprotect(&tree);
+    let (kept, tree) = shared_with_others(table, locked_tree(table, &column)?)?;
+    let mut ddl = plan::unprotect(&tree);
+    ddl.extend(plan::keep_defaults(&kept));
     with_own_ddl(|| ddl.iter().try_for_each(|line| relations::execute(line)))?;
     as_owner(|| {
         for relation in &tree {
@@ -110,6 +117,39 @@ pub fn unprotect(table: Oid) -> Result<Vec<String>> {
         })
     })?;
     Ok(ddl)
+}
+
+/// A table whose policies are no longer as `protect` made them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// Schema-qualified.
+    pub relation: String,
+    /// The call of `protect` that mends it.
+    pub remedy: String,
+}
+
+/// The tables with other policies than they should have, in one schema or in all. Set-based, since it
+/// looks at everything that is protected.
+///
+/// # Errors
+/// 3F000 unknown schema.
+pub fn drift(schema: Option<&str>) -> Result<Vec<Drift>> {
+    let schema = schema.map(relations::schema).transpose()?;
+    let roots = as_owner(protection::roots)?;
+    let (oids, columns) = roots.iter().map(|root| (root.relation, root.tenant_column.clone())).unzip();
+    let by_oid: HashMap<Oid, &protection::Root> = roots.iter().map(|root| (root.relation, root)).collect();
+    let mut drifted = Vec::new();
+    for (root, found) in relations::forest(oids, columns)? {
+        let Some(root) = by_oid.get(&root) else { continue };
+        let here = schema.is_none_or(|schema| found.schema == schema);
+        if here && plan::has_drifted(&found, Kind::parse(&root.kind)?) {
+            drifted.push(Drift {
+                relation: found.ident.to_string(),
+                remedy: sql::protect(&root.name, &root.tenant_column, &root.kind),
+            });
+        }
+    }
+    Ok(drifted)
 }
 
 /// Records that a table deliberately has no tenants.
@@ -151,10 +191,41 @@ fn check_owned(table: Oid) -> Result<()> {
     if relation::is_system(&brief) || relation::is_extension_schema(&brief) {
         return Err(Error::UnsupportedRelation { object: name, reason: "it is a system table" });
     }
+    plan::check_kind(brief.kind, &name)?;
     if !relation::is_owned(table) {
         return Err(Error::NotOwner(name));
     }
     Ok(())
+}
+
+/// The table and all that inherits from it, each locked against other schema changes, as it is then.
+fn locked_tree(table: Oid, column: &str) -> Result<Vec<Relation>> {
+    for child in relations::tree(table, column)?.iter().filter(|relation| relation.oid != table) {
+        relation::lock_definition(child.oid);
+    }
+    relations::tree(table, column)
+}
+
+/// Parts a tree: what has a protected parent outside of it too, and so stays protected, and the rest.
+fn shared_with_others(table: Oid, tree: Vec<Relation>) -> Result<(Vec<Relation>, Vec<Relation>)> {
+    let inside: HashSet<Oid> = tree.iter().map(|relation| relation.oid).collect();
+    let (mut shared, mut own) = (Vec::new(), Vec::new());
+    for relation in tree {
+        let outside: Vec<Oid> =
+            relations::ancestors(relation.oid)?.into_iter().filter(|parent| !inside.contains(parent)).collect();
+        let protected = outside.into_iter().map(recorded_column).collect::<Result<Vec<_>>>()?;
+        if relation.oid != table && protected.iter().any(Option::is_some) {
+            shared.push(relation);
+        } else {
+            own.push(relation);
+        }
+    }
+    Ok((shared, own))
+}
+
+/// The tenant column that a table is protected by, if it is.
+fn recorded_column(table: Oid) -> Result<Option<String>> {
+    Ok(as_owner(|| protection::find(table))?.and_then(|found| found.tenant_column))
 }
 
 /// The nearest protected parent, with its record.

@@ -1,10 +1,10 @@
 //! Which role may act for whom, and who may administrate.
 
 use crate::catalog::event::{self, Event};
-use crate::catalog::{access, admin, registry, tenants};
+use crate::catalog::{access, admin, tenants};
 use crate::error::{Error, Result};
 use crate::sql::{self, Ident};
-use crate::sys::role;
+use crate::sys::{Oid, role};
 use crate::tenant::TenantRef;
 use serde_json::json;
 use uuid::Uuid;
@@ -27,11 +27,10 @@ pub fn grant_access(role: &str, tenant: Option<&str>, mode: &str, require_member
     if require_membership {
         return Err(Error::NotSupported("access that requires membership"));
     }
-    check_role(role)?;
+    let grantee = known_role(role)?;
     let id = tenant.map(known_tenant).transpose()?;
-    if access::insert(role, id)? {
+    if access::insert(grantee, id)? {
         log("access.granted", role, id, json!({ "mode": mode, "any_tenant": id.is_none() }))?;
-        registry::announce_change()?;
     }
     Ok(())
 }
@@ -40,14 +39,14 @@ pub fn grant_access(role: &str, tenant: Option<&str>, mode: &str, require_member
 /// next statement after commit.
 ///
 /// # Errors
-/// 42704 unknown tenant, or a role that neither exists nor has access.
+/// 42704 unknown role or tenant.
 pub fn revoke_access(role: &str, tenant: Option<&str>) -> Result<()> {
+    let grantee = known_role(role)?;
     let id = tenant.map(known_tenant).transpose()?;
-    if access::delete(role, id)? {
+    if access::delete(grantee, id)? {
         log("access.revoked", role, id, json!({ "any_tenant": id.is_none() }))?;
-        return registry::announce_change();
     }
-    check_role(role).map(|_| ())
+    Ok(())
 }
 
 /// Makes a role an administrator: it may execute the functions that change things.
@@ -55,7 +54,9 @@ pub fn revoke_access(role: &str, tenant: Option<&str>) -> Result<()> {
 /// # Errors
 /// 42704 unknown role.
 pub fn grant_admin(role: &str) -> Result<()> {
-    let grantee = check_role(role)?;
+    known_role(role)?;
+    let grantee = Ident::quoted(role::quoted(role));
+    admin::lock()?;
     for function in admin::functions()? {
         admin::execute(&sql::grant_execute(&function, &grantee))?;
     }
@@ -68,7 +69,9 @@ pub fn grant_admin(role: &str) -> Result<()> {
 /// # Errors
 /// 42704 unknown role.
 pub fn revoke_admin(role: &str) -> Result<()> {
-    let grantee = check_role(role)?;
+    known_role(role)?;
+    let grantee = Ident::quoted(role::quoted(role));
+    admin::lock()?;
     for function in admin::functions()? {
         admin::execute(&sql::revoke_execute(&function, &grantee))?;
     }
@@ -76,11 +79,8 @@ pub fn revoke_admin(role: &str) -> Result<()> {
     log("admin.revoked", role, None, json!({}))
 }
 
-fn check_role(role: &str) -> Result<Ident> {
-    match role::oid(role) {
-        Some(_) => Ok(Ident::quoted(role::quoted(role))),
-        None => Err(Error::UnknownRole(role.to_owned())),
-    }
+fn known_role(name: &str) -> Result<Oid> {
+    role::oid(name).ok_or_else(|| Error::UnknownRole(name.to_owned()))
 }
 
 fn known_tenant(name: &str) -> Result<Uuid> {

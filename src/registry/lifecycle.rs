@@ -2,8 +2,8 @@
 
 use super::settings_object;
 use crate::catalog::event::{self, Event};
+use crate::catalog::plans;
 use crate::catalog::tenants::{self, NewTenant};
-use crate::catalog::{plans, registry};
 use crate::error::{Error, Result};
 use crate::tenant::{TenantKey, TenantRef};
 use pgrx::JsonB;
@@ -88,8 +88,7 @@ pub fn transition(tenant: &str, transition: Transition, reason: Option<String>) 
         return Err(Error::WrongStatus { tenant: tenant.to_owned(), status: found.status, wanted: from });
     }
     tenants::set_status(found.id, to)?;
-    event::write(Event { event, tenant: Some(found.id), reason, ..Event::default() })?;
-    registry::announce_change()
+    event::write(Event { event, tenant: Some(found.id), reason, ..Event::default() })
 }
 
 #[cfg(test)]

@@ -34,3 +34,30 @@ impl<T: Copy> BackendCell<T> {
         unsafe { *self.0.get() = value }
     }
 }
+
+impl BackendCell<bool> {
+    /// Raises the flag until what is returned is dropped, in whatever way; then it is as it was.
+    pub fn raised(&self) -> Raised<'_> {
+        Raised { flag: self, before: self.replace(true) }
+    }
+}
+
+/// A flag that is up while this lives.
+#[must_use]
+pub struct Raised<'a> {
+    flag: &'a BackendCell<bool>,
+    before: bool,
+}
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.flag.set(self.before);
+    }
+}
+
+/// Keeps Rust backtraces out of the DETAIL that clients see, whatever environment the server was
+/// started in. To be called before anything can panic.
+pub fn withhold_backtraces() {
+    // SAFETY: the process has one thread, so nobody reads the environment meanwhile.
+    unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") }
+}

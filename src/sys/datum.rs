@@ -41,3 +41,26 @@ impl TextImage {
         pg_sys::Datum::from(self.0.as_ptr())
     }
 }
+
+/// A copy of a `uuid` datum in the current memory context.
+pub fn copy_uuid(value: pg_sys::Datum) -> pg_sys::Datum {
+    // SAFETY: the datum is that of a `UuidImage` that is still there: a pointer to 16 bytes.
+    unsafe { copy(value, 16) }
+}
+
+/// A copy of a `text` datum in the current memory context.
+pub fn copy_text(value: pg_sys::Datum) -> pg_sys::Datum {
+    // SAFETY: the datum is that of a `TextImage` that is still there: a pointer to a varlena.
+    unsafe { copy(value, pgrx::varsize_any(value.cast_mut_ptr())) }
+}
+
+/// # Safety
+/// `value` points to `size` bytes.
+unsafe fn copy(value: pg_sys::Datum, size: usize) -> pg_sys::Datum {
+    // SAFETY: by the contract above; palloc gives `size` bytes, or raises an error.
+    unsafe {
+        let target = pg_sys::palloc(size).cast::<u8>();
+        std::ptr::copy_nonoverlapping(value.cast_mut_ptr::<u8>(), target, size);
+        pg_sys::Datum::from(target)
+    }
+}

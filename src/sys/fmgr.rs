@@ -1,11 +1,11 @@
 //! SQL functions with PostgreSQL's own calling convention, for those that run once per row.
 
 /// Exports `$symbol` as a version-1 C function without arguments. `$read` gives the result from
-/// backend state, or `None` when that state must first be made by `$resolve`, which may fail; it
-/// must not allocate. The result is a `Nullable`: no datum is NULL.
+/// backend state, or `None` when that can't be handed out as it is; it must not allocate. `$make` then
+/// makes the result, and may fail. No datum is NULL.
 #[macro_export]
 macro_rules! native_function {
-    ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $read:path, $resolve:path) => {
+    ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $read:path, $make:path) => {
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
         #[doc(hidden)]
@@ -27,7 +27,7 @@ macro_rules! native_function {
             let value = match $read() {
                 Some(value) => value,
                 // SAFETY: the function manager is the caller, and nothing here needs dropping.
-                None => unsafe { $crate::sys::fmgr::resolved($resolve, $read) },
+                None => unsafe { $crate::sys::fmgr::made($make) },
             };
             match value {
                 Some(datum) => datum,
@@ -47,19 +47,20 @@ use pgrx::pg_sys;
 /// A result of a native function: no datum is NULL.
 pub type Nullable = Option<pg_sys::Datum>;
 
-/// The slow path of a native function: resolves, then reads again.
+/// The slow path of a native function; its error becomes a PostgreSQL error.
 ///
 /// # Safety
 /// Only from a function that the function manager called, with nothing to drop.
 #[cold]
-pub unsafe fn resolved(resolve: fn() -> Result<()>, read: fn() -> Option<Nullable>) -> Nullable {
+pub unsafe fn made(make: fn() -> Result<Nullable>) -> Nullable {
     // SAFETY: the caller keeps to the guard's own rule.
     unsafe {
-        pg_sys::panic::pgrx_extern_c_guard(|| {
-            if let Err(error) = resolve() {
+        pg_sys::panic::pgrx_extern_c_guard(|| match make() {
+            Ok(value) => value,
+            Err(error) => {
                 super::hooks::raise(error);
+                None
             }
-            read().flatten()
         })
     }
 }

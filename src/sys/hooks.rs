@@ -2,7 +2,8 @@
 //! then calls on outside of it, so that errors of others pass through untouched and at no cost.
 
 use crate::error::{Error, Result};
-use crate::sys::backend::BackendCell;
+use crate::sys::backend::{BackendCell, Raised};
+use crate::sys::{leftovers, procedure};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use std::ffi::{CStr, c_char};
@@ -14,6 +15,8 @@ pub struct Checks {
     pub watches_runs: fn() -> bool,
     /// Before a plan is run, or run on, as FETCH does; told whether it may start parallel workers.
     pub before_run: fn(bool) -> Result<()>,
+    /// Before a procedure is called; can't fail.
+    pub procedure_begins: fn(),
     /// Before `SET LOCAL <name>` runs as a statement of its own.
     pub set_local: fn(&str) -> Result<()>,
 }
@@ -25,6 +28,14 @@ struct Previous {
 }
 
 static CHECKS: BackendCell<Option<Checks>> = BackendCell::new(None);
+/// True while the extension runs statements of its own, of which nothing need be asked.
+static INTERNAL: BackendCell<bool> = BackendCell::new(false);
+
+/// The extension runs statements of its own until what is returned is dropped.
+pub fn internal() -> Raised<'static> {
+    INTERNAL.raised()
+}
+
 static PREVIOUS: BackendCell<Previous> = BackendCell::new(Previous { run: None, utility: None });
 
 /// PostgreSQL's own executors, declared past pgrx's guard: an error that they raise must jump over
@@ -73,18 +84,24 @@ pub fn raise(error: Error) {
 }
 
 /// # Safety
-/// `query` is the descriptor of a started query.
+/// As for `guarded`.
 #[inline]
-unsafe fn before_run(query: *mut pg_sys::QueryDesc) {
+unsafe fn ask_before_run(parallel: bool) {
     if let Some(checks) = CHECKS.get()
+        && !INTERNAL.get()
         && (checks.watches_runs)()
     {
-        // SAFETY: a started query has a plan; the callers are hooks, with nothing to drop.
-        unsafe {
-            let parallel = (*(*query).plannedstmt).parallelModeNeeded;
-            guarded(|| (checks.before_run)(parallel));
-        }
+        // SAFETY: passed on to the caller.
+        unsafe { guarded(|| (checks.before_run)(parallel)) };
     }
+}
+
+/// # Safety
+/// As for `guarded`; `query` is the descriptor of a started query.
+#[inline]
+unsafe fn before_run(query: *mut pg_sys::QueryDesc) {
+    // SAFETY: a started query has a plan.
+    unsafe { ask_before_run((*(*query).plannedstmt).parallelModeNeeded) };
 }
 
 #[cfg(not(feature = "pg18"))]
@@ -134,6 +151,19 @@ unsafe extern "C-unwind" fn process_utility(
     // arguments are passed on as they came.
     unsafe {
         let node = (*statement).utilityStmt;
+        leftovers::note(node);
+        if (*node).type_ == pg_sys::NodeTag::T_CallStmt {
+            procedure::begins();
+            if let Some(checks) = CHECKS.get()
+                && procedure::is_running()
+            {
+                (checks.procedure_begins)();
+            }
+        }
+        // A cursor that is held, and COPY of a table without row security, get by without the executor.
+        if matches!((*node).type_, pg_sys::NodeTag::T_FetchStmt | pg_sys::NodeTag::T_CopyStmt) {
+            ask_before_run(false);
+        }
         if context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL
             && (*node).type_ == pg_sys::NodeTag::T_VariableSetStmt
         {
@@ -153,6 +183,8 @@ unsafe extern "C-unwind" fn process_utility(
 /// Puts the hooks in front of those that are there. Called once per backend.
 pub fn install(checks: Checks) {
     CHECKS.set(Some(checks));
+    leftovers::assume_any_unless_preloading();
+    procedure::assume_running_unless_preloading();
     // SAFETY: the hook variables are this backend's own, and only set while the library loads.
     unsafe {
         PREVIOUS.set(Previous { run: pg_sys::ExecutorRun_hook, utility: pg_sys::ProcessUtility_hook });

@@ -18,7 +18,7 @@ unsafe extern "C-unwind" fn role_changed(_arg: pg_sys::Datum, _cache: i32, _hash
 }
 
 /// Calls `on_relation` with each relation that changed (an invalid OID: any may have), and
-/// `on_role` when a role or a membership did. Both are called in the middle of other work:
+/// `on_role` when a role, a membership or a database's owner did. Both are called in the middle of other work:
 /// they may set flags and nothing more.
 pub fn subscribe(on_relation: OnRelation, on_role: fn()) {
     ON_RELATION.set(on_relation);
@@ -28,7 +28,11 @@ pub fn subscribe(on_relation: OnRelation, on_role: fn()) {
     unsafe {
         let none = pg_sys::Datum::from(0usize);
         pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), none);
-        for cache in [pg_sys::SysCacheIdentifier::AUTHOID, pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM] {
+        for cache in [
+            pg_sys::SysCacheIdentifier::AUTHOID,
+            pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
+            pg_sys::SysCacheIdentifier::DATABASEOID,
+        ] {
             pg_sys::CacheRegisterSyscacheCallback(cache as _, Some(role_changed), none);
         }
     }

@@ -8,6 +8,7 @@ use pgrx::pg_sys;
 pub struct Brief {
     pub owner: pg_sys::Oid,
     pub schema: pg_sys::Oid,
+    pub kind: Kind,
 }
 
 /// What kind of relation it is, as far as row security is concerned.
@@ -23,13 +24,13 @@ pub enum Kind {
 
 impl Kind {
     /// From `pg_class.relkind`.
-    pub fn from_catalog(code: &str) -> Self {
-        match code.as_bytes() {
-            [pg_sys::RELKIND_RELATION] => Self::Table,
-            [pg_sys::RELKIND_PARTITIONED_TABLE] => Self::Partitioned,
-            [pg_sys::RELKIND_VIEW] => Self::View,
-            [pg_sys::RELKIND_MATVIEW] => Self::MaterializedView,
-            [pg_sys::RELKIND_FOREIGN_TABLE] => Self::ForeignTable,
+    pub fn from_code(code: u8) -> Self {
+        match code {
+            pg_sys::RELKIND_RELATION => Self::Table,
+            pg_sys::RELKIND_PARTITIONED_TABLE => Self::Partitioned,
+            pg_sys::RELKIND_VIEW => Self::View,
+            pg_sys::RELKIND_MATVIEW => Self::MaterializedView,
+            pg_sys::RELKIND_FOREIGN_TABLE => Self::ForeignTable,
             _ => Self::Other,
         }
     }
@@ -44,7 +45,11 @@ pub fn brief(relation: pg_sys::Oid) -> Result<Brief> {
             return Err(Error::UnknownRelation(relation.to_u32()));
         }
         let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
-        let brief = Brief { owner: (*form).relowner, schema: (*form).relnamespace };
+        let brief = Brief {
+            owner: (*form).relowner,
+            schema: (*form).relnamespace,
+            kind: Kind::from_code((*form).relkind as u8),
+        };
         pg_sys::ReleaseSysCache(tuple);
         Ok(brief)
     }
@@ -74,10 +79,12 @@ pub fn is_extension_schema(brief: &Brief) -> bool {
 }
 
 /// Keeps other schema changes of the relation away until the transaction ends, while reads and
-/// writes go on.
+/// writes go on. What is read of the catalogs from here on is no older than the lock.
 pub fn lock_definition(relation: pg_sys::Oid) {
-    // SAFETY: takes a lock, held to the end of the transaction.
+    // SAFETY: takes a lock, held to the end of the transaction; with a transaction id assigned, SPI
+    // takes a new snapshot for each statement instead of that of the calling one.
     unsafe {
+        pg_sys::GetCurrentTransactionId();
         pg_sys::LockRelationOid(relation, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading the extension's own tables by index, the way PostgreSQL reads its catalogs: no plan,
+//! Reading catalogs and the extension's own tables by index, the way PostgreSQL reads its catalogs: no plan,
 //! no search path, no row security, and always the latest committed state whatever the isolation
 //! level. It assigns no transaction id, so it works on a hot standby and in a parallel worker.
 
@@ -10,6 +10,7 @@ use uuid::Uuid;
 pub enum Key<'a> {
     Uuid(Uuid),
     Text(&'a str),
+    Oid(pg_sys::Oid),
     Null,
 }
 
@@ -31,10 +32,9 @@ impl Row {
         self.get(attribute)
     }
 
-    /// The `name` in column `attribute`, if not null.
-    pub fn name(&self, attribute: usize) -> Option<String> {
-        let name: &CStr = self.get(attribute)?;
-        Some(name.to_string_lossy().into_owned())
+    /// The OID (`regrole` and the like too) in column `attribute`, if not null.
+    pub fn oid(&self, attribute: usize) -> Option<pg_sys::Oid> {
+        self.get(attribute)
     }
 
     fn get<T: FromDatum>(&self, attribute: usize) -> Option<T> {
@@ -63,7 +63,7 @@ pub fn relation_oid(schema: &CStr, relation: &CStr) -> Option<pg_sys::Oid> {
 /// true. `keys` are pairs of attribute number in the table and value, and lead the index.
 pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut visit: impl FnMut(&Row) -> bool) {
     let mut scan_keys: Vec<pg_sys::ScanKeyData> = keys.iter().map(scan_key).collect();
-    // SAFETY: table and index are the extension's own and belong together; the lock is held while
+    // SAFETY: table and index are known to belong together; the lock is held while
     // the scan runs; a NULL snapshot asks for a fresh catalog snapshot. Should `visit` fail, the
     // transaction's resource owner closes scan and table.
     unsafe {
@@ -101,6 +101,7 @@ fn scan_key((attribute, key): &(i16, Key<'_>)) -> pg_sys::ScanKeyData {
     let (function, value) = match key {
         Key::Uuid(id) => (pg_sys::F_UUID_EQ, pgrx::Uuid::from_bytes(*id.as_bytes()).into_datum()),
         Key::Text(text) => (pg_sys::F_TEXTEQ, text.into_datum()),
+        Key::Oid(oid) => (pg_sys::F_OIDEQ, oid.into_datum()),
         Key::Null => (0, None),
     };
     // SAFETY: `entry` is a valid place to initialise; the datums live in the current memory

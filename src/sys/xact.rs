@@ -21,6 +21,12 @@ pub fn starting_parallel_worker() -> bool {
     unsafe { pg_sys::InitializingParallelWorker }
 }
 
+/// Whether this process is a parallel worker.
+pub fn in_parallel_worker() -> bool {
+    // SAFETY: a variable of this backend; -1 outside of workers.
+    unsafe { pg_sys::ParallelWorkerNumber >= 0 }
+}
+
 /// Whether an operation is running in which settings must not be changed (maintenance commands
 /// that run a table owner's functions, for one).
 pub fn in_restricted_operation() -> bool {
@@ -28,9 +34,10 @@ pub fn in_restricted_operation() -> bool {
     unsafe { pg_sys::InSecurityRestrictedOperation() }
 }
 
-/// Calls `at_end` whenever a top-level transaction of this backend ends, in whatever way.
-/// `at_end` must not fail: it runs where an error can't be handled any more.
-pub fn on_end(at_end: fn()) {
+/// Calls `at_end` whenever a top-level transaction of this backend ends, with whether it was committed
+/// (or prepared), and `rolled_back` whenever a savepoint is rolled back. They must not fail: they run
+/// where an error can't be handled any more.
+pub fn on_end(at_end: fn(bool), rolled_back: fn()) {
     unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
         use pg_sys::XactEvent::*;
         if matches!(
@@ -41,12 +48,27 @@ pub fn on_end(at_end: fn()) {
                 | XACT_EVENT_PARALLEL_COMMIT
                 | XACT_EVENT_PARALLEL_ABORT
         ) {
-            // SAFETY: `arg` is the `fn()` that `on_end` registered, and nothing else.
-            let at_end: fn() = unsafe { std::mem::transmute(arg) };
-            at_end();
+            // SAFETY: `arg` is the `fn(bool)` that `on_end` registered, and nothing else.
+            let at_end: fn(bool) = unsafe { std::mem::transmute(arg) };
+            at_end(!matches!(event, XACT_EVENT_ABORT | XACT_EVENT_PARALLEL_ABORT));
         }
     }
-    // SAFETY: the callback has the signature that PostgreSQL asks for and lives as long as the
+    unsafe extern "C-unwind" fn in_savepoint(
+        event: pg_sys::SubXactEvent::Type,
+        _savepoint: pg_sys::SubTransactionId,
+        _parent: pg_sys::SubTransactionId,
+        arg: *mut c_void,
+    ) {
+        if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+            // SAFETY: `arg` is the `fn()` that `on_end` registered, and nothing else.
+            let rolled_back: fn() = unsafe { std::mem::transmute(arg) };
+            rolled_back();
+        }
+    }
+    // SAFETY: the callbacks have the signatures that PostgreSQL asks for and live as long as the
     // library, which is never unloaded.
-    unsafe { pg_sys::RegisterXactCallback(Some(callback), at_end as *mut c_void) }
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(callback), at_end as *mut c_void);
+        pg_sys::RegisterSubXactCallback(Some(in_savepoint), rolled_back as *mut c_void);
+    }
 }

@@ -117,11 +117,29 @@ fn a_function_with_a_set_clause_runs_in_that_context_and_leaves_none() {
 fn a_plain_name_is_authorised_at_first_use_not_before() {
     let world = World::new();
     let mut client = world.connect();
+    client.run("begin; set local tenancy.tenant_id = 'nobody_here'; select 1; rollback");
     client.run("set tenancy.tenant_id = 'nobody_here'");
+    client.run("begin; select count(*) from pg_class; rollback");
     client.refuses(crate::READ, "42501");
     client.refuses("select tenancy.current_tenant()", "42501");
     client.run("set tenancy.tenant_id = 'acme'");
     assert_eq!(visible(&mut client), ["acme"]);
+}
+
+#[test]
+fn statements_sent_in_one_message_share_one_transaction_and_its_context() {
+    let world = World::new();
+    let mut session = RawSession::open(world.fixture.cluster(), world.fixture.database(), &world.app, "");
+    let reply = session.query("select tenancy.set_tenant('acme'); select body from notes_uuid");
+    if reply.errors.is_empty() {
+        assert_eq!(reply.rows.len(), 21);
+        assert!(reply.rows[1..].iter().flatten().all(|body| body.starts_with("acme ")), "{reply:?}");
+    } else {
+        assert_eq!(reply.errors, ["25P01"]);
+    }
+    let switch = "set tenancy.tenant_id = 'acme'; select tenancy.current_key(); set tenancy.tenant_id = 'globex'";
+    assert_eq!(session.query(switch).errors, ["42501"]);
+    assert_eq!(session.query("select body from notes_uuid").rows.len(), 0);
 }
 
 #[test]

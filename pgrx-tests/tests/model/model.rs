@@ -80,6 +80,20 @@ impl Model {
         self.suspended[tenant]
     }
 
+    /// Whether `step` may fail with 55000 for the transaction's sake alone: one that has acted for a suspended tenant may
+    /// be stopped at any query, not only at one that asks for the tenant.
+    pub fn may_be_stopped(&self, step: Step) -> bool {
+        let acted_for_suspended = self.transaction.as_ref().is_some_and(|transaction| {
+            !transaction.failed && transaction.bound.is_some_and(|bound| self.suspended[bound])
+        });
+        acted_for_suspended && step.is_query()
+    }
+
+    /// Takes note that the server has refused a statement of the open transaction.
+    pub fn fail(&mut self) {
+        self.open().failed = true;
+    }
+
     /// All rows of `table`, whoever owns them, as the test's superuser reads them.
     pub fn all_rows(&self, table: Table) -> Vec<String> {
         let row = |((tenant, id), value): (&(usize, i32), &i32)| format!("{} {id}={value}", TENANTS[*tenant].key);

@@ -144,6 +144,23 @@ fn where_id(id: Option<i32>) -> String {
 }
 
 impl Step {
+    /// Whether the step runs a query; the others are commands on transactions and settings.
+    pub fn is_query(self) -> bool {
+        !matches!(
+            self,
+            Self::Begin
+                | Self::Commit
+                | Self::Rollback
+                | Self::Savepoint
+                | Self::RollbackTo(_)
+                | Self::Release(_)
+                | Self::PlainSet { .. }
+                | Self::Reset
+                | Self::ResetAll
+                | Self::ToggleSuspension(_)
+        )
+    }
+
     /// The step as SQL; `savepoints` is how many there are, which names the next.
     pub fn sql(self, savepoints: usize) -> String {
         let quoted = |tenant: usize| format!("'{}'", TENANTS[tenant].name.replace('\'', "''"));

@@ -3,6 +3,7 @@
 mod drift;
 mod kinds;
 mod names;
+mod odd_tables;
 mod owners;
 mod planner;
 mod refusals;

@@ -256,6 +256,22 @@ fn without_reference_tenants_no_foreign_key_is_made() {
 }
 
 #[test]
+fn two_sessions_that_protect_at_once_protect_once() {
+    let (fixture, app) = fixture_with_tenants();
+    orders(&fixture);
+    let mut first = fixture.superuser();
+    first.run("begin; select tenancy.protect('orders')");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| fixture.superuser().texts("select tenancy.protect('orders')"));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        first.run("commit");
+        let done = waiting.join().unwrap();
+        assert!(done.is_empty(), "{done:?}");
+    });
+    assert_eq!(seen_by_acme(&fixture, &app, "orders"), ["acme"]);
+}
+
+#[test]
 fn protecting_inside_a_transaction_is_undone_with_it() {
     let (fixture, app) = fixture_with_tenants();
     orders(&fixture);

@@ -1,6 +1,9 @@
 //! The moves of a tenant's life: active ↔ suspended → archived.
 
-use tenancy_harness::{ACME, Session};
+use std::time::Duration;
+
+use postgres::Client;
+use tenancy_harness::{ACME, Fixture, Session, postgres, sqlstate};
 
 use crate::fixture_with_tenants;
 
@@ -65,19 +68,55 @@ fn a_move_that_is_rolled_back_has_not_happened() {
     fixture.connect(&app).run("select tenancy.set_tenant('acme', false)");
 }
 
+/// Runs `second` in a session of its own while `first`, which it has to wait for, is not committed yet.
+fn overlap(fixture: &Fixture<'_>, first: &str, second: impl Fn(&mut Client) + Send + Sync) {
+    let mut client = fixture.superuser();
+    client.run("begin");
+    client.run(first);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| second(&mut fixture.superuser()));
+        std::thread::sleep(Duration::from_millis(300));
+        client.run("commit");
+        waiting.join().expect("the second session's own assertions");
+    });
+}
+
+#[test]
+fn two_sessions_that_create_the_same_tenant_at_once_create_it_once() {
+    let (fixture, _) = fixture_with_tenants();
+    overlap(&fixture, "select tenancy.create_tenant('initech')", |client| {
+        client.refuses("select tenancy.create_tenant('initech')", "42710");
+    });
+    overlap(&fixture, "select tenancy.create_plan('gold')", |client| {
+        client.refuses("select tenancy.create_plan('gold')", "42710");
+    });
+    overlap(&fixture, "update tenancy.tenants set key = 'hooli' where key = 'initech'", |client| {
+        client.refuses("select tenancy.create_tenant('hooli')", "42710");
+    });
+}
+
+#[test]
+fn two_sessions_that_grant_at_once_leave_one_grant() {
+    let (fixture, app) = fixture_with_tenants();
+    let role = fixture.role("late");
+    let grants =
+        [format!("select tenancy.grant_access('{role}', 'acme')"), format!("select tenancy.grant_admin('{role}')")];
+    for grant in &grants {
+        overlap(&fixture, grant, |client| {
+            let outcome = client.batch_execute(grant);
+            assert!(matches!(sqlstate(&outcome), None | Some("42710")), "{outcome:?}");
+        });
+    }
+    fixture.run(&format!("select tenancy.revoke_access('{role}', 'acme')"));
+    fixture.connect(&role).refuses("select tenancy.set_tenant('acme', false)", "42501");
+    fixture.connect(&app).run("select tenancy.set_tenant('acme', false)");
+}
+
 #[test]
 fn two_sessions_that_suspend_at_once_suspend_once() {
     let (fixture, _) = fixture_with_tenants();
-    let mut first = fixture.superuser();
-    first.run("begin; select tenancy.suspend_tenant('acme')");
-    std::thread::scope(|scope| {
-        let second = scope.spawn(|| {
-            let mut second = fixture.superuser();
-            second.refuses("select tenancy.suspend_tenant('acme')", "55000");
-        });
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        first.run("commit");
-        second.join().unwrap();
+    overlap(&fixture, "select tenancy.suspend_tenant('acme')", |client| {
+        client.refuses("select tenancy.suspend_tenant('acme')", "55000");
     });
-    assert_eq!(status(&mut first), "suspended");
+    assert_eq!(status(&mut fixture.superuser()), "suspended");
 }

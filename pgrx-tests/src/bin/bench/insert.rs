@@ -19,7 +19,7 @@ pub fn insert(bench: &Bench<'_>) -> Vec<Line> {
     let mut superuser = orders.fixture.superuser();
 
     let turns = Turns { rounds: bench.scale.heavy_rounds, slices: 1, calls: 1 };
-    let [literal, usual, ours] = &alternate(turns, Way::ALL, |way| {
+    let [literal, usual, ours, control] = &alternate(turns, Way::ALL, |way| {
         let table = way.table(FAMILY);
         superuser.batch_execute(&format!("truncate {table}")).expect("truncate");
         superuser.batch_execute("checkpoint").expect("checkpoint");
@@ -40,5 +40,6 @@ pub fn insert(bench: &Bench<'_>) -> Vec<Line> {
     vec![
         Line::ratio('d', &what, "ours / literal", (ours, literal), Some(Bar::AtMost(1.2))),
         Line::ratio('d', &what, "ours / usual policy", (ours, usual), None),
+        Line::ratio('d', &what, "noise: literal / literal", (control, literal), None),
     ]
 }

@@ -65,7 +65,7 @@ impl Options {
                 insert_rows: 60_000,
                 heavy_rounds: 5,
                 rounds: 9,
-                slices: 10,
+                slices: 4,
                 memory_calls: 200_000,
             }
         } else {
@@ -74,7 +74,7 @@ impl Options {
                 insert_rows: 300_000,
                 heavy_rounds: 15,
                 rounds: 31,
-                slices: 20,
+                slices: 16,
                 memory_calls: 1_000_000,
             }
         }

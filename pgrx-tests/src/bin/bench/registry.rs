@@ -80,8 +80,8 @@ impl<'c> Registry<'c> {
 }
 
 pub fn set_tenant(bench: &Bench<'_>) -> Vec<Line> {
-    let (one, thousand) = (Registry::create(bench.cluster, 1), Registry::create(bench.cluster, 1_000));
-    let registries = [&one, &thousand, bench.large_registry()];
+    let [one, thousand, control] = [1, 1_000, 1].map(|tenants| Registry::create(bench.cluster, tenants));
+    let registries = [&one, &thousand, bench.large_registry(), &control];
     let mut sessions = registries.map(|registry| {
         let mut client = registry.connect();
         let set = client.prepare("select tenancy.set_tenant($1::text)").expect("a query");
@@ -94,7 +94,7 @@ pub fn set_tenant(bench: &Bench<'_>) -> Vec<Line> {
 
     let mut random = Random::new();
     let turns = Turns { rounds: bench.scale.rounds, slices: bench.scale.slices, calls: 100 };
-    let [of_one, of_thousand, of_many, again] = &alternate(turns, [0, 1, 2, 0], |number| {
+    let [of_one, of_thousand, of_many, of_control] = &alternate(turns, [0, 1, 2, 3], |number| {
         let (client, set) = &mut sessions[number];
         let tenants = registries[number].tenants;
         let start = Instant::now();
@@ -109,7 +109,7 @@ pub fn set_tenant(bench: &Bench<'_>) -> Vec<Line> {
     let what = "begin, set_tenant, commit";
     lines.push(Line::ratio('g', what, "1,000 / 1 tenants", (of_thousand, of_one), Some(Bar::AtMost(1.1))));
     lines.push(Line::ratio('g', what, "100,000 / 1 tenants", (of_many, of_one), Some(Bar::AtMost(1.1))));
-    lines.push(Line::ratio('g', what, "noise: 1 / 1 tenants", (again, of_one), None));
+    lines.push(Line::ratio('g', what, "noise: 1 / 1 tenants", (of_control, of_one), None));
 
     let turns = Turns { calls: 1_000, ..turns };
     let [idle, of_one, of_thousand, of_many] =

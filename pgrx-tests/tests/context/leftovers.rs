@@ -1,0 +1,191 @@
+//! What one tenant leaves in a pooled session is neither readable by the next one nor a trap for it.
+
+use postgres::Client;
+use tenancy_harness::{ACME, GLOBEX, Session, World};
+
+use crate::{context, visible};
+
+/// Statements that leave something behind, and one that uses it.
+const LEFTOVERS: [(&str, &str); 4] = [
+    ("create temp table notes_uuid (like public.notes_uuid)", "select count(*) from notes_uuid"),
+    ("create temp view notes_uuid as select * from public.notes_text", "select count(*) from notes_uuid"),
+    ("declare held cursor with hold for select body from notes_uuid", "fetch all from held"),
+    ("prepare kept as select 'from acme', body from notes_uuid", "execute kept"),
+];
+
+/// Both ways in which the next client may name its tenant.
+const WAYS_IN: [&str; 2] = ["select tenancy.set_tenant('globex')", "set local tenancy.tenant_id = 'globex'"];
+
+fn world() -> World<'static> {
+    let world = World::new();
+    world.fixture.run(&format!("grant temporary on database {} to {}", world.fixture.database(), world.app));
+    world
+}
+
+/// A session in which acme has left something.
+fn littered(world: &World<'_>, statement: &str) -> Client {
+    let mut client = world.connect();
+    let mut tx = World::begin(&mut client, ACME);
+    tx.run(statement);
+    tx.commit().unwrap();
+    client
+}
+
+#[test]
+fn the_next_tenant_is_refused_until_the_session_is_clean() {
+    let world = world();
+    for (leave, using) in LEFTOVERS {
+        for way_in in WAYS_IN {
+            let mut client = littered(&world, leave);
+            let error = client.refuses(&format!("begin; {way_in}; {using}"), "55000");
+            assert!(error.hint().is_some_and(|hint| hint.contains("DISCARD ALL")), "{leave}: {error:?}");
+            client.run("rollback");
+
+            client.run("discard all");
+            let mut tx = World::begin(&mut client, GLOBEX);
+            assert_eq!(visible(&mut tx), ["globex"], "{leave}, {way_in}");
+        }
+    }
+}
+
+#[test]
+fn a_write_does_not_land_in_a_temporary_table_of_the_former_tenant() {
+    let world = world();
+    for writing in ["insert into notes_uuid (id, body) values (99, 'trapped')", "copy notes_uuid from stdin"] {
+        let mut client = littered(&world, "create temp table notes_uuid (id integer, tenant_id uuid, body text)");
+        client.refuses(&format!("begin; set local tenancy.tenant_id = 'globex'; {writing}"), "55000");
+        client.run("rollback");
+        let count = client.value("select count(*) from pg_temp.notes_uuid");
+        assert_eq!(count.as_deref(), Some("0"), "{writing}");
+    }
+}
+
+#[test]
+fn a_session_level_tenant_is_refused_as_well() {
+    let world = world();
+    for (leave, using) in LEFTOVERS {
+        let mut client = littered(&world, leave);
+        client.run("set tenancy.tenant_id = 'globex'");
+        client.refuses(using, "55000");
+        client.refuses("select body from public.notes_uuid", "55000");
+    }
+}
+
+#[test]
+fn the_same_tenant_keeps_what_it_left() {
+    let world = world();
+    for (leave, using) in LEFTOVERS {
+        let mut client = littered(&world, leave);
+        let mut tx = World::begin(&mut client, ACME);
+        tx.run(using);
+        tx.commit().unwrap();
+        client.run(&format!("begin; set local tenancy.tenant_id = '{}'; {using}; commit", ACME.id));
+    }
+}
+
+#[test]
+fn what_was_made_before_the_first_tenant_is_nobodys() {
+    let world = world();
+    let mut client = world.connect();
+    client.run("create temp table scratch (id integer); prepare mine as select 1");
+    let mut tx = World::begin(&mut client, ACME);
+    assert_eq!(context(&mut tx), "acme");
+}
+
+#[test]
+fn set_tenant_discards_where_the_server_says_so() {
+    let world = world();
+    world.fixture.run(&format!("alter role {} set tenancy.on_leftovers = discard", world.app));
+    for (leave, using) in LEFTOVERS {
+        let mut client = littered(&world, leave);
+        let driver_statement = client.prepare("select 1").unwrap();
+        let mut tx = World::begin(&mut client, GLOBEX);
+        assert_eq!(visible(&mut tx), ["globex"], "{leave}");
+        assert_eq!(tx.query(&driver_statement, &[]).unwrap().len(), 1, "the driver's own statement is untouched");
+        assert_eq!(tx.value("select count(*) from pg_cursors where is_holdable").as_deref(), Some("0"));
+        assert_eq!(tx.value("select count(*) from pg_prepared_statements where from_sql").as_deref(), Some("0"));
+        let temporary = "select count(*) from pg_class where relnamespace = pg_my_temp_schema()";
+        assert_eq!(tx.value(temporary).as_deref(), Some("0"));
+        tx.commit().unwrap();
+
+        // A plain SET is first heard of by a statement that may use what was left.
+        let mut client = littered(&world, leave);
+        client.refuses(&format!("begin; set local tenancy.tenant_id = 'globex'; {using}"), "55000");
+    }
+}
+
+#[test]
+fn left_overs_are_ignored_where_the_server_says_so() {
+    let world = world();
+    world.fixture.run(&format!("alter role {} set tenancy.on_leftovers = ignore", world.app));
+    let mut client = littered(&world, LEFTOVERS[3].0);
+    let mut tx = World::begin(&mut client, GLOBEX);
+    assert_eq!(tx.value("select count(*) from pg_prepared_statements where from_sql").as_deref(), Some("1"));
+}
+
+#[test]
+fn the_application_can_not_change_what_happens() {
+    let world = world();
+    world.connect().refuses("set tenancy.on_leftovers = ignore", "42501");
+}
+
+#[test]
+fn statements_that_drivers_prepare_are_no_left_overs() {
+    let world = world();
+    let mut client = world.connect();
+    let mut tx = World::begin(&mut client, ACME);
+    let statement = tx.prepare("select count(*) from notes_uuid").unwrap();
+    tx.commit().unwrap();
+    let mut tx = World::begin(&mut client, GLOBEX);
+    assert_eq!(tx.query(&statement, &[]).unwrap().len(), 1);
+}
+
+#[test]
+fn a_rollback_that_brings_left_overs_back_brings_the_refusal_back() {
+    let world = world();
+    let trap = "create temp table notes_uuid (id integer, tenant_id uuid, body text)";
+    let mut client = littered(&world, trap);
+    client.run("begin; drop table pg_temp.notes_uuid; select tenancy.set_tenant('globex'); rollback");
+    client.refuses("begin; select tenancy.set_tenant('globex'); insert into notes_uuid (id) values (1)", "55000");
+    client.run("rollback");
+    for way_in in WAYS_IN {
+        client.run(&format!("begin; savepoint s; drop table pg_temp.notes_uuid; {way_in}; select 1; rollback to s"));
+        client.refuses(&format!("{way_in}; insert into notes_uuid (id) values (1)"), "55000");
+        client.run("rollback");
+    }
+    client.run("begin; set local tenancy.tenant_id = 'globex'; savepoint s; drop table pg_temp.notes_uuid");
+    client.run("select 1; rollback to s");
+    client.refuses("insert into notes_uuid (id) values (1)", "55000");
+}
+
+#[test]
+fn a_failed_transaction_of_the_next_tenant_does_not_keep_what_was_discarded() {
+    let world = world();
+    world.fixture.run(&format!("alter role {} set tenancy.on_leftovers = discard", world.app));
+    let mut client = littered(&world, "create temp table notes_uuid (id integer, tenant_id uuid, body text)");
+    client.run("begin; select tenancy.set_tenant('globex'); rollback");
+    client
+        .run("begin; select tenancy.set_tenant('globex'); insert into notes_uuid (id, body) values (99, 'x'); commit");
+    let owner = "select count(*) from notes_uuid where id = 99";
+    assert_eq!(world.fixture.superuser().value(owner).as_deref(), Some("1"), "the row is in the real table");
+}
+
+#[test]
+fn a_name_that_the_role_may_not_use_does_not_make_left_overs_its_own() {
+    let world = world();
+    let (one, other) = (world.fixture.role("one"), world.fixture.role("other"));
+    let pool = world.fixture.role("pool");
+    world.fixture.run(&format!(
+        "grant {one}, {other} to {pool}; grant temporary on database {} to {one};
+         grant select, insert on notes_uuid to {one}, {other};
+         select tenancy.grant_access('{one}', 'acme'), tenancy.grant_access('{other}', 'globex')",
+        world.fixture.database()
+    ));
+    let mut client = world.fixture.connect(&pool);
+    client.run(&format!("set role {one}; begin; select tenancy.set_tenant('acme'); commit"));
+    client.run("set tenancy.tenant_id = 'globex'; select 1");
+    client
+        .run("create temp table notes_uuid (id integer, tenant_id uuid, body text); grant all on notes_uuid to public");
+    client.run(&format!("reset tenancy.tenant_id; set role {other}"));
+    client.refuses("begin; select tenancy.set_tenant('globex'); insert into notes_uuid (id) values (1)", "55000");
+}

@@ -1,0 +1,28 @@
+//! Views and materialized views over protected tables.
+
+use crate::{Clinic, codes_on, heals};
+
+heals! {
+    a_superusers_view: "VIEW_BYPASS" on "app.all_orders" by "create view app.all_orders as select * from app.orders";
+    a_superusers_view_of_a_partition: "VIEW_BYPASS" on "app.v" by "create view app.v as select * from app.events_2025";
+    a_view_of_a_view: "VIEW_BYPASS" on "app.top"
+        by "create view app.bottom with (security_invoker) as select * from app.orders;
+            create view app.middle with (security_invoker) as select * from app.bottom;
+            create view app.top as select (select count(*) from app.middle)";
+    a_view_of_somebody_else: "VIEW_NOT_INVOKER" on "app.v"
+        by "grant usage, create on schema app to {other}; grant select on app.orders to {other};
+            set role {other}; create view app.v as select * from app.orders";
+    a_view_that_hides_rows: "VIEW_NO_BARRIER" on "app.v"
+        by "create view app.v with (security_invoker) as select * from app.orders where note <> 'secret'";
+    a_materialized_view_for_tenants: "MATVIEW" on "app.totals" by "grant select on app.totals to {app}";
+    a_materialized_view_for_all: "MATVIEW" on "app.totals" by "grant select on app.totals to public";
+    a_tenants_materialized_view: "MATVIEW" on "app.totals" by "alter materialized view app.totals owner to {app}";
+}
+
+#[test]
+fn a_view_of_other_tables_is_left_alone() {
+    let clinic = Clinic::new();
+    clinic.run("create view app.v as select * from app.countries where code <> 'xx'");
+    let found = clinic.illnesses();
+    assert!(codes_on(&found, "app.v").is_empty(), "{found:#?}");
+}

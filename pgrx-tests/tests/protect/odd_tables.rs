@@ -1,0 +1,177 @@
+//! Tables and indexes out of the ordinary.
+
+use tenancy_harness::{Session, sqlstate};
+
+use crate::{fixture_with_tenants, seen_by_acme};
+
+const FILL: &str = "insert into t (tenant_id, body) values
+    ('aaaaaaaa-0000-4000-8000-000000000001', 'acme'), ('bbbbbbbb-0000-4000-8000-000000000002', 'globex')";
+
+#[test]
+fn unlogged_and_typed_tables_are_protected_like_others() {
+    let (fixture, app) = fixture_with_tenants();
+    for definition in [
+        "create unlogged table t (tenant_id uuid, body text)",
+        "create type row_type as (tenant_id uuid, body text); create table t of row_type",
+        "create table t (body text, dropped integer, tenant_id uuid); alter table t drop column dropped",
+        "create table t (tenant_id uuid primary key, body text)",
+        "create table t (tenant_id uuid not null, body text, unique (body, tenant_id))",
+    ] {
+        fixture.run(&format!("{definition}; {FILL}; select tenancy.protect('t')"));
+        assert_eq!(seen_by_acme(&fixture, &app, "t"), ["acme"], "{definition}");
+        let again = fixture.superuser().texts("select tenancy.protect('t')");
+        assert!(again.is_empty(), "{definition}: {again:?}");
+        fixture.run("drop table t");
+    }
+}
+
+#[test]
+fn indexes_that_cannot_find_a_tenant_do_not_count_as_tenant_led() {
+    let (fixture, _) = fixture_with_tenants();
+    for index in [
+        "create index other on t using brin (tenant_id)",
+        "create index other on t (body, tenant_id)",
+        "create index other on t (body) include (tenant_id)",
+        "create index other on t (tenant_id) where body = 'x'",
+    ] {
+        fixture.run(&format!("create table t (tenant_id uuid, body text); {index}; select tenancy.protect('t')"));
+        let usable = fixture.superuser().value(
+            "select count(*) from pg_index join pg_class i on i.oid = indexrelid join pg_am on pg_am.oid = relam
+              where indrelid = 't'::regclass and amname = 'btree' and indpred is null
+                and indkey[0] = (select attnum from pg_attribute where attrelid = 't'::regclass and attname = 'tenant_id')",
+        );
+        assert_eq!(usable.as_deref(), Some("1"), "{index}");
+        fixture.run("drop table t");
+    }
+}
+
+#[test]
+fn a_partitioned_index_that_is_not_valid_yet_does_not_count_as_tenant_led() {
+    let (fixture, _) = fixture_with_tenants();
+    fixture.run(
+        "create table t (tenant_id uuid, body text) partition by hash (body);
+         create table t_1 partition of t for values with (modulus 1, remainder 0);
+         create index unfinished on only t (tenant_id); select tenancy.protect('t')",
+    );
+    let mut superuser = fixture.superuser();
+    let valid = "select count(*) from pg_index where indrelid = 't_1'::regclass and indisvalid";
+    assert_eq!(superuser.value(valid).as_deref(), Some("1"));
+    let again = superuser.texts("select tenancy.protect('t')");
+    assert!(again.is_empty(), "{again:?}");
+}
+
+#[test]
+fn a_column_with_its_own_collation_is_found_through_the_index() {
+    let (fixture, app) = fixture_with_tenants();
+    for collation in ["\"C\"", "\"POSIX\"", "ucs_basic"] {
+        fixture.run(&format!(
+            "create table t (id integer, tenant_id text collate {collation}, body text);
+             insert into t values (1, 'acme', 'acme'), (2, 'globex', 'globex'); select tenancy.protect('t')"
+        ));
+        assert_eq!(seen_by_acme(&fixture, &app, "t"), ["acme"]);
+        let mut client = fixture.connect(&app);
+        client.run("set enable_seqscan = off; set enable_bitmapscan = off; set tenancy.tenant_id = 'acme'");
+        let plan = client.texts("explain (costs off) select body from t").join("\n");
+        assert!(plan.contains("Index Cond: (tenant_id = tenancy.current_key())"), "{collation}: {plan}");
+        fixture.run("drop table t");
+    }
+}
+
+#[test]
+fn protecting_a_partition_first_and_its_parent_later_ends_the_same() {
+    let (fixture, app) = fixture_with_tenants();
+    fixture.run(
+        "create table t (tenant_id uuid, body text) partition by hash (body);
+         create table t_1 partition of t for values with (modulus 1, remainder 0)",
+    );
+    fixture.run(FILL);
+    fixture.run("select tenancy.protect('t_1')");
+    assert_eq!(seen_by_acme(&fixture, &app, "t_1"), ["acme"]);
+    fixture.run("select tenancy.protect('t')");
+    for table in ["t", "t_1"] {
+        assert_eq!(seen_by_acme(&fixture, &app, table), ["acme"]);
+        let again = fixture.superuser().texts(&format!("select tenancy.protect('{table}')"));
+        assert!(again.is_empty(), "{again:?}");
+    }
+}
+
+#[test]
+fn a_not_null_constraint_that_was_never_validated_does_not_hide_rows_without_owner() {
+    let (fixture, _) = fixture_with_tenants();
+    if fixture.major_version() < 18 {
+        eprintln!("skipped: NOT NULL constraints can be NOT VALID since PostgreSQL 18");
+        return;
+    }
+    fixture.run(
+        "create table t (tenant_id uuid, body text); insert into t values (null, 'nobody');
+         alter table t add constraint owned not null tenant_id not valid",
+    );
+    let mut superuser = fixture.superuser();
+    superuser.refuses("select tenancy.protect('t')", "23502");
+    superuser.run("delete from t");
+    superuser.run("select tenancy.protect('t')");
+    let valid = "select convalidated from pg_constraint where conrelid = 't'::regclass and contype = 'n'";
+    assert_eq!(superuser.value(valid).as_deref(), Some("t"));
+}
+
+#[test]
+fn a_check_constraint_does_not_stand_in_for_the_columns_own_not_null() {
+    let (fixture, app) = fixture_with_tenants();
+    fixture.run("create table t (tenant_id uuid check (tenant_id is not null), body text)");
+    fixture.run(FILL);
+    fixture.run("select tenancy.protect('t')");
+    let not_null = "select attnotnull from pg_attribute where attrelid = 't'::regclass and attname = 'tenant_id'";
+    assert_eq!(fixture.superuser().value(not_null).as_deref(), Some("t"));
+    assert_eq!(seen_by_acme(&fixture, &app, "t"), ["acme"]);
+}
+
+#[test]
+fn a_computed_tenant_column_is_protected_or_refused_but_never_half_done() {
+    let (fixture, app) = fixture_with_tenants();
+    for generation in ["generated always as (own::text) stored", "generated always as identity"] {
+        let column_type = if generation.contains("identity") { "bigint" } else { "text" };
+        fixture.run(&format!("create table t (own text, body text, tenant_id {column_type} {generation})"));
+        fixture.run("insert into t (own, body) values ('acme', 'acme'), ('globex', 'globex')");
+        let mut superuser = fixture.superuser();
+        let before = crate::catalog(&mut superuser, "t");
+        let outcome = superuser.batch_execute("select tenancy.protect('t')");
+        match sqlstate(&outcome) {
+            None => assert!(seen_by_acme(&fixture, &app, "t").iter().all(|body| body == "acme")),
+            Some(_) => assert_eq!(crate::catalog(&mut superuser, "t"), before, "{generation}: {outcome:?}"),
+        }
+        superuser.run("drop table t");
+    }
+}
+
+#[test]
+fn multiple_inheritance_protects_a_child_once() {
+    let (fixture, app) = fixture_with_tenants();
+    fixture.run(&format!(
+        "create table a (tenant_id uuid, body text); create table b (tenant_id uuid, extra text);
+         create table t (more text) inherits (a, b); {FILL};
+         select tenancy.protect('a'); select tenancy.protect('b')"
+    ));
+    for table in ["a", "b", "t"] {
+        let again = fixture.superuser().texts(&format!("select tenancy.protect('{table}')"));
+        assert!(again.is_empty(), "{table}: {again:?}");
+    }
+    assert_eq!(seen_by_acme(&fixture, &app, "t"), ["acme"]);
+}
+
+#[test]
+fn a_referenced_table_can_be_protected_and_its_foreign_keys_go_on() {
+    let (fixture, app) = fixture_with_tenants();
+    fixture.run(&format!(
+        "create table parent (tenant_id uuid, id integer, body text, primary key (tenant_id, id));
+         create table t (tenant_id uuid, parent integer default 1, body text,
+                         foreign key (tenant_id, parent) references parent);
+         insert into parent select t.id, 1, t.key from tenancy.tenants t; {FILL};
+         select tenancy.protect('parent'); select tenancy.protect('t')"
+    ));
+    let mut client = fixture.connect(&app);
+    client.run("begin; select tenancy.set_tenant('acme'); insert into t (body) values ('more'); commit");
+    client.run("begin; select tenancy.set_tenant('acme')");
+    client.refuses("insert into t (parent, body) values (2, 'none')", "23503");
+    client.run("rollback");
+    assert_eq!(seen_by_acme(&fixture, &app, "t"), ["acme", "more"]);
+}

@@ -1,0 +1,60 @@
+-- Rules, triggers, large objects, publications and foreign servers: ways round a protected table.
+SELECT 'RULE', format('%I ON %s', r.rulename, p.name), NULL::text,
+       format('DROP RULE %I ON %s', r.rulename, p.name), NULL::text
+FROM protected AS p
+JOIN pg_rewrite AS r ON r.ev_class = p.oid
+WHERE $1::oid IS NULL OR p.relnamespace = $1
+UNION ALL
+SELECT 'TRIGGER_OF_TENANTS', format('%I ON %s', t.tgname, p.name),
+       quote_ident(pg_get_userbyid(f.proowner)), format('DROP TRIGGER %I ON %s', t.tgname, p.name), NULL
+FROM protected AS p
+JOIN pg_trigger AS t ON t.tgrelid = p.oid AND NOT t.tgisinternal AND t.tgparentid = 0
+JOIN pg_proc AS f ON f.oid = t.tgfoid
+WHERE f.proowner IN (SELECT h.role FROM holder AS h)
+  AND f.oid <> 'tenancy.guard_truncate()'::regprocedure
+  AND ($1::oid IS NULL OR p.relnamespace = $1)
+UNION ALL
+-- A large object has rights of its own, and no tenant.
+SELECT 'LO_COLUMN', format('%s.%I', p.name, a.attname), NULL,
+       format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT, ALTER COLUMN %I TYPE bytea USING pg_catalog.lo_get(%I::pg_catalog.oid)',
+              p.name, a.attname, a.attname, a.attname), NULL
+FROM protected AS p
+JOIN pg_attribute AS a ON a.attrelid = p.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attinhcount = 0
+JOIN pg_type AS ty ON ty.oid = a.atttypid
+WHERE (ty.oid = 'oid'::regtype OR ty.typbasetype = 'oid'::regtype AND ty.typname = 'lo')
+  AND ($1::oid IS NULL OR p.relnamespace = $1)
+UNION ALL
+SELECT 'PUBLICATION', quote_ident(pub.pubname), p.name,
+       format('ALTER PUBLICATION %I DROP TABLE %s', pub.pubname, p.name), NULL
+FROM pg_publication_rel AS r
+JOIN pg_publication AS pub ON pub.oid = r.prpubid
+JOIN protected AS p ON p.oid = r.prrelid
+WHERE r.prqual IS NULL AND ($1::oid IS NULL OR p.relnamespace = $1)
+UNION ALL
+SELECT 'PUBLICATION', quote_ident(pub.pubname), format('schema %I', n.nspname),
+       format('ALTER PUBLICATION %I DROP TABLES IN SCHEMA %I', pub.pubname, n.nspname), NULL
+FROM pg_publication_namespace AS r
+JOIN pg_publication AS pub ON pub.oid = r.pnpubid
+JOIN pg_namespace AS n ON n.oid = r.pnnspid
+WHERE n.oid IN (SELECT p.relnamespace FROM protected AS p)
+  AND ($1::oid IS NULL OR n.oid = $1)
+UNION ALL
+SELECT 'PUBLICATION', quote_ident(pub.pubname), 'all tables', format('DROP PUBLICATION %I', pub.pubname), NULL
+FROM pg_publication AS pub
+WHERE pub.puballtables AND EXISTS (SELECT FROM protected AS p WHERE $1::oid IS NULL OR p.relnamespace = $1)
+UNION ALL
+-- A server that leads back into this database, for somebody who acts for tenants.
+SELECT 'FDW_LOOPBACK', quote_ident(s.srvname), h.ident,
+       format('DROP USER MAPPING FOR %s SERVER %I', h.ident, s.srvname), NULL
+FROM pg_foreign_server AS s
+JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw
+LEFT JOIN pg_proc AS handler ON handler.oid = w.fdwhandler
+JOIN pg_user_mapping AS m ON m.umserver = s.oid
+JOIN holder AS h ON h.role = m.umuser
+CROSS JOIN LATERAL (SELECT max(o.option_value) FILTER (WHERE o.option_name IN ('host', 'hostaddr')) AS host,
+                           max(o.option_value) FILTER (WHERE o.option_name = 'dbname') AS dbname
+                    FROM pg_options_to_table(s.srvoptions) AS o) AS o
+WHERE $1::oid IS NULL
+  AND (w.fdwname IN ('postgres_fdw', 'dblink_fdw') OR handler.proname = 'postgres_fdw_handler')
+  AND (o.host IS NULL OR o.host ~ '^(/|@|localhost|127\.|::1)' OR o.host = '')
+  AND coalesce(o.dbname, current_database()) = current_database()

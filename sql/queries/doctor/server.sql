@@ -1,0 +1,65 @@
+-- The extension's own triggers, and whether its library is there from the start of a session.
+, own_function AS (
+    SELECT d.objid AS oid
+    FROM pg_depend AS d
+    JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'pg_tenancy'
+    WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+), preload AS (
+    SELECT (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'shared_preload_libraries') AS shared,
+           (SELECT s.reset_val FROM pg_settings AS s WHERE s.name = 'session_preload_libraries') AS session,
+           (SELECT string_agg(substr(setting, strpos(setting, '=') + 1), ',' ORDER BY s.setdatabase)
+            FROM pg_db_role_setting AS s
+            JOIN pg_database AS d ON d.oid = s.setdatabase AND d.datname = current_database()
+            CROSS JOIN LATERAL unnest(s.setconfig) AS setting
+            WHERE s.setrole = 0 AND setting LIKE 'session\_preload\_libraries=%') AS database
+)
+SELECT 'TRIGGER_NOT_ALWAYS', format('%I ON %I.%I', t.tgname, n.nspname, c.relname), NULL::text,
+       format('ALTER TABLE %I.%I ENABLE ALWAYS TRIGGER %I', n.nspname, c.relname, t.tgname), NULL::text
+FROM pg_trigger AS t
+JOIN own_function AS f ON f.oid = t.tgfoid
+JOIN pg_class AS c ON c.oid = t.tgrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+-- Those of protected tables are a matter of drift.
+WHERE t.tgenabled <> 'A' AND t.tgname <> 'tenant_isolation_truncate' AND ($1::oid IS NULL OR c.relnamespace = $1)
+UNION ALL
+SELECT CASE e.evtenabled WHEN 'D' THEN 'EVENT_TRIGGER_DISABLED' ELSE 'TRIGGER_NOT_ALWAYS' END,
+       quote_ident(e.evtname), NULL, format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', e.evtname), NULL
+FROM pg_event_trigger AS e
+JOIN own_function AS f ON f.oid = e.evtfoid
+WHERE e.evtenabled <> 'A' AND $1::oid IS NULL
+UNION ALL
+SELECT 'EVENT_TRIGGER_MISSING', wanted.name, NULL,
+       format('CREATE EVENT TRIGGER %I ON %s %s EXECUTE FUNCTION %s; ALTER EVENT TRIGGER %I ENABLE ALWAYS',
+              wanted.name, wanted.event, wanted.filter, wanted.function, wanted.name), NULL
+FROM (VALUES ('tenancy_forget_dropped', 'sql_drop',
+              'WHEN TAG IN (''DROP TABLE'', ''DROP SCHEMA'', ''DROP OWNED'', ''DROP EXTENSION'', ''DROP TYPE'')',
+              'tenancy.forget_dropped()'),
+             ('tenancy_guard_command', 'ddl_command_end', '', 'tenancy.guard_command()'),
+             ('tenancy_guard_grant', 'ddl_command_end', 'WHEN TAG IN (''GRANT'')', 'tenancy.guard_grant()'),
+             ('tenancy_guard_drop', 'sql_drop', '', 'tenancy.guard_drop()')) AS wanted(name, event, filter, function)
+WHERE $1::oid IS NULL
+  AND NOT EXISTS (SELECT FROM pg_event_trigger AS e WHERE e.evtfoid = to_regprocedure(wanted.function))
+UNION ALL
+SELECT 'TRIGGER_MISSING', format('%I ON %s', wanted.name, relation), NULL,
+       format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION tenancy.registry_changed(); '
+              'ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', wanted.name, wanted.events, relation, wanted.level,
+              relation, wanted.name), NULL
+FROM (VALUES ('registry_changed', 'UPDATE OR DELETE', 'ROW'), ('registry_changed_in_bulk', 'INSERT OR TRUNCATE', 'STATEMENT'))
+     AS wanted(name, events, level)
+CROSS JOIN (VALUES ('tenancy.tenants'), ('tenancy.access')) AS registry(relation)
+WHERE $1::oid IS NULL
+  AND NOT EXISTS (SELECT FROM pg_trigger AS t
+                  WHERE t.tgrelid = relation::regclass AND t.tgname = wanted.name
+                    AND t.tgfoid = 'tenancy.registry_changed()'::regprocedure)
+UNION ALL
+SELECT 'NOT_PRELOADED', quote_ident(current_database()), NULL,
+       format('ALTER DATABASE %I SET session_preload_libraries = %s', current_database(),
+              (SELECT string_agg(quote_literal(library), ', ' ORDER BY place)
+               FROM regexp_split_to_table(
+                        coalesce(nullif(replace(coalesce(preload.database, preload.session), '"', ''), '') || ', ', '')
+                        || 'pg_tenancy', '\s*,\s*') WITH ORDINALITY AS l(library, place))), NULL
+FROM preload
+WHERE $1::oid IS NULL
+  AND preload.shared IS NOT NULL
+  AND concat_ws(',', preload.shared, preload.session, preload.database)
+      !~ '(^|[/, "])pg_tenancy(\.so)?($|[, "])'

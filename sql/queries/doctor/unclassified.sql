@@ -1,0 +1,80 @@
+-- Tables that nobody has protected or classified, though they look as if they should be.
+, column_name(name) AS (
+    SELECT 'tenant_id'::name
+  UNION
+    SELECT p.tenant_column FROM tenancy.protection AS p WHERE p.tenant_column IS NOT NULL
+), candidate AS (
+    SELECT c.oid, c.relname, c.relnamespace, c.relkind, c.relowner, c.relacl, c.relrowsecurity,
+           c.relforcerowsecurity, c.relispartition,
+           format('%s.%I', s.ident, c.relname) AS name
+    FROM pg_class AS c
+    JOIN user_schema AS s ON s.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't'
+      AND ($1::oid IS NULL OR c.relnamespace = $1)
+      AND c.oid NOT IN (SELECT p.oid FROM protected AS p)
+      AND NOT EXISTS (SELECT FROM tenancy.protection AS p WHERE p.relation = c.oid)
+      AND (c.oid) NOT IN (SELECT m.object FROM member_of_extension AS m WHERE m.class = 'pg_class'::regclass)
+), with_column AS (
+    SELECT DISTINCT ON (t.oid) t.*, a.attname, a.attinhcount,
+           coalesce(nullif(ty.typbasetype, 0), ty.oid) AS type, coalesce(co.collisdeterministic, true) AS deterministic
+    FROM candidate AS t
+    JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN column_name AS k ON k.name = a.attname
+    JOIN pg_type AS ty ON ty.oid = a.atttypid
+    LEFT JOIN pg_collation AS co ON co.oid = a.attcollation
+    ORDER BY t.oid, a.attname <> 'tenant_id', a.attname
+), root AS (
+    SELECT w.*,
+           format('SELECT tenancy.protect(%L, %L, %L)', w.name, w.attname, 'tenant') AS protect,
+           w.deterministic AND w.type IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype, 'smallint'::regtype,
+                                          'integer'::regtype, 'bigint'::regtype) AS suitable
+    FROM with_column AS w
+    WHERE w.relkind <> 'f'
+      AND NOT EXISTS (SELECT FROM pg_inherits AS i
+                      JOIN with_column AS parent ON parent.oid = i.inhparent
+                      WHERE i.inhrelid = w.oid)
+)
+SELECT 'TENANT_ID_FUZZY_TYPE', root.name, format('%I', root.attname),
+       format('ALTER TABLE %s ALTER COLUMN %I TYPE text COLLATE "C" USING %3$I::text', root.name, root.attname, root.attname),
+       NULL::text
+FROM root
+WHERE NOT root.suitable AND root.attinhcount = 0
+UNION ALL
+SELECT 'UNCLASSIFIED_TABLE', root.name, format('%I', root.attname), root.protect, NULL FROM root
+UNION ALL
+SELECT 'RLS_DISABLED', root.name, NULL, root.protect, NULL FROM root WHERE NOT root.relrowsecurity
+UNION ALL
+SELECT 'RLS_NOT_FORCED', root.name, NULL, root.protect, NULL
+FROM root WHERE root.relrowsecurity AND NOT root.relforcerowsecurity
+UNION ALL
+-- A table without tenants that tenants can reach, beside tables with tenants.
+SELECT 'TABLE_WITHOUT_TENANT', c.name, NULL, format('SELECT tenancy.classify(%L, %L)', c.name, 'global'), NULL
+FROM candidate AS c
+WHERE c.relkind <> 'f' AND NOT c.relispartition
+  AND c.oid NOT IN (SELECT w.oid FROM with_column AS w)
+  AND c.relnamespace IN (SELECT p.relnamespace FROM protected AS p)
+  AND EXISTS (SELECT FROM aclexplode(c.relacl) AS x
+              JOIN holder AS h ON h.role = x.grantee
+              WHERE x.grantee <> c.relowner)
+UNION ALL
+-- Foreign tables know no row security.
+SELECT 'FOREIGN_TABLE', f.name, NULL,
+       CASE WHEN i.inhparent IS NULL THEN
+                format('REVOKE ALL ON TABLE %s FROM %s', f.name, granted.who)
+            WHEN f.relispartition THEN
+                format('ALTER TABLE %s DETACH PARTITION %s', i.inhparent::regclass, f.name)
+            ELSE format('ALTER FOREIGN TABLE %s NO INHERIT %s', f.name, i.inhparent::regclass) END,
+       NULL
+FROM (SELECT c.*, format('%I.%I', n.nspname, c.relname) AS name
+      FROM pg_class AS c
+      JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE c.relkind = 'f' AND ($1::oid IS NULL OR c.relnamespace = $1)) AS f
+LEFT JOIN LATERAL (SELECT inh.inhparent FROM pg_inherits AS inh
+                   JOIN protected AS p ON p.oid = inh.inhparent
+                   WHERE inh.inhrelid = f.oid LIMIT 1) AS i ON true
+LEFT JOIN LATERAL (SELECT string_agg(DISTINCT h.ident, ', ') AS who
+                   FROM aclexplode(f.relacl) AS x
+                   JOIN holder AS h ON h.role = x.grantee
+                   WHERE x.grantee <> f.relowner) AS granted ON true
+WHERE i.inhparent IS NOT NULL
+   OR granted.who IS NOT NULL AND f.oid IN (SELECT w.oid FROM with_column AS w)

@@ -1,0 +1,35 @@
+//! The doctor.
+
+use super::name_text;
+use crate::{doctor, isolation};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use std::ffi::CStr;
+
+/// code, severity, object, detail, fix.
+type Row = (String, String, String, String, Option<String>);
+
+#[pg_extern(sql = false, name = "doctor")]
+#[allow(clippy::type_complexity)]
+fn examine(
+    schema: Option<&CStr>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(code, String),
+            name!(severity, String),
+            name!(object, String),
+            name!(detail, String),
+            name!(fix, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let schema = schema.map(name_text);
+    let drifted = isolation::drift(schema.as_deref())?.into_iter().map(|drift| (drift.relation, drift.remedy));
+    let findings = doctor::examine(schema.as_deref(), drifted)?;
+    Ok(TableIterator::new(findings.into_iter().map(|found| -> Row {
+        (found.code.into(), found.severity.as_str().into(), found.object, found.detail, found.fix)
+    })))
+}

@@ -1,0 +1,100 @@
+//! The doctor: what weakens isolation or speed, how bad it is, and the SQL that mends it. The catalog
+//! finds, this room judges and words it (`codes`, `versions`: pure). May import `catalog` and below.
+
+mod codes;
+mod versions;
+
+use crate::catalog::{doctor, relations};
+use crate::error::Result;
+pub use codes::Severity;
+use doctor::Found;
+
+/// One thing to mend, or to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub code: &'static str,
+    pub severity: Severity,
+    /// Quoted and schema-qualified, as SQL needs it.
+    pub object: String,
+    /// What is at stake.
+    pub detail: String,
+    /// SQL; `None` where no SQL can mend it.
+    pub fix: Option<String>,
+}
+
+/// Examines the database: the objects of one schema, or all of them and what stands above schemas.
+/// `drifted` are protected tables whose policies are not as they should be, each with its remedy. The
+/// worst comes first; run in this order, no fix gets into another one's way.
+///
+/// # Errors
+/// 3F000 unknown schema.
+pub fn examine(schema: Option<&str>, drifted: impl Iterator<Item = (String, String)>) -> Result<Vec<Finding>> {
+    let oid = schema.map(relations::schema).transpose()?;
+    let mut found = doctor::find(oid)?;
+    found.extend(drifted.map(|(object, fix)| Found {
+        code: "POLICY_DRIFT".into(),
+        object,
+        note: None,
+        fix: Some(fix),
+        severity: None,
+    }));
+    if oid.is_none() {
+        found.extend(doctor::server_version()?.and_then(versions::too_old));
+    }
+    Ok(judge(found))
+}
+
+/// Gives each finding its weight and words, and puts them in order.
+fn judge(found: Vec<Found>) -> Vec<Finding> {
+    let mut placed: Vec<(usize, Finding)> = found
+        .into_iter()
+        .filter_map(|found| {
+            let (place, code) = codes::find(&found.code)?;
+            let severity = found.severity.as_deref().and_then(Severity::parse).unwrap_or(code.severity);
+            let detail = code.stake.replace("{}", found.note.as_deref().unwrap_or("?"));
+            Some((place, Finding { code: code.name, severity, object: found.object, detail, fix: found.fix }))
+        })
+        .collect();
+    placed.sort_by(|(a_place, a), (b_place, b)| {
+        (a.severity, a_place, &a.object, &a.fix).cmp(&(b.severity, b_place, &b.object, &b.fix))
+    });
+    placed.dedup();
+    placed.into_iter().map(|(_, finding)| finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(code: &str, object: &str, severity: Option<&str>) -> Found {
+        Found { code: code.into(), object: object.into(), note: None, fix: None, severity: severity.map(Into::into) }
+    }
+
+    #[test]
+    fn the_worst_comes_first_and_nothing_twice() {
+        let findings = judge(vec![
+            found("TEMP_FOR_TENANTS", "db", None),
+            found("RLS_DISABLED", "b", None),
+            found("RLS_DISABLED", "a", None),
+            found("RLS_DISABLED", "a", None),
+            found("UNIQUE_GLOBAL", "k", Some("low")),
+        ]);
+        let order: Vec<_> = findings.iter().map(|f| (f.code, f.object.as_str(), f.severity)).collect();
+        assert_eq!(
+            order,
+            [
+                ("RLS_DISABLED", "a", Severity::Critical),
+                ("RLS_DISABLED", "b", Severity::Critical),
+                ("TEMP_FOR_TENANTS", "db", Severity::Medium),
+                ("UNIQUE_GLOBAL", "k", Severity::Low),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_note_fills_the_blank() {
+        let with_note = Found { note: Some("owner".into()), ..found("VIEW_BYPASS", "app.v", None) };
+        let detail = &judge(vec![with_note])[0].detail;
+        assert!(detail.contains("owner") && !detail.contains("{}"), "{detail}");
+    }
+}
