@@ -68,6 +68,16 @@ pub enum Error {
     ProtectedThroughParent { relation: String, parent: String },
     #[error("relation {0} is not protected")]
     NotProtected(String),
+    #[error("relation {relation} is protected, and this command would weaken it")]
+    Weakened { relation: String, losses: String },
+    #[error("relation {relation} has no tenant column and is not classified")]
+    Unclassified { relation: String, column: String },
+    #[error("relation {0} is not protected")]
+    Unprotected(String),
+    #[error("TRUNCATE of a protected table is not allowed while a tenant is in force")]
+    TruncateUnderTenant,
+    #[error("TRUNCATE of a protected table is not allowed to a role that row security binds")]
+    TruncateWithoutBypass,
     #[error("{0} is not supported by this version of pg_tenancy")]
     NotSupported(&'static str),
 
@@ -85,9 +95,16 @@ impl Error {
             MalformedTenant(_) | NullArgument(_) | InvalidArgument { .. } => {
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE
             }
-            NoSuchTenantOrAccess { .. } | SecondTenant | RestrictedOperation | NoTenant | NotOwner(_) => {
-                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE
-            }
+            NoSuchTenantOrAccess { .. }
+            | SecondTenant
+            | RestrictedOperation
+            | NoTenant
+            | NotOwner(_)
+            | Weakened { .. }
+            | Unclassified { .. }
+            | Unprotected(_)
+            | TruncateUnderTenant
+            | TruncateWithoutBypass => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             TenantNotActive { .. }
             | OtherRegion { .. }
             | Leftovers(_)
@@ -125,6 +142,10 @@ impl Error {
                 .into(),
             AlreadyExists(_) => "Names are unique, and so are the ids of tenants.".into(),
             NullTenants { .. } => "A row without a tenant would be visible to nobody.".into(),
+            Weakened { relation, losses } => format!("What {relation} would lose, or get: {losses}."),
+            Unclassified { column, .. } => format!("Tables of its schema are to have a tenant column \"{column}\"."),
+            Unprotected(_) => "Its schema is managed by tenancy.manage_schema().".into(),
+            TruncateUnderTenant | TruncateWithoutBypass => "TRUNCATE removes the rows of every tenant.".into(),
             _ => return None,
         })
     }
@@ -161,6 +182,17 @@ impl Error {
             NullTenants { .. } => "Fill the column first, or protect the table as kind 'shared', \
                  where a row without tenant is visible to every tenant."
                 .into(),
+            Weakened { .. } => "tenancy.unprotect() takes protection off, tenancy.protect() changes it; \
+                 a superuser may SET tenancy.guard_ddl = off."
+                .into(),
+            Unclassified { .. } => "Add the column; or make the table in another schema, record it there with \
+                 tenancy.classify(..., 'global'), and move it."
+                .into(),
+            Unprotected(_) => "Call tenancy.protect(), or tenancy.classify().".into(),
+            TruncateUnderTenant => "DELETE removes the tenant's own rows.".into(),
+            TruncateWithoutBypass => {
+                "DELETE removes the rows that the role sees; a superuser or a role with BYPASSRLS may truncate.".into()
+            }
             IsProtected(_) => "Call tenancy.unprotect() first.".into(),
             ProtectedThroughParent { .. } => "Unprotect the parent, or detach the table.".into(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \

@@ -20,6 +20,7 @@ const ALLOW_SWITCH: &CStr = c"tenancy.allow_switch";
 const DEFAULT_TENANT: &CStr = c"tenancy.default_tenant";
 const ON_LEFTOVERS: &CStr = c"tenancy.on_leftovers";
 const REGION: &CStr = c"tenancy.region";
+const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
 
 /// The longest user or request id, in characters.
 const MAX_ID_CHARS: usize = 255;
@@ -30,6 +31,7 @@ static REQUEST: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new
 static SWITCH: GucSetting<bool> = GucSetting::<bool>::new(false);
 static DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static LEFTOVERS: GucSetting<OnLeftovers> = GucSetting::<OnLeftovers>::new(OnLeftovers::Error);
+static DDL_GUARD: GucSetting<bool> = GucSetting::<bool>::new(true);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// What happens when a session that holds another tenant's left-overs takes a new tenant.
@@ -94,6 +96,11 @@ pub fn on_leftovers() -> OnLeftovers {
 /// The region whose tenants this server may act for, if restricted.
 pub fn region() -> Option<String> {
     Some(text(&HOME_REGION)).filter(|region| !region.is_empty())
+}
+
+/// Whether DDL that weakens a protected table is refused.
+pub fn guard_ddl() -> bool {
+    DDL_GUARD.get()
 }
 
 fn text(setting: &GucSetting<Option<CString>>) -> String {
@@ -280,6 +287,17 @@ pub fn init(listener: Listener) {
             plain,
             None,
             Some(region_changed),
+            None,
+        );
+        GucRegistry::define_bool_guc_with_hooks(
+            GUARD_DDL,
+            c"Refuses DDL that weakens a protected table.",
+            c"Off, such DDL passes, new partitions and children stay unprotected, and managed schemas are not managed.",
+            &DDL_GUARD,
+            GucContext::Suset,
+            plain,
+            None,
+            None,
             None,
         );
         pg_sys::MarkGUCPrefixReserved(c"tenancy".as_ptr());

@@ -29,6 +29,7 @@ extension_sql_file!("../sql/install/03_registry.sql", name = "registry", require
 extension_sql_file!("../sql/install/04_tables.sql", name = "tables", requires = ["registry"]);
 extension_sql_file!("../sql/install/05_views.sql", name = "views", requires = ["tables"]);
 extension_sql_file!("../sql/install/06_doctor.sql", name = "doctor", requires = ["views"]);
+extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["doctor"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

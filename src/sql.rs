@@ -91,6 +91,25 @@ pub fn drop_policy(name: &str, relation: &Ident) -> String {
     format!("DROP POLICY {name} ON {relation};")
 }
 
+/// The trigger that refuses TRUNCATE.
+pub const TRUNCATE_GUARD: &str = "tenant_isolation_truncate";
+
+pub fn create_truncate_guard(relation: &Ident) -> String {
+    format!(
+        "CREATE TRIGGER {TRUNCATE_GUARD} BEFORE TRUNCATE ON {relation} \
+         FOR EACH STATEMENT EXECUTE FUNCTION tenancy.guard_truncate();"
+    )
+}
+
+/// Makes the trigger fire whatever `session_replication_role` says.
+pub fn enable_truncate_guard(relation: &Ident) -> String {
+    format!("ALTER TABLE ONLY {relation} ENABLE ALWAYS TRIGGER {TRUNCATE_GUARD};")
+}
+
+pub fn drop_truncate_guard(relation: &Ident) -> String {
+    format!("DROP TRIGGER {TRUNCATE_GUARD} ON {relation};")
+}
+
 /// `ALTER TABLE <relation> <action>`.
 pub fn alter_table(relation: &Ident, action: &str) -> String {
     format!("ALTER TABLE {relation} {action};")

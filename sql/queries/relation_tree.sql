@@ -46,7 +46,14 @@ SELECT c.oid,
                  AND k.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum]
                  AND k.confrelid OPERATOR(pg_catalog.=) 'tenancy.tenants'::pg_catalog.regclass),
        nearest.root,
-       c.relnamespace
+       c.relnamespace,
+       -- 34: BEFORE TRUNCATE FOR EACH STATEMENT, and nothing else.
+       (SELECT CASE WHEN t.tgfoid OPERATOR(pg_catalog.=) 'tenancy.guard_truncate()'::pg_catalog.regprocedure
+                     AND t.tgtype OPERATOR(pg_catalog.=) 34::pg_catalog.int2 AND t.tgqual IS NULL
+                    THEN t.tgenabled::pg_catalog.text ELSE 'other' END
+        FROM pg_catalog.pg_trigger AS t
+        WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid
+          AND t.tgname OPERATOR(pg_catalog.=) 'tenant_isolation_truncate')
 FROM nearest
 JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) nearest.oid
 JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace

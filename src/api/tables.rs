@@ -50,3 +50,9 @@ fn classify(tbl: Option<Oid>, kind: Option<&str>) -> Result<(), ErrorReport> {
     let kind = Kind::parse(required(kind, "kind")?)?;
     Ok(isolation::classify(required(tbl, "tbl")?, kind)?)
 }
+
+#[pg_extern(sql = false)]
+fn manage_schema(schema: Option<&CStr>, on_new: Option<&str>) -> Result<(), ErrorReport> {
+    let schema = name_text(required(schema, "schema")?);
+    Ok(isolation::manage_schema(&schema, required(on_new, "on_new")?)?)
+}

@@ -1,7 +1,9 @@
 //! Trigger functions of the extension's own tables and events.
 
 use crate::catalog::{protection, registry};
+use crate::error::Result;
 use crate::native_trigger;
+use crate::{context, isolation};
 
 native_trigger! {
     /// `tenancy.registry_changed()`: tells every session that tenants or accesses changed, so that
@@ -12,4 +14,29 @@ native_trigger! {
 native_trigger! {
     /// `tenancy.forget_dropped()`: removes the records of dropped tables.
     tenancy_forget_dropped, pg_finfo_tenancy_forget_dropped, protection::forget_dropped
+}
+
+native_trigger! {
+    /// `tenancy.guard_truncate()`: refuses TRUNCATE of a protected table.
+    tenancy_guard_truncate, pg_finfo_tenancy_guard_truncate, guard_truncate
+}
+
+fn guard_truncate() -> Result<()> {
+    context::resolve()?;
+    isolation::check_truncate(context::current_id().flatten().is_some())
+}
+
+native_trigger! {
+    /// `tenancy.guard_command()`: looks at what a DDL command did.
+    tenancy_guard_command, pg_finfo_tenancy_guard_command, isolation::after_command
+}
+
+native_trigger! {
+    /// `tenancy.guard_grant()`: looks at what GRANT did.
+    tenancy_guard_grant, pg_finfo_tenancy_guard_grant, isolation::after_grant
+}
+
+native_trigger! {
+    /// `tenancy.guard_drop()`: looks at what a DDL command dropped.
+    tenancy_guard_drop, pg_finfo_tenancy_guard_drop, isolation::after_drop
 }

@@ -69,7 +69,7 @@ pub fn remove(relation: Oid) -> Result<bool> {
     Ok(count > 0)
 }
 
-/// Removes the records of the tables that the current command dropped. For a `sql_drop` event
+/// Removes the records of the tables and managed schemas that the current command dropped. For a `sql_drop` event
 /// trigger alone.
 pub fn forget_dropped() -> Result<()> {
     spi::run(
@@ -78,6 +78,13 @@ pub fn forget_dropped() -> Result<()> {
          WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass \
            AND d.objsubid OPERATOR(pg_catalog.=) 0 \
            AND d.objid OPERATOR(pg_catalog.=) p.relation",
+        &[],
+    )?;
+    spi::run(
+        "DELETE FROM tenancy.managed_schema AS m \
+         USING pg_catalog.pg_event_trigger_dropped_objects() AS d \
+         WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass \
+           AND d.objid OPERATOR(pg_catalog.=) m.schema",
         &[],
     )?;
     Ok(())

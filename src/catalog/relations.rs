@@ -62,6 +62,17 @@ pub struct Grant {
     pub privileges: String,
 }
 
+/// The trigger that refuses TRUNCATE, as it is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TruncateGuard {
+    Missing,
+    /// A trigger by its name that does something else.
+    Other,
+    /// Disabled, or silenced in some sessions.
+    NotAlways,
+    Always,
+}
+
 /// A table, a partition or an inheritance child.
 #[derive(Debug, Clone)]
 pub struct Relation {
@@ -77,6 +88,7 @@ pub struct Relation {
     pub column: Option<Column>,
     pub policies: Vec<Policy>,
     pub grants: Vec<Grant>,
+    pub truncate_guard: TruncateGuard,
 }
 
 impl Relation {
@@ -123,6 +135,12 @@ fn relation(row: Row<'_>) -> Result<Relation> {
         column: row.get::<String>(8)?.map(|ident| column(&row, ident)).transpose()?,
         policies: Vec::new(),
         grants: Vec::new(),
+        truncate_guard: match row.get::<String>(20)?.as_deref() {
+            None => TruncateGuard::Missing,
+            Some("A") => TruncateGuard::Always,
+            Some("O" | "D" | "R") => TruncateGuard::NotAlways,
+            Some(_) => TruncateGuard::Other,
+        },
     })
 }
 

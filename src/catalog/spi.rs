@@ -1,10 +1,13 @@
 //! SPI in two verbs, with named failures.
 
 use crate::error::{Error, Result};
-use crate::sys::hooks;
+use crate::sys::{hooks, snapshot};
 use pgrx::datum::DatumWithOid;
-use pgrx::spi::{Spi, SpiHeapTupleData};
-use pgrx::{FromDatum, IntoDatum};
+use pgrx::spi::{OwnedPreparedStatement, Spi, SpiHeapTupleData};
+use pgrx::{FromDatum, IntoDatum, PgOid};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::{CString, c_long};
 
 /// One row of a result.
 pub struct Row<'a>(SpiHeapTupleData<'a>);
@@ -25,6 +28,48 @@ impl Row<'_> {
 pub fn read<T>(query: &str, args: &[DatumWithOid<'_>], map: impl Fn(Row<'_>) -> Result<T>) -> Result<Vec<T>> {
     let _internal = hooks::internal();
     Spi::connect(|client| client.select(query, None, args)?.map(|tuple| map(Row(tuple))).collect())
+}
+
+thread_local! {
+    /// Never freed: the texts are constants, and each is planned once per session.
+    static KEPT: RefCell<HashMap<&'static str, &'static OwnedPreparedStatement>> = RefCell::default();
+}
+
+/// As `read`, for a query that runs with every DDL command: its plan is kept as long as the session.
+pub fn read_kept<T>(
+    query: &'static str,
+    args: &[DatumWithOid<'_>],
+    map: impl Fn(Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let _internal = hooks::internal();
+    Spi::connect(|client| {
+        let plan = match KEPT.with_borrow(|kept| kept.get(query).copied()) {
+            Some(plan) => plan,
+            None => {
+                let types: Vec<PgOid> = args.iter().map(|arg| PgOid::from(arg.oid())).collect();
+                let plan: &'static OwnedPreparedStatement = Box::leak(Box::new(client.prepare(query, &types)?.keep()));
+                KEPT.with_borrow_mut(|kept| kept.insert(query, plan));
+                plan
+            }
+        };
+        client.select(plan, None, args)?.map(|tuple| map(Row(tuple))).collect()
+    })
+}
+
+/// Runs a SELECT that sees the database as the running statement found it, and maps its rows; `None` when
+/// that can't be seen any more. What functions in it look up themselves is of now.
+pub fn read_before_statement<T>(
+    query: &str,
+    args: &[DatumWithOid<'_>],
+    map: impl Fn(Row<'_>) -> Result<T>,
+) -> Result<Option<Vec<T>>> {
+    let _internal = hooks::internal();
+    let query = CString::new(query).map_err(|error| Error::Spi(error.to_string()))?;
+    Spi::connect(|client| {
+        let Some(name) = snapshot::open_before_statement(&query, args) else { return Ok(None) };
+        let mut cursor = client.find_cursor(&name)?;
+        cursor.fetch(c_long::MAX)?.map(|tuple| map(Row(tuple))).collect::<Result<_>>().map(Some)
+    })
 }
 
 /// Runs a statement that changes something, and maps the rows it returns.

@@ -9,7 +9,7 @@ mod resolve;
 mod set;
 
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
-use resolve::resolve;
+pub use resolve::resolve;
 pub use set::{clear_tenant, require, set_tenant};
 
 use crate::error::{Error, Result};

@@ -76,7 +76,7 @@ const CODES: [Code; 57] = [
     code(
         "POLICY_DRIFT",
         Critical,
-        "The policies are not those that protect() makes for the table's kind, so who sees which row is not what was asked for.",
+        "The policies, or the trigger that refuses TRUNCATE, are not those that protect() makes for the table's kind, so who sees or removes which row is not what was asked for.",
     ),
     code("POLICY_USERSET_GUC", Critical, "The policy believes {}, which every session can set to what it likes."),
     code("POLICY_ALWAYS_TRUE", Critical, "The policy lets every row pass, whoever's it is."),

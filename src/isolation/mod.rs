@@ -1,10 +1,17 @@
 //! Protected tables: the state wanted, the difference to the state found, the DDL that makes it so.
-//! What decides is pure (`kind`, `policy`, `plan`); `protect` acts. May import `catalog` and below.
+//! What decides is pure (`kind`, `policy`, `plan`, `loss`); `protect` acts, `guard` and `managed` watch DDL. May import `catalog` and below.
 
+mod guard;
 mod kind;
+mod loss;
+mod managed;
 mod plan;
 mod policy;
 mod protect;
+mod truncate;
 
+pub use guard::{after_command, after_drop, after_grant};
 pub use kind::Kind;
+pub use managed::manage_schema;
 pub use protect::{Options, classify, drift, protect, protect_schema, unprotect};
+pub use truncate::check_truncate;

@@ -5,7 +5,7 @@
 
 use super::kind::Kind;
 use super::policy::{self, Wanted, context_function};
-use crate::catalog::relations::{Column, Family, Policy, Relation};
+use crate::catalog::relations::{Column, Family, Policy, Relation, TruncateGuard};
 use crate::error::{Error, Result};
 use crate::sql;
 use crate::sys::Oid;
@@ -30,6 +30,30 @@ struct Inherited {
     reference: bool,
 }
 
+/// What of a table's protection a statement makes or mends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    Default,
+    NotNull,
+    /// The column of a shared table takes NULL.
+    Nullable,
+    Policy(String),
+    RowSecurity,
+    Forced,
+    /// Privileges that lead round row security, and so must not be there.
+    Grants,
+    TruncateGuard,
+    Index,
+    Reference,
+}
+
+/// One statement of a plan, and what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub part: Part,
+    pub ddl: String,
+}
+
 /// The DDL that protects a table and all that inherits from it. Empty when nothing is missing.
 ///
 /// # Errors
@@ -41,18 +65,32 @@ pub fn protect(tree: &[Relation], goal: Goal<'_>) -> Result<Vec<String>> {
         check_relation(relation)?;
         let (column, family) = suitable_column(relation, goal.column_name)?;
         let above = relation.parent.and_then(|parent| done.get(&parent)).copied();
-        let emitted = converge(relation, column, family, goal, above.unwrap_or_default(), &mut ddl)?;
+        let mut steps = Vec::new();
+        let emitted = converge(relation, column, family, goal, above.unwrap_or_default(), &mut steps)?;
+        ddl.extend(steps.into_iter().map(|step| step.ddl));
         done.insert(relation.oid, emitted);
     }
     Ok(ddl)
 }
 
-/// Whether a table's policies are not those that its kind wants. A table that can't be protected at all
-/// has none to compare.
+/// What one table lacks, whatever its parent has.
+///
+/// # Errors
+/// As for `protect`.
+pub fn missing(relation: &Relation, goal: Goal<'_>) -> Result<Vec<Part>> {
+    let (column, family) = suitable_column(relation, goal.column_name)?;
+    let mut steps = Vec::new();
+    converge(relation, column, family, goal, Inherited::default(), &mut steps)?;
+    Ok(steps.into_iter().map(|step| step.part).collect())
+}
+
+/// Whether a table's policies, or the trigger beside them, are not as its kind wants. A table that can't be
+/// protected at all has none to compare.
 pub fn has_drifted(relation: &Relation, kind: Kind) -> bool {
     match &relation.column {
         Some(column) => {
-            column.family.is_some_and(|family| !policies(relation, &policy::wanted(kind, column, family)).is_empty())
+            let differ = |family| !policies(relation, &policy::wanted(kind, column, family)).is_empty();
+            column.family.is_some_and(|family| differ(family) || relation.truncate_guard != TruncateGuard::Always)
         }
         None => false,
     }
@@ -73,6 +111,9 @@ pub fn unprotect(tree: &[Relation]) -> Vec<String> {
         }
         for policy in relation.policies.iter().filter(|policy| is_ours(policy)) {
             ddl.push(sql::drop_policy(&policy.name, &relation.ident));
+        }
+        if relation.truncate_guard != TruncateGuard::Missing {
+            ddl.push(sql::drop_truncate_guard(&relation.ident));
         }
         if let Some(column) = &relation.column
             && has_context_default(column)
@@ -156,39 +197,45 @@ fn converge(
     family: Family,
     goal: Goal<'_>,
     above: Inherited,
-    ddl: &mut Vec<String>,
+    steps: &mut Vec<Step>,
 ) -> Result<Inherited> {
     let table = &relation.ident;
+    let mut step = |part, ddl| steps.push(Step { part, ddl });
     let mut emitted = above;
 
     if !above.default && column.default.as_deref() != Some(context_function(family)) {
         let action = format!("SET DEFAULT {}", context_function(family));
-        ddl.push(sql::alter_column(table, &column.ident, &action));
+        step(Part::Default, sql::alter_column(table, &column.ident, &action));
         emitted.default = true;
     }
     let null_action = match (goal.kind.allows_null(), column.not_null) {
-        (false, false) => Some("SET NOT NULL"),
-        (true, true) if !column.in_primary_key => Some("DROP NOT NULL"),
+        (false, false) => Some((Part::NotNull, "SET NOT NULL")),
+        (true, true) if !column.in_primary_key => Some((Part::Nullable, "DROP NOT NULL")),
         _ => None,
     };
-    if let Some(action) = null_action.filter(|_| !above.null) {
-        ddl.push(sql::alter_column(table, &column.ident, action));
+    if let Some((part, action)) = null_action.filter(|_| !above.null) {
+        step(part, sql::alter_column(table, &column.ident, action));
         emitted.null = true;
     }
 
-    ddl.extend(policies(relation, &policy::wanted(goal.kind, column, family)));
+    for (name, ddl) in policies(relation, &policy::wanted(goal.kind, column, family)) {
+        step(Part::Policy(name), ddl);
+    }
     if !relation.row_security {
-        ddl.push(sql::alter_table(table, "ENABLE ROW LEVEL SECURITY"));
+        step(Part::RowSecurity, sql::alter_table(table, "ENABLE ROW LEVEL SECURITY"));
     }
     if !relation.forced {
-        ddl.push(sql::alter_table(table, "FORCE ROW LEVEL SECURITY"));
+        step(Part::Forced, sql::alter_table(table, "FORCE ROW LEVEL SECURITY"));
+    }
+    for ddl in truncate_guard(relation) {
+        step(Part::TruncateGuard, ddl);
     }
     for grant in &relation.grants {
-        ddl.push(sql::revoke(&grant.privileges, table, &grant.grantee));
+        step(Part::Grants, sql::revoke(&grant.privileges, table, &grant.grantee));
     }
 
     if goal.create_index && !column.leads_index && !above.index {
-        ddl.push(sql::create_index(table, &column.ident));
+        step(Part::Index, sql::create_index(table, &column.ident));
         emitted.index = relation.is_partitioned();
     }
     if goal.reference_tenants && !column.references_tenants && !above.reference {
@@ -203,14 +250,15 @@ fn converge(
                 });
             }
         };
-        ddl.push(sql::reference_tenants(table, &column.ident, target));
+        step(Part::Reference, sql::reference_tenants(table, &column.ident, target));
         emitted.reference = relation.is_partitioned();
     }
     Ok(emitted)
 }
 
 /// Makes the wanted policies, mends those that drifted, and then drops ours that are not wanted.
-fn policies(relation: &Relation, wanted: &[Wanted]) -> Vec<String> {
+/// Each statement comes with the policy's name.
+fn policies(relation: &Relation, wanted: &[Wanted]) -> Vec<(String, String)> {
     let table = &relation.ident;
     let mut ddl = Vec::new();
     for want in wanted {
@@ -218,15 +266,14 @@ fn policies(relation: &Relation, wanted: &[Wanted]) -> Vec<String> {
         let (using, check) = (written(&want.using), written(&want.check));
         let (using, check) = (using.as_deref(), check.as_deref());
         let create = || sql::create_policy(want.name, table, want.permissive, want.command, using, check);
+        let mut push = |statement| ddl.push((want.name.to_owned(), statement));
         match relation.policies.iter().find(|policy| policy.name == want.name) {
-            None => ddl.push(create()),
+            None => push(create()),
             Some(found) if is_as_wanted(found, want) => {}
-            Some(found) if can_be_altered(found, want) => {
-                ddl.push(sql::alter_policy(want.name, table, using, check));
-            }
+            Some(found) if can_be_altered(found, want) => push(sql::alter_policy(want.name, table, using, check)),
             Some(_) => {
-                ddl.push(sql::drop_policy(want.name, table));
-                ddl.push(create());
+                push(sql::drop_policy(want.name, table));
+                push(create());
             }
         }
     }
@@ -234,7 +281,23 @@ fn policies(relation: &Relation, wanted: &[Wanted]) -> Vec<String> {
         .policies
         .iter()
         .filter(|policy| is_ours(policy) && !wanted.iter().any(|want| want.name == policy.name));
-    ddl.extend(unwanted.map(|policy| sql::drop_policy(&policy.name, table)));
+    ddl.extend(unwanted.map(|policy| (policy.name.clone(), sql::drop_policy(&policy.name, table))));
+    ddl
+}
+
+/// Makes the trigger that refuses TRUNCATE, which row security knows nothing of.
+fn truncate_guard(relation: &Relation) -> Vec<String> {
+    let table = &relation.ident;
+    let mut ddl = Vec::new();
+    if relation.truncate_guard == TruncateGuard::Other {
+        ddl.push(sql::drop_truncate_guard(table));
+    }
+    if matches!(relation.truncate_guard, TruncateGuard::Missing | TruncateGuard::Other) {
+        ddl.push(sql::create_truncate_guard(table));
+    }
+    if relation.truncate_guard != TruncateGuard::Always {
+        ddl.push(sql::enable_truncate_guard(table));
+    }
     ddl
 }
 
@@ -285,6 +348,7 @@ mod tests {
             }),
             policies: Vec::new(),
             grants: Vec::new(),
+            truncate_guard: TruncateGuard::Missing,
         }
     }
 
@@ -297,6 +361,7 @@ mod tests {
         let mut relation = bare(1, None);
         relation.row_security = true;
         relation.forced = true;
+        relation.truncate_guard = TruncateGuard::Always;
         if let Some(column) = relation.column.as_mut() {
             column.default = Some("tenancy.current_tenant()".into());
             column.not_null = !kind.allows_null();
@@ -352,15 +417,22 @@ mod tests {
             r.grants.push(Grant { grantee: Ident::quoted("bob".into()), privileges: "TRUNCATE".into() });
         });
         assert_eq!(lines, ["REVOKE TRUNCATE ON TABLE app.t1 FROM bob CASCADE;"]);
+        let lines = drift(&|r| r.truncate_guard = TruncateGuard::NotAlways);
+        assert_eq!(lines, ["ALTER TABLE ONLY app.t1 ENABLE ALWAYS TRIGGER tenant_isolation_truncate;"]);
+        let lines = drift(&|r| r.truncate_guard = TruncateGuard::Other);
+        assert_eq!(lines.len(), 3, "{lines:?}");
     }
 
     #[test]
-    fn drift_is_about_policies_alone() {
+    fn drift_is_about_policies_and_the_trigger() {
         let mut relation = protected(Kind::Tenant);
         relation.forced = false;
         relation.row_security = false;
         assert!(!has_drifted(&relation, Kind::Tenant));
         assert!(has_drifted(&relation, Kind::Shared));
+        relation.truncate_guard = TruncateGuard::NotAlways;
+        assert!(has_drifted(&relation, Kind::Tenant));
+        relation.truncate_guard = TruncateGuard::Always;
         relation.policies.pop();
         assert!(has_drifted(&relation, Kind::Tenant));
     }
@@ -380,7 +452,7 @@ mod tests {
         root.kind = RelationKind::Partitioned;
         let ddl = protect(&[root, bare(2, Some(1))], goal(Kind::Tenant)).unwrap();
         let of_child: Vec<_> = ddl.iter().filter(|line| line.contains("app.t2")).collect();
-        assert_eq!(of_child.len(), 4, "{of_child:#?}");
+        assert_eq!(of_child.len(), 6, "{of_child:#?}");
         assert!(!of_child.iter().any(|line| line.contains("DEFAULT") || line.contains("INDEX")));
     }
 
@@ -388,7 +460,7 @@ mod tests {
     fn unprotecting_undoes_what_protecting_did_and_keeps_what_is_not_ours() {
         let mut relation = protected(Kind::Tenant);
         let ddl = unprotect(std::slice::from_ref(&relation));
-        assert_eq!(ddl.len(), 5, "{ddl:#?}");
+        assert_eq!(ddl.len(), 6, "{ddl:#?}");
         relation.policies.push(Policy {
             name: "mine".into(),
             permissive: true,

@@ -1,6 +1,7 @@
 //! Protecting tables: reads the state, has it planned, carries the plan out as the caller, and
 //! records it.
 
+use super::guard::with_own_ddl;
 use super::kind::Kind;
 use super::plan::{self, Goal};
 use crate::catalog::event::{self, Event};
@@ -55,9 +56,7 @@ pub fn protect(table: Oid, options: &Options) -> Result<Vec<String>> {
     let mut ddl = plan::protect(&tree, goal)?;
     ddl.extend(former_column(table, &options.tenant_column)?);
     if !options.dry_run {
-        for line in &ddl {
-            execute(line, &tree, &options.tenant_column)?;
-        }
+        with_own_ddl(|| ddl.iter().try_for_each(|line| execute(line, &tree, &options.tenant_column)))?;
         record(&tree, options, &ddl)?;
     }
     Ok(ddl)
@@ -105,9 +104,7 @@ pub fn unprotect(table: Oid) -> Result<Vec<String>> {
     let (kept, tree) = shared_with_others(table, locked_tree(table, &column)?)?;
     let mut ddl = plan::unprotect(&tree);
     ddl.extend(plan::keep_defaults(&kept));
-    for line in &ddl {
-        relations::execute(line)?;
-    }
+    with_own_ddl(|| ddl.iter().try_for_each(|line| relations::execute(line)))?;
     as_owner(|| {
         for relation in &tree {
             protection::remove(relation.oid)?;

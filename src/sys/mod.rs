@@ -10,8 +10,10 @@ pub mod leftovers;
 pub mod option;
 pub mod procedure;
 pub mod relation;
+pub mod report;
 pub mod role;
 pub mod scan;
+pub mod snapshot;
 pub mod types;
 pub mod xact;
 

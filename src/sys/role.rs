@@ -23,6 +23,13 @@ pub fn is_superuser(role: pg_sys::Oid) -> bool {
     unsafe { pg_sys::superuser_arg(role) }
 }
 
+/// Whether the current user (SECURITY DEFINER counts) is exempt from row security: a superuser, or a
+/// role with BYPASSRLS.
+pub fn bypasses_row_security() -> bool {
+    // SAFETY: a syscache look-up for the current user.
+    unsafe { pg_sys::has_bypassrls_privilege(pg_sys::GetUserId()) }
+}
+
 /// The role's OID, if it exists.
 pub fn oid(name: &str) -> Option<pg_sys::Oid> {
     let name = CString::new(name).ok()?;

@@ -4,6 +4,10 @@ use crate::{Clinic, codes_on, heals};
 
 heals! {
     a_dropped_policy: "POLICY_DRIFT" on "app.orders" by "drop policy tenant_isolation on app.orders";
+    a_dropped_truncate_trigger: "POLICY_DRIFT" on "app.orders"
+        by "drop trigger tenant_isolation_truncate on app.orders";
+    a_disabled_truncate_trigger_of_a_partition: "POLICY_DRIFT" on "app.events_2025"
+        by "alter table app.events_2025 disable trigger tenant_isolation_truncate";
     a_changed_policy_of_a_partition: "POLICY_DRIFT" on "app.events_2025"
         by "alter policy tenant_isolation on app.events_2025 using (tenant_id is not null)";
     a_policy_of_another_kind: "POLICY_DRIFT" on "app.journal"

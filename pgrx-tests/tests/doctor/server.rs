@@ -18,20 +18,26 @@ heals! {
     a_dropped_event_trigger: "EVENT_TRIGGER_MISSING" on "tenancy_forget_dropped"
         by "alter extension pg_tenancy drop event trigger tenancy_forget_dropped;
             drop event trigger tenancy_forget_dropped";
+    a_disabled_guard: "EVENT_TRIGGER_DISABLED" on "tenancy_guard_drop"
+        by "alter event trigger tenancy_guard_drop disable";
+    a_dropped_guard: "EVENT_TRIGGER_MISSING" on "tenancy_guard_command"
+        by "alter extension pg_tenancy drop event trigger tenancy_guard_command;
+            drop event trigger tenancy_guard_command";
 }
 
 #[test]
 fn an_event_trigger_made_again_is_the_one_that_was_there() {
     let clinic = Clinic::new();
     let mut client = clinic.fixture.superuser();
-    let query = "select format('%s %s %s', evtevent, evttags, evtenabled) from pg_event_trigger";
-    let before = client.value(query);
-    clinic.run(
-        "alter extension pg_tenancy drop event trigger tenancy_forget_dropped;
-         drop event trigger tenancy_forget_dropped",
-    );
+    let query =
+        "select format('%s %s %s %s', evtname, evtevent, evttags, evtenabled) from pg_event_trigger order by evtname";
+    let before = client.texts(query);
+    for name in client.texts("select evtname::text from pg_event_trigger") {
+        clinic.run(&format!("alter extension pg_tenancy drop event trigger {name}; drop event trigger {name}"));
+    }
+    assert_eq!(client.texts(query), Vec::<String>::new());
     clinic.fix_all();
-    assert_eq!(client.value(query), before);
+    assert_eq!(client.texts(query), before);
 }
 
 #[test]

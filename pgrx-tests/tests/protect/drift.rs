@@ -45,6 +45,7 @@ fn every_drift_is_put_right_by_protecting_again() {
     fixture.run("select tenancy.protect('orders')");
     let mut superuser = fixture.superuser();
     let good = catalog(&mut superuser, "orders");
+    superuser.run("set tenancy.guard_ddl = off");
     for drift in DRIFTS {
         let mut tx = superuser.transaction().unwrap();
         tx.run(&drift.replace("{app}", &app));
@@ -106,6 +107,7 @@ fn a_drifted_partition_is_put_right_through_its_parent() {
     );
     let mut superuser = fixture.superuser();
     let good = catalog(&mut superuser, "parts");
+    superuser.run("set tenancy.guard_ddl = off");
     for drift in [
         "alter table parts_1_1 disable row level security",
         "alter table parts_1 no force row level security",
@@ -127,7 +129,8 @@ fn a_drifted_partition_is_put_right_through_its_parent() {
 fn partitions_and_children_that_came_later_are_taken_in() {
     let (fixture, app) = fixture_with_tenants();
     fixture.run(&format!(
-        "create table parts (id integer, tenant_id uuid, body text) partition by range (id);
+        "set tenancy.guard_ddl = off;
+         create table parts (id integer, tenant_id uuid, body text) partition by range (id);
          create table parts_1 partition of parts for values from (0) to (10);
          select tenancy.protect('parts');
          create table loose (id integer, tenant_id uuid not null, body text);
@@ -179,8 +182,10 @@ fn a_changed_policy_is_changed_back_in_the_dry_runs_words_too() {
     fixture.run("select tenancy.protect('orders')");
     let mut superuser = fixture.superuser();
     let good = catalog(&mut superuser, "orders");
-    superuser
-        .run("alter policy tenant_isolation on orders using (true); alter table orders no force row level security");
+    superuser.run(
+        "set tenancy.guard_ddl = off;
+         alter policy tenant_isolation on orders using (true); alter table orders no force row level security",
+    );
     for statement in superuser.texts("select tenancy.protect('orders', dry_run => true)") {
         superuser.run(&statement);
     }

@@ -100,7 +100,7 @@ fn a_renamed_table_or_column_stays_protected() {
     let (fixture, app) = fixture_with_tenants();
     crate::orders(&fixture);
     fixture.run(
-        "select tenancy.protect('orders'); alter table orders rename to \"Old Orders\";
+        "select tenancy.protect('orders'); alter table orders rename to \"Old Orders\"; set tenancy.guard_ddl = off;
          alter table \"Old Orders\" rename tenant_id to \"Owner\"",
     );
     assert_eq!(seen_by_acme(&fixture, &app, "\"Old Orders\""), ["acme"]);

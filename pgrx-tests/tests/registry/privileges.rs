@@ -4,9 +4,16 @@ use tenancy_harness::{Fixture, Session};
 
 use crate::fixture_with_tenants;
 
-/// Functions that everybody may execute: they read, or set what is checked at use.
-const FOR_EVERYBODY: [&str; 6] =
-    ["clear_tenant", "current_key", "current_key_int", "current_tenant", "require_tenant", "set_tenant"];
+/// Functions that everybody may execute: they read, or set what is checked at use, or can only refuse.
+const FOR_EVERYBODY: [&str; 7] = [
+    "clear_tenant",
+    "current_key",
+    "current_key_int",
+    "current_tenant",
+    "guard_truncate",
+    "require_tenant",
+    "set_tenant",
+];
 
 /// The extension's own functions: `(oid, proname, ...)` of `pg_proc`.
 const OWN_FUNCTIONS: &str =

@@ -19,7 +19,8 @@ FROM pg_trigger AS t
 JOIN own_function AS f ON f.oid = t.tgfoid
 JOIN pg_class AS c ON c.oid = t.tgrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE t.tgenabled <> 'A' AND ($1::oid IS NULL OR c.relnamespace = $1)
+-- Those of protected tables are a matter of drift.
+WHERE t.tgenabled <> 'A' AND t.tgname <> 'tenant_isolation_truncate' AND ($1::oid IS NULL OR c.relnamespace = $1)
 UNION ALL
 SELECT CASE e.evtenabled WHEN 'D' THEN 'EVENT_TRIGGER_DISABLED' ELSE 'TRIGGER_NOT_ALWAYS' END,
        quote_ident(e.evtname), NULL, format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', e.evtname), NULL
@@ -32,7 +33,10 @@ SELECT 'EVENT_TRIGGER_MISSING', wanted.name, NULL,
               wanted.name, wanted.event, wanted.filter, wanted.function, wanted.name), NULL
 FROM (VALUES ('tenancy_forget_dropped', 'sql_drop',
               'WHEN TAG IN (''DROP TABLE'', ''DROP SCHEMA'', ''DROP OWNED'', ''DROP EXTENSION'', ''DROP TYPE'')',
-              'tenancy.forget_dropped()')) AS wanted(name, event, filter, function)
+              'tenancy.forget_dropped()'),
+             ('tenancy_guard_command', 'ddl_command_end', '', 'tenancy.guard_command()'),
+             ('tenancy_guard_grant', 'ddl_command_end', 'WHEN TAG IN (''GRANT'')', 'tenancy.guard_grant()'),
+             ('tenancy_guard_drop', 'sql_drop', '', 'tenancy.guard_drop()')) AS wanted(name, event, filter, function)
 WHERE $1::oid IS NULL
   AND NOT EXISTS (SELECT FROM pg_event_trigger AS e WHERE e.evtfoid = to_regprocedure(wanted.function))
 UNION ALL

@@ -36,11 +36,22 @@ ROLLBACK;
 TRUNCATE app.orders;
 SET SESSION AUTHORIZATION DEFAULT;
 
+-- What weakens it is refused, to superusers too.
+ALTER TABLE app.orders NO FORCE ROW LEVEL SECURITY;
+DROP POLICY tenant_isolation_floor ON app.orders;
+GRANT ALL ON app.orders TO regress_app;
+BEGIN;
+SELECT tenancy.set_tenant('acme');
+TRUNCATE app.orders;
+ROLLBACK;
+
 -- Drift is mended, and nothing else is touched.
+SET tenancy.guard_ddl = off;
 DROP POLICY tenant_isolation_floor ON app.orders;
 ALTER POLICY tenant_isolation ON app.orders USING (true);
 ALTER TABLE app.orders NO FORCE ROW LEVEL SECURITY;
 GRANT TRIGGER ON app.orders TO regress_app;
+RESET tenancy.guard_ddl;
 \pset tuples_only on
 SELECT tenancy.protect('app.orders');
 
@@ -57,7 +68,9 @@ SELECT tenancy.protect('app.events');
 \pset tuples_only off
 SELECT relation, "column", kind, forced FROM tenancy.protected_tables ORDER BY relation::text COLLATE "C";
 
--- A partition stays as its parent is.
+-- A partition is protected on the way in, and stays as its parent is.
+CREATE TABLE app."Events 2027" PARTITION OF app.events FOR VALUES FROM ('2027-01-01') TO ('2028-01-01');
+SELECT relation, kind, forced FROM tenancy.protected_tables WHERE relation = 'app."Events 2027"'::regclass;
 SELECT tenancy.unprotect('app."Events 2026"');
 SELECT tenancy.protect('app."Events 2026"', kind => 'append_only');
 
@@ -76,6 +89,19 @@ SELECT tenancy.unprotect('app.notes');
 \pset tuples_only off
 SELECT tenancy.unprotect('app.notes');
 DROP TABLE app.notes;
+
+-- Tables that come into a managed schema.
+CREATE SCHEMA managed;
+SELECT tenancy.manage_schema('managed', 'reject');
+CREATE TABLE managed.notes AS SELECT * FROM app.orders;
+\d managed.notes
+CREATE TABLE managed.plain (id int);
+SELECT tenancy.manage_schema('managed', 'warn');
+CREATE TABLE managed.plain (id int);
+SELECT tenancy.manage_schema('managed', 'sometimes');
+SELECT tenancy.manage_schema('nowhere');
+DROP SCHEMA managed CASCADE;
+SELECT * FROM tenancy.managed_schema;
 
 -- What can't be protected.
 CREATE VIEW app.v AS SELECT * FROM app.orders;

@@ -1,0 +1,17 @@
+//! Messages to the client that stop nothing.
+
+use crate::error::Error;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode};
+
+/// Tells as a WARNING what would be an error elsewhere.
+pub fn warn(error: &Error) {
+    let mut report = ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, error.to_string(), "pg_tenancy");
+    if let Some(detail) = error.detail() {
+        report = report.set_detail(detail);
+    }
+    if let Some(hint) = error.hint() {
+        report = report.set_hint(hint);
+    }
+    report.report(PgLogLevel::WARNING);
+}
