@@ -2,15 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use tenancy_harness::postgres::Client;
+use tenancy_harness::postgres::{Client, Statement};
 use tenancy_harness::{Cluster, Fixture, Session};
 
 use crate::Bench;
-use crate::measure::{Random, Turns, alternate};
+use crate::measure::{Random, Times, Turns, alternate};
 use crate::report::{Bar, Line};
 
 /// The largest registry.
 pub const MANY: usize = 100_000;
+
+/// As many as a busy session has to do with.
+const THOUSAND: usize = 1_000;
 
 /// A database with many tenants, named `tenant-0` and so on.
 pub struct Registry<'c> {
@@ -62,64 +65,83 @@ impl<'c> Registry<'c> {
         &self.fixture
     }
 
-    /// Takes one tenant after the other within the server, each in a transaction of its own.
+    /// Takes tenants at random within the server, each in a transaction of its own.
     pub fn visit(&self, client: &mut Client, calls: u64) -> Duration {
-        self.call(client, "visit", calls)
+        call(client, "visit", calls, self.tenants)
+    }
+}
+
+fn call(client: &mut Client, procedure: &str, calls: u64, tenants: usize) -> Duration {
+    let seconds = client.value(&format!("call {procedure}({calls}, {tenants}, 0)"));
+    let seconds = seconds.and_then(|seconds| seconds.parse().ok()).expect("the time that the loop took");
+    Duration::from_secs_f64(seconds)
+}
+
+/// A session that acts for some of the tenants that are registered.
+struct Visitor {
+    client: Client,
+    set: Statement,
+    in_use: usize,
+}
+
+impl Visitor {
+    fn new(registry: &Registry<'_>, in_use: usize) -> Self {
+        let mut client = registry.connect();
+        let set = client.prepare("select tenancy.set_tenant($1::text)").expect("a query");
+        let mut visitor = Self { client, set, in_use };
+        // Until all is in memory.
+        visitor.repeat("visit", 2 * registry.tenants as u64);
+        visitor.client.run("reset tenancy.tenant_id");
+        visitor
     }
 
-    /// The same loop without taking a tenant.
-    fn idle(&self, client: &mut Client, calls: u64) -> Duration {
-        self.call(client, "idle", calls)
+    /// Runs a loop within the server.
+    fn repeat(&mut self, procedure: &str, calls: u64) -> Duration {
+        call(&mut self.client, procedure, calls, self.in_use)
     }
 
-    fn call(&self, client: &mut Client, procedure: &str, calls: u64) -> Duration {
-        let seconds = client.value(&format!("call {procedure}({calls}, {}, 0)", self.tenants));
-        let seconds = seconds.and_then(|seconds| seconds.parse().ok()).expect("the time that the loop took");
-        Duration::from_secs_f64(seconds)
+    /// Runs a loop over the wire.
+    fn transactions(&mut self, calls: u64, random: &mut Random) -> Duration {
+        let start = Instant::now();
+        for _ in 0..calls {
+            let tenant = format!("tenant-{}", random.below(self.in_use));
+            let mut transaction = self.client.transaction().expect("a transaction");
+            transaction.query_one(&self.set, &[&tenant]).expect("the tenant is set");
+            transaction.commit().expect("commit");
+        }
+        start.elapsed()
     }
 }
 
 pub fn set_tenant(bench: &Bench<'_>) -> Vec<Line> {
-    let [one, thousand, control] = [1, 1_000, 1].map(|tenants| Registry::create(bench.cluster, tenants));
-    let registries = [&one, &thousand, bench.large_registry(), &control];
-    let mut sessions = registries.map(|registry| {
-        let mut client = registry.connect();
-        let set = client.prepare("select tenancy.set_tenant($1::text)").expect("a query");
-        // Once through, so that all is in memory.
-        registry.visit(&mut client, 2 * registry.tenants as u64);
-        client.run("reset tenancy.tenant_id");
-        (client, set)
-    });
+    let [one, thousand, control] = [1, THOUSAND, 1].map(|tenants| Registry::create(bench.cluster, tenants));
+    let many = bench.large_registry();
+    let mut visitors = [
+        Visitor::new(&one, 1),
+        Visitor::new(&thousand, THOUSAND),
+        Visitor::new(many, THOUSAND),
+        Visitor::new(many, MANY),
+        Visitor::new(&control, 1),
+    ];
+    let numbers = [0, 1, 2, 3, 4];
     let mut lines = Vec::new();
+    let mut report = |what, [of_one, of_thousand, of_some, of_many, of_control]: &[Times; 5], bar| {
+        lines.push(Line::ratio('g', what, "1,000 / 1 tenants", (of_thousand, of_one), bar));
+        lines.push(Line::ratio('g', what, "100,000 / 1 tenants, 1,000 in use", (of_some, of_one), bar));
+        lines.push(Line::ratio('g', what, "100,000 / 1 tenants, all in use", (of_many, of_one), bar));
+        lines.push(Line::ratio('g', what, "noise: 1 / 1 tenants", (of_control, of_one), None));
+    };
 
     let mut random = Random::new();
     let turns = Turns { rounds: bench.scale.rounds, slices: bench.scale.slices, calls: 100 };
-    let [of_one, of_thousand, of_many, of_control] = &alternate(turns, [0, 1, 2, 3], |number| {
-        let (client, set) = &mut sessions[number];
-        let tenants = registries[number].tenants;
-        let start = Instant::now();
-        for _ in 0..turns.calls {
-            let tenant = format!("tenant-{}", random.below(tenants));
-            let mut transaction = client.transaction().expect("a transaction");
-            transaction.query_one(set, &[&tenant]).expect("the tenant is set");
-            transaction.commit().expect("commit");
-        }
-        start.elapsed()
-    });
-    let what = "begin, set_tenant, commit";
-    lines.push(Line::ratio('g', what, "1,000 / 1 tenants", (of_thousand, of_one), Some(Bar::AtMost(1.1))));
-    lines.push(Line::ratio('g', what, "100,000 / 1 tenants", (of_many, of_one), Some(Bar::AtMost(1.1))));
-    lines.push(Line::ratio('g', what, "noise: 1 / 1 tenants", (of_control, of_one), None));
+    let times = alternate(turns, numbers, |number| visitors[number].transactions(turns.calls, &mut random));
+    report("begin, set_tenant, commit", &times, Some(Bar::AtMost(1.1)));
 
     let turns = Turns { calls: 1_000, ..turns };
-    let [idle, of_one, of_thousand, of_many] =
-        &alternate(turns, [None, Some(0), Some(1), Some(2)], |number| match number {
-            Some(number) => registries[number].visit(&mut sessions[number].0, turns.calls),
-            None => one.idle(&mut sessions[0].0, turns.calls),
-        });
-    let what = "server-side loop of set_tenant, commit";
-    lines.push(Line::ratio('g', what, "1,000 / 1 tenants", (of_thousand, of_one), None));
-    lines.push(Line::ratio('g', what, "100,000 / 1 tenants", (of_many, of_one), None));
-    lines.push(Line::ratio('g', what, "1 tenant / no set_tenant", (of_one, idle), None));
+    let times = alternate(turns, numbers, |number| visitors[number].repeat("visit", turns.calls));
+    report("server-side loop of set_tenant, commit", &times, None);
+
+    let [visit, idle] = &alternate(turns, ["visit", "idle"], |procedure| visitors[0].repeat(procedure, turns.calls));
+    lines.push(Line::ratio('g', "the same loop", "with / without set_tenant", (visit, idle), None));
     lines
 }
