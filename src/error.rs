@@ -28,6 +28,16 @@ pub enum Error {
     Leftovers(String),
     #[error("a tenant is required, and none is set")]
     NoTenant,
+    #[error("protected table {0} is used without a tenant")]
+    NoTenantForTable(String),
+    #[error(
+        "role \"{role}\" is not bound by row security, and reads or changes protected table {relation} without a reason"
+    )]
+    Bypass { relation: String, role: String },
+    #[error("role \"{0}\" is bound by row security: it has nothing to bypass")]
+    NothingToBypass(String),
+    #[error("the reason of the bypass could not be recorded")]
+    NotRecorded,
     #[error("{0} can only be used in transaction blocks")]
     NoTransactionBlock(&'static str),
     #[error("{0} must not be null")]
@@ -99,6 +109,9 @@ impl Error {
             | SecondTenant
             | RestrictedOperation
             | NoTenant
+            | NoTenantForTable(_)
+            | Bypass { .. }
+            | NothingToBypass(_)
             | NotOwner(_)
             | Weakened { .. }
             | Unclassified { .. }
@@ -108,6 +121,7 @@ impl Error {
             TenantNotActive { .. }
             | OtherRegion { .. }
             | Leftovers(_)
+            | NotRecorded
             | WrongStatus { .. }
             | IsProtected(_)
             | ProtectedThroughParent { .. }
@@ -141,6 +155,10 @@ impl Error {
                  and from archived to erased."
                 .into(),
             AlreadyExists(_) => "Names are unique, and so are the ids of tenants.".into(),
+            NoTenantForTable(_) => "tenancy.on_missing is set to error.".into(),
+            Bypass { .. } => "It would reach the rows of every tenant, and tenancy.on_bypass is set to error.".into(),
+            NothingToBypass(_) => "Only a superuser or a role with BYPASSRLS reads across tenants.".into(),
+            NotRecorded => "No background worker could write it to tenancy.event_log.".into(),
             NullTenants { .. } => "A row without a tenant would be visible to nobody.".into(),
             Weakened { relation, losses } => format!("What {relation} would lose, or get: {losses}."),
             Unclassified { column, .. } => format!("Tables of its schema are to have a tenant column \"{column}\"."),
@@ -166,7 +184,12 @@ impl Error {
                  A superuser can lift the rule for a job's role: \
                  ALTER ROLE ... SET tenancy.allow_switch = on."
                 .into(),
-            NoTenant => "Call tenancy.set_tenant() in the transaction, before the first statement.".into(),
+            NoTenant | NoTenantForTable(_) => {
+                "Call tenancy.set_tenant() in the transaction, before the first statement.".into()
+            }
+            Bypass { .. } => "Declare why, in the same transaction: SELECT tenancy.bypass('...').".into(),
+            NothingToBypass(_) => "Call tenancy.set_tenant() to act for one tenant.".into(),
+            NotRecorded => "Look into the server's log, and whether max_worker_processes leaves room.".into(),
             NoTransactionBlock(_) => "Start the transaction with BEGIN, or set the value for the session.".into(),
             NullArgument("tenant") => "tenancy.clear_tenant() removes the tenant.".into(),
             UnknownTenant(_) => "tenancy.create_tenant() registers a tenant.".into(),

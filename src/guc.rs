@@ -18,6 +18,8 @@ const USER_ID: &CStr = c"tenancy.user_id";
 const REQUEST_ID: &CStr = c"tenancy.request_id";
 const ALLOW_SWITCH: &CStr = c"tenancy.allow_switch";
 const DEFAULT_TENANT: &CStr = c"tenancy.default_tenant";
+const ON_MISSING: &CStr = c"tenancy.on_missing";
+const ON_BYPASS: &CStr = c"tenancy.on_bypass";
 const ON_LEFTOVERS: &CStr = c"tenancy.on_leftovers";
 const REGION: &CStr = c"tenancy.region";
 const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
@@ -30,9 +32,31 @@ static USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(So
 static REQUEST: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static SWITCH: GucSetting<bool> = GucSetting::<bool>::new(false);
 static DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static MISSING: GucSetting<OnMissing> = GucSetting::<OnMissing>::new(OnMissing::Empty);
+static BYPASS: GucSetting<OnBypass> = GucSetting::<OnBypass>::new(OnBypass::Log);
 static LEFTOVERS: GucSetting<OnLeftovers> = GucSetting::<OnLeftovers>::new(OnLeftovers::Error);
 static DDL_GUARD: GucSetting<bool> = GucSetting::<bool>::new(true);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+
+/// What happens when a statement touches a protected table without a context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum OnMissing {
+    #[name = c"empty"]
+    Empty,
+    #[name = c"error"]
+    Error,
+}
+
+/// What happens when a role that row security does not bind touches a protected table without a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum OnBypass {
+    #[name = c"allow"]
+    Allow,
+    #[name = c"log"]
+    Log,
+    #[name = c"error"]
+    Error,
+}
 
 /// What happens when a session that holds another tenant's left-overs takes a new tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
@@ -86,6 +110,16 @@ pub fn allow_switch() -> bool {
 /// The tenant that a superuser chose for sessions that set none; empty when none.
 pub fn default_tenant() -> String {
     text(&DEFAULT)
+}
+
+/// What to do about a protected table touched without a context.
+pub fn on_missing() -> OnMissing {
+    MISSING.get()
+}
+
+/// What to do about a bypass without a declared reason.
+pub fn on_bypass() -> OnBypass {
+    BYPASS.get()
 }
 
 /// What to do about another tenant's left-overs.
@@ -269,6 +303,22 @@ pub fn init(listener: Listener) {
             Some(check_default_tenant),
             Some(context_changed_text),
             None,
+        );
+        GucRegistry::define_enum_guc(
+            ON_MISSING,
+            c"What happens when a statement touches a protected table and no tenant is set.",
+            c"empty: it finds no rows. error: it is refused, so that a forgotten context is noticed.",
+            &MISSING,
+            GucContext::Userset,
+            plain,
+        );
+        GucRegistry::define_enum_guc(
+            ON_BYPASS,
+            c"What happens when a superuser or a role with BYPASSRLS touches a protected table without a declared reason.",
+            c"log: it is written to the server's log and to tenancy.event_log. error: it is refused until tenancy.bypass() has been given a reason. row_security = off counts as declared.",
+            &BYPASS,
+            GucContext::Suset,
+            plain,
         );
         GucRegistry::define_enum_guc(
             ON_LEFTOVERS,

@@ -30,10 +30,13 @@ extension_sql_file!("../sql/install/04_tables.sql", name = "tables", requires = 
 extension_sql_file!("../sql/install/05_views.sql", name = "views", requires = ["tables"]);
 extension_sql_file!("../sql/install/06_doctor.sql", name = "doctor", requires = ["views"]);
 extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["doctor"]);
+extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = ["guard"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     context::init();
+    isolation::init(context::is_set);
+    catalog::event::init();
 }

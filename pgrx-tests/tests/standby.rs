@@ -26,7 +26,11 @@ fn world() -> World<'static> {
 }
 
 fn connect(world: &World<'_>) -> postgres::Client {
-    pair().standby.connect_to(world.fixture.database(), &world.app)
+    connect_as(world, &world.app)
+}
+
+fn connect_as(world: &World<'_>, role: &str) -> postgres::Client {
+    pair().standby.connect_to(world.fixture.database(), role)
 }
 
 fn visible(session: &mut impl Session) -> Vec<String> {
@@ -108,4 +112,16 @@ fn the_registry_shows_the_current_tenant_only_on_a_standby() {
     assert_eq!(client.texts("select key from tenancy.tenants").len(), 0);
     let mut tx = World::begin(&mut client, ACME);
     assert_eq!(tx.texts("select key from tenancy.tenants"), ["acme"]);
+}
+
+/// Nothing can be written there, so the server's log is the record.
+#[test]
+fn a_bypass_on_a_standby_is_declared_in_the_log() {
+    let world = world();
+    let mut superuser = connect_as(&world, Cluster::SUPERUSER);
+    superuser.run("set tenancy.on_bypass = error");
+    superuser.refuses("select from notes_uuid", "42501");
+    superuser.run("begin; select tenancy.bypass('a report'); select from notes_uuid; commit");
+    let log = pair().standby.log();
+    assert!(log.contains("bypass of row security (refused)") && log.contains("reason: a report"));
 }

@@ -81,6 +81,7 @@ CREATE TABLE tenancy.event_log (
     txid         xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
 CREATE INDEX event_log_tenant_id_at_idx ON tenancy.event_log (tenant_id, at);
+CREATE INDEX event_log_event_at_idx ON tenancy.event_log (event, at);
 COMMENT ON TABLE tenancy.event_log IS
     'Lifecycle, access, administration and protection: who changed what, when and why';
 COMMENT ON COLUMN tenancy.event_log.role_name IS 'The role acted as (SET ROLE counts)';

@@ -56,3 +56,8 @@ fn manage_schema(schema: Option<&CStr>, on_new: Option<&str>) -> Result<(), Erro
     let schema = name_text(required(schema, "schema")?);
     Ok(isolation::manage_schema(&schema, required(on_new, "on_new")?)?)
 }
+
+#[pg_extern(sql = false)]
+fn bypass(reason: Option<&str>) -> Result<(), ErrorReport> {
+    Ok(isolation::declare_bypass(required(reason, "reason")?)?)
+}

@@ -3,17 +3,18 @@
 use crate::catalog::{protection, registry};
 use crate::error::Result;
 use crate::native_trigger;
+use crate::sys::Oid;
 use crate::{context, isolation};
 
 native_trigger! {
     /// `tenancy.registry_changed()`: tells every session that tenants or accesses changed, so that
     /// plain DML on the registry counts at once too.
-    tenancy_registry_changed, pg_finfo_tenancy_registry_changed, registry::announce_change
+    tenancy_registry_changed, pg_finfo_tenancy_registry_changed, |_| registry::announce_change()
 }
 
 native_trigger! {
     /// `tenancy.forget_dropped()`: removes the records of dropped tables.
-    tenancy_forget_dropped, pg_finfo_tenancy_forget_dropped, protection::forget_dropped
+    tenancy_forget_dropped, pg_finfo_tenancy_forget_dropped, |_| protection::forget_dropped()
 }
 
 native_trigger! {
@@ -21,22 +22,22 @@ native_trigger! {
     tenancy_guard_truncate, pg_finfo_tenancy_guard_truncate, guard_truncate
 }
 
-fn guard_truncate() -> Result<()> {
+fn guard_truncate(table: Option<Oid>) -> Result<()> {
     context::resolve()?;
-    isolation::check_truncate(context::current_id().flatten().is_some())
+    isolation::check_truncate(table, context::current_id().flatten().is_some())
 }
 
 native_trigger! {
     /// `tenancy.guard_command()`: looks at what a DDL command did.
-    tenancy_guard_command, pg_finfo_tenancy_guard_command, isolation::after_command
+    tenancy_guard_command, pg_finfo_tenancy_guard_command, |_| isolation::after_command()
 }
 
 native_trigger! {
     /// `tenancy.guard_grant()`: looks at what GRANT did.
-    tenancy_guard_grant, pg_finfo_tenancy_guard_grant, isolation::after_grant
+    tenancy_guard_grant, pg_finfo_tenancy_guard_grant, |_| isolation::after_grant()
 }
 
 native_trigger! {
     /// `tenancy.guard_drop()`: looks at what a DDL command dropped.
-    tenancy_guard_drop, pg_finfo_tenancy_guard_drop, isolation::after_drop
+    tenancy_guard_drop, pg_finfo_tenancy_guard_drop, |_| isolation::after_drop()
 }

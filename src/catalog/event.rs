@@ -1,10 +1,11 @@
 //! `tenancy.event_log`: who changed what, when and why.
 
 use super::{spi, tenants::pg_uuid};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guc;
-use crate::sys::role;
+use crate::sys::{recorder, role};
 use pgrx::JsonB;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// One entry; who and when are added.
@@ -34,6 +35,75 @@ pub fn write(event: Event) -> Result<()> {
             guc::request_id().into(),
             event.reason.into(),
             event.detail.map(JsonB).into(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// An entry that stays whatever becomes of the transaction: another process writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub event: String,
+    pub object: Option<String>,
+    pub role_name: String,
+    pub session_role: String,
+    pub user_id: Option<String>,
+    pub request_id: Option<String>,
+    pub reason: Option<String>,
+    pub database: String,
+    pub application: String,
+    pub process: i32,
+}
+
+/// Has the worker process write records. Called once per backend.
+pub fn init() {
+    recorder::init(write_record);
+}
+
+/// Whether such entries can be written here at all: not on a hot standby.
+pub fn outlasts() -> bool {
+    recorder::is_possible()
+}
+
+/// Has the entry written, soon. Returns false when nobody can.
+pub fn record(record: &Record) -> bool {
+    serde_json::to_string(record).is_ok_and(|text| recorder::send(&text))
+}
+
+/// Has the entry written now. Returns whether it is.
+pub fn record_and_wait(record: &Record) -> bool {
+    serde_json::to_string(record).is_ok_and(|text| recorder::send_and_wait(&text))
+}
+
+/// In the worker. The same by another session within the minute is enough.
+fn write_record(text: &str) -> Result<()> {
+    let record: Record = serde_json::from_str(text).map_err(|error| Error::Spi(error.to_string()))?;
+    // A lock on the log must not keep the session waiting that waits for this.
+    spi::run("SET LOCAL lock_timeout = '2s'", &[])?;
+    spi::run(
+        "INSERT INTO tenancy.event_log \
+         (event, object, role_name, session_role, user_id, request_id, reason, detail) \
+         SELECT $1, $2, $3::pg_catalog.name, $4::pg_catalog.name, $5, $6, $7, \
+                pg_catalog.jsonb_build_object('application', $8, 'process', $9) \
+         WHERE NOT EXISTS ( \
+             SELECT FROM tenancy.event_log AS e \
+             WHERE e.event OPERATOR(pg_catalog.=) $1 \
+               AND e.at OPERATOR(pg_catalog.>) \
+                   (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) '1 minute'::pg_catalog.interval) \
+               AND e.object IS NOT DISTINCT FROM $2 \
+               AND e.role_name OPERATOR(pg_catalog.=) $3::pg_catalog.name \
+               AND e.session_role OPERATOR(pg_catalog.=) $4::pg_catalog.name \
+               AND e.reason IS NOT DISTINCT FROM $7)",
+        &[
+            record.event.into(),
+            record.object.into(),
+            record.role_name.into(),
+            record.session_role.into(),
+            record.user_id.into(),
+            record.request_id.into(),
+            record.reason.into(),
+            record.application.into(),
+            record.process.into(),
         ],
     )?;
     Ok(())

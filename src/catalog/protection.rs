@@ -1,8 +1,80 @@
 //! `tenancy.protection`: which tables are protected, by which column, as what kind.
 
-use super::spi;
+use super::{registry, spi};
 use crate::error::Result;
-use crate::sys::Oid;
+use crate::sys::scan::{self, Key};
+use crate::sys::{INVALID_OID, Oid, invalidation, relation};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+// Attribute numbers of the table, fixed by its DDL; new columns come after these.
+const RELATION: i16 = 1;
+const TENANT_COLUMN: i16 = 3;
+
+/// Relations kept in memory as protected or not; when there are more, all are looked up again.
+const CAPACITY: usize = 10_000;
+
+#[derive(Default)]
+struct Known {
+    is_protected: HashMap<Oid, bool>,
+    /// Counts changes, so that what was read across one is not kept.
+    changes: u64,
+}
+
+thread_local! {
+    static KNOWN: RefCell<Known> = RefCell::default();
+}
+
+/// Drops what is known of a relation that changed; an invalid OID stands for all. Can't fail.
+pub fn relation_changed(relation: Oid) {
+    KNOWN.with_borrow_mut(|known| {
+        known.changes += 1;
+        if relation == INVALID_OID || registry::is_protection(relation) {
+            known.is_protected.clear();
+        } else {
+            known.is_protected.remove(&relation);
+        }
+    });
+}
+
+/// Whether the relation is known not to be protected. Looks into memory alone, and can't fail.
+#[inline]
+pub fn is_known_unprotected(relation: Oid) -> bool {
+    relation::is_built_in(relation)
+        || KNOWN.with_borrow(|known| known.is_protected.get(&relation).is_some_and(|protected| !protected))
+}
+
+/// Whether the relation is protected, by itself or as a part of a protected table. Keeps the answer.
+pub fn is_protected(relation: Oid) -> bool {
+    if relation::is_built_in(relation) {
+        return false;
+    }
+    let (known, changes) = KNOWN.with_borrow(|known| (known.is_protected.get(&relation).copied(), known.changes));
+    if let Some(protected) = known {
+        return protected;
+    }
+    let protected = look_up(relation);
+    KNOWN.with_borrow_mut(|known| {
+        if known.changes == changes {
+            if known.is_protected.len() >= CAPACITY {
+                known.is_protected.clear();
+            }
+            known.is_protected.insert(relation, protected);
+        }
+    });
+    protected
+}
+
+/// Where the extension is not installed, nothing is protected.
+fn look_up(relation: Oid) -> bool {
+    let Ok(registry) = registry::get() else { return false };
+    let mut protected = false;
+    scan::find(registry.protection, registry.protection_by_relation, &[(RELATION, Key::Oid(relation))], |row| {
+        protected = !row.is_null(TENANT_COLUMN as usize);
+        true
+    });
+    protected
+}
 
 /// What is recorded of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +131,7 @@ pub fn put(relation: Oid, protection: &Protection) -> Result<bool> {
          SET kind = EXCLUDED.kind, tenant_column = EXCLUDED.tenant_column",
         &[relation.into(), protection.kind.as_str().into(), protection.tenant_column.as_deref().into()],
     )?;
+    invalidation::announce(relation);
     Ok(true)
 }
 
@@ -66,6 +139,9 @@ pub fn put(relation: Oid, protection: &Protection) -> Result<bool> {
 pub fn remove(relation: Oid) -> Result<bool> {
     let count =
         spi::run("DELETE FROM tenancy.protection WHERE relation OPERATOR(pg_catalog.=) $1", &[relation.into()])?;
+    if count > 0 {
+        invalidation::announce(relation);
+    }
     Ok(count > 0)
 }
 

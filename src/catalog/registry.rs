@@ -7,7 +7,7 @@ use std::ffi::CStr;
 
 const SCHEMA: &CStr = c"tenancy";
 
-/// OIDs of the tables and indexes that resolving reads.
+/// OIDs of the tables and indexes that are read as catalogs are.
 #[derive(Debug, Clone, Copy)]
 pub struct Registry {
     pub tenants: Oid,
@@ -15,6 +15,8 @@ pub struct Registry {
     pub tenants_by_key: Oid,
     pub access: Oid,
     pub access_by_tenant: Oid,
+    pub protection: Oid,
+    pub protection_by_relation: Oid,
 }
 
 static REGISTRY: BackendCell<Option<Registry>> = BackendCell::new(None);
@@ -31,6 +33,8 @@ pub fn get() -> Result<Registry> {
         tenants_by_key: oid(c"tenants_key_key")?,
         access: oid(c"access")?,
         access_by_tenant: oid(c"access_tenant_id_role_key")?,
+        protection: oid(c"protection")?,
+        protection_by_relation: oid(c"protection_pkey")?,
     };
     REGISTRY.set(Some(registry));
     Ok(registry)
@@ -39,6 +43,11 @@ pub fn get() -> Result<Registry> {
 /// Whether a relation is one that resolving reads. Can't fail.
 pub fn is_part(relation: Oid) -> bool {
     REGISTRY.get().is_some_and(|registry| relation == registry.tenants || relation == registry.access)
+}
+
+/// Whether a relation is the table of protected tables. Can't fail.
+pub fn is_protection(relation: Oid) -> bool {
+    REGISTRY.get().is_some_and(|registry| relation == registry.protection)
 }
 
 /// The tables may have been dropped and made again. Can't fail.

@@ -4,7 +4,7 @@ use super::spi::{self, Row};
 use crate::error::{Error, Result};
 use crate::sql::{Command, Ident};
 use crate::sys::Oid;
-use crate::sys::relation::Kind;
+use crate::sys::relation::{self, Kind};
 use crate::sys::types::{self, Base};
 use pgrx::{PgSqlErrorCode, PgTryBuilder};
 use std::collections::HashMap;
@@ -203,15 +203,7 @@ pub fn with_column(schema_name: &str, column: &str) -> Result<Vec<Oid>> {
 
 /// The relation's schema-qualified name, for messages and records.
 pub fn name(relation: Oid) -> Result<String> {
-    let names = spi::read(
-        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) \
-         FROM pg_catalog.pg_class AS c \
-         JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-         WHERE c.oid OPERATOR(pg_catalog.=) $1",
-        &[relation.into()],
-        |row| row.require(1),
-    )?;
-    names.into_iter().next().ok_or(Error::UnknownRelation(relation.to_u32()))
+    relation::name(relation).ok_or(Error::UnknownRelation(relation.to_u32()))
 }
 
 /// The relation's direct and indirect parents.

@@ -28,8 +28,10 @@ pub fn init() {
         },
         region_changed: cache::discard,
     });
-    xact::on_end(transaction_ended, leftovers::savepoint_rolled_back);
-    invalidation::subscribe(cache::relation_changed, cache::role_changed);
+    xact::on_end(transaction_ended);
+    xact::on_rollback_to_savepoint(leftovers::savepoint_rolled_back);
+    invalidation::on_relation(cache::relation_changed);
+    invalidation::on_role(cache::role_changed);
     hooks::install(Checks {
         listens: || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
         has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending(),
@@ -37,6 +39,11 @@ pub fn init() {
         procedure_begins: hot::close_fast_path,
         set_local: check_set_local,
     });
+}
+
+/// Whether a tenant is named, authorised or not.
+pub fn is_set() -> bool {
+    resolve::effective_name().is_some()
 }
 
 /// A statement that runs on locks it already holds, and a cursor that is fetched from, would not hear

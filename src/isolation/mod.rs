@@ -1,6 +1,8 @@
 //! Protected tables: the state wanted, the difference to the state found, the DDL that makes it so.
-//! What decides is pure (`kind`, `policy`, `plan`, `loss`); `protect` acts, `guard` and `managed` watch DDL. May import `catalog` and below.
+//! What decides is pure (`kind`, `policy`, `plan`, `loss`); `protect` acts, `guard` and `managed` watch DDL,
+//! `touch` and `bypass` what statements read and change. May import `catalog` and below.
 
+mod bypass;
 mod guard;
 mod kind;
 mod loss;
@@ -8,10 +10,13 @@ mod managed;
 mod plan;
 mod policy;
 mod protect;
+mod touch;
 mod truncate;
 
+pub use bypass::declare as declare_bypass;
 pub use guard::{after_command, after_drop, after_grant};
 pub use kind::Kind;
 pub use managed::manage_schema;
 pub use protect::{Options, classify, drift, protect, protect_schema, unprotect};
+pub use touch::init;
 pub use truncate::check_truncate;

@@ -1,14 +1,17 @@
 //! TRUNCATE knows nothing of row security, so a trigger on every protected table asks here.
 
+use super::bypass;
 use crate::error::{Error, Result};
-use crate::sys::role;
+use crate::sys::{Oid, role};
 
 /// Whether the current user may truncate a protected table now.
 ///
 /// # Errors
-/// 42501 under a tenant, whoever asks, and for a role that row security binds, owners included.
-pub fn check_truncate(tenant_in_force: bool) -> Result<()> {
-    verdict(tenant_in_force, role::bypasses_row_security())
+/// 42501 under a tenant, whoever asks, for a role that row security binds, owners included, and for
+/// others where that takes a reason.
+pub fn check_truncate(table: Option<Oid>, tenant_in_force: bool) -> Result<()> {
+    verdict(tenant_in_force, role::bypasses_row_security())?;
+    table.map_or(Ok(()), |table| bypass::check(table, role::current()))
 }
 
 fn verdict(tenant_in_force: bool, bypasses: bool) -> Result<()> {

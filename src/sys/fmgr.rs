@@ -66,10 +66,10 @@ pub unsafe fn made(make: fn() -> Result<Nullable>) -> Nullable {
 }
 
 /// Exports `$symbol` as a version-1 C function that serves as a trigger or event trigger: it calls
-/// `$act`, and returns no row.
+/// `$act` with the trigger's table, if it has one, and returns no row.
 #[macro_export]
 macro_rules! native_trigger {
-    ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $act:path) => {
+    ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $act:expr) => {
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
         #[doc(hidden)]
@@ -86,10 +86,11 @@ macro_rules! native_trigger {
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
         pub unsafe extern "C-unwind" fn $symbol(
-            _fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
+            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
         ) -> ::pgrx::pg_sys::Datum {
+            let act: fn(Option<$crate::sys::Oid>) -> $crate::error::Result<()> = $act;
             // SAFETY: the function manager is the caller, and nothing here needs dropping.
-            unsafe { $crate::sys::fmgr::acted($act) };
+            unsafe { $crate::sys::fmgr::acted(fcinfo, act) };
             ::pgrx::pg_sys::Datum::null()
         }
     };
@@ -98,12 +99,15 @@ macro_rules! native_trigger {
 /// Runs what a trigger does; its error becomes a PostgreSQL error.
 ///
 /// # Safety
-/// Only from a function that the function manager called, with nothing to drop.
-pub unsafe fn acted(act: fn() -> Result<()>) {
-    // SAFETY: the caller keeps to the guard's own rule.
+/// Only from a function that the function manager called with this record, with nothing to drop.
+pub unsafe fn acted(fcinfo: pg_sys::FunctionCallInfo, act: fn(Option<pg_sys::Oid>) -> Result<()>) {
+    // SAFETY: the caller keeps to the guard's own rule; the context is a node, and read as what its tag says.
     unsafe {
         pg_sys::panic::pgrx_extern_c_guard(|| {
-            if let Err(error) = act() {
+            let context = (*fcinfo).context;
+            let table = (!context.is_null() && (*context).type_ == pg_sys::NodeTag::T_TriggerData)
+                .then(|| (*(*context.cast::<pg_sys::TriggerData>()).tg_relation).rd_id);
+            if let Err(error) = act(table) {
                 super::hooks::raise(error);
             }
         });

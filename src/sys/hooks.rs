@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::sys::backend::{BackendCell, Raised};
-use crate::sys::{leftovers, procedure};
+use crate::sys::{leftovers, permissions, procedure};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use std::ffi::{CStr, c_char};
@@ -38,6 +38,11 @@ static INTERNAL: BackendCell<bool> = BackendCell::new(false);
 /// The extension runs statements of its own until what is returned is dropped.
 pub fn internal() -> Raised<'static> {
     INTERNAL.raised()
+}
+
+/// Whether a statement of the extension's own is running.
+pub fn is_internal() -> bool {
+    INTERNAL.get()
 }
 
 static PREVIOUS: BackendCell<Previous> = BackendCell::new(Previous { run: None, utility: None });
@@ -189,7 +194,14 @@ unsafe extern "C-unwind" fn process_utility(
             }
         }
         let run = PREVIOUS.get().utility.unwrap_or(standard::utility);
-        run(statement, text, read_only_tree, context, params, environment, receiver, completion);
+        if (*node).type_ == pg_sys::NodeTag::T_AlterTableStmt {
+            // Should it fail, `permissions::rolled_back` lowers the flag.
+            let before = permissions::set_altering(true);
+            run(statement, text, read_only_tree, context, params, environment, receiver, completion);
+            permissions::set_altering(before);
+        } else {
+            run(statement, text, read_only_tree, context, params, environment, receiver, completion);
+        }
     }
 }
 

@@ -3,38 +3,37 @@
 use crate::sys::backend::BackendCell;
 use pgrx::pg_sys;
 
-type OnRelation = fn(pg_sys::Oid);
-
-fn ignore(_: pg_sys::Oid) {}
-static ON_RELATION: BackendCell<OnRelation> = BackendCell::new(ignore);
 static ON_ROLE: BackendCell<fn()> = BackendCell::new(|| {});
 
-unsafe extern "C-unwind" fn relation_changed(_arg: pg_sys::Datum, relation: pg_sys::Oid) {
-    ON_RELATION.get()(relation);
+unsafe extern "C-unwind" fn relation_changed(arg: pg_sys::Datum, relation: pg_sys::Oid) {
+    // SAFETY: `arg` is the `fn(Oid)` that `on_relation` registered, and nothing else.
+    let on_relation: fn(pg_sys::Oid) = unsafe { std::mem::transmute(arg.value()) };
+    on_relation(relation);
 }
 
 unsafe extern "C-unwind" fn role_changed(_arg: pg_sys::Datum, _cache: i32, _hash: u32) {
     ON_ROLE.get()();
 }
 
-/// Calls `on_relation` with each relation that changed (an invalid OID: any may have), and
-/// `on_role` when a role, a membership or a database's owner did. Both are called in the middle of other work:
-/// they may set flags and nothing more.
-pub fn subscribe(on_relation: OnRelation, on_role: fn()) {
-    ON_RELATION.set(on_relation);
-    ON_ROLE.set(on_role);
-    // SAFETY: the callbacks have the signatures that PostgreSQL asks for, raise no error, and live
-    // as long as the library, which is never unloaded.
-    unsafe {
-        let none = pg_sys::Datum::from(0usize);
-        pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), none);
-        for cache in [
-            pg_sys::SysCacheIdentifier::AUTHOID,
-            pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
-            pg_sys::SysCacheIdentifier::DATABASEOID,
-        ] {
-            pg_sys::CacheRegisterSyscacheCallback(cache as _, Some(role_changed), none);
-        }
+/// Calls `changed` with each relation that changed (an invalid OID: any may have). It is called in the
+/// middle of other work: it may set flags, drop what it keeps, and nothing more.
+pub fn on_relation(changed: fn(pg_sys::Oid)) {
+    // SAFETY: the callback has the signature that PostgreSQL asks for, raises no error, and lives as
+    // long as the library, which is never unloaded.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(changed as usize)) }
+}
+
+/// Calls `changed` when a role, a membership or a database's owner changed; as for `on_relation`. To be
+/// called once.
+pub fn on_role(changed: fn()) {
+    ON_ROLE.set(changed);
+    for cache in [
+        pg_sys::SysCacheIdentifier::AUTHOID,
+        pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
+        pg_sys::SysCacheIdentifier::DATABASEOID,
+    ] {
+        // SAFETY: as above.
+        unsafe { pg_sys::CacheRegisterSyscacheCallback(cache as _, Some(role_changed), pg_sys::Datum::from(0usize)) }
     }
 }
 

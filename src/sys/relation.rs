@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
+use std::ffi::CStr;
 
 /// What the catalog says of a relation before anything is done to it.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,26 @@ pub fn is_owned(relation: pg_sys::Oid) -> bool {
         return pg_sys::pg_class_ownercheck(relation, pg_sys::GetUserId());
         #[cfg(not(feature = "pg15"))]
         return pg_sys::object_ownercheck(pg_sys::RelationRelationId, relation, pg_sys::GetUserId());
+    }
+}
+
+/// Whether the OID is one that PostgreSQL itself came with.
+#[inline]
+pub fn is_built_in(relation: pg_sys::Oid) -> bool {
+    relation.to_u32() < pg_sys::FirstNormalObjectId
+}
+
+/// Schema and name, quoted where they must be; `None` for a relation that has gone.
+pub fn name(relation: pg_sys::Oid) -> Option<String> {
+    // SAFETY: catalog look-ups that give NULL for what is missing, and palloc'd strings otherwise.
+    unsafe {
+        let name = pg_sys::get_rel_name(relation);
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relation));
+        if name.is_null() || schema.is_null() {
+            return None;
+        }
+        let quoted = |name| pgrx::spi::quote_identifier(CStr::from_ptr(name).to_string_lossy());
+        Some(format!("{}.{}", quoted(schema), quoted(name)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Messages to the client that stop nothing.
+//! Messages that stop nothing.
 
 use crate::error::Error;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -14,4 +14,10 @@ pub fn warn(error: &Error) {
         report = report.set_hint(hint);
     }
     report.report(PgLogLevel::WARNING);
+}
+
+/// Writes a line to the server's log, and nowhere else.
+pub fn log(message: String) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "pg_tenancy")
+        .report(PgLogLevel::LOG_SERVER_ONLY);
 }

@@ -26,8 +26,25 @@ pub fn is_superuser(role: pg_sys::Oid) -> bool {
 /// Whether the current user (SECURITY DEFINER counts) is exempt from row security: a superuser, or a
 /// role with BYPASSRLS.
 pub fn bypasses_row_security() -> bool {
-    // SAFETY: a syscache look-up for the current user.
-    unsafe { pg_sys::has_bypassrls_privilege(pg_sys::GetUserId()) }
+    bypasses(current())
+}
+
+/// Whether that role is exempt from row security.
+pub fn bypasses(role: pg_sys::Oid) -> bool {
+    // SAFETY: a syscache look-up; a missing role gives false.
+    unsafe { pg_sys::has_bypassrls_privilege(role) }
+}
+
+/// The user whose privileges count now; SECURITY DEFINER counts.
+pub fn current() -> pg_sys::Oid {
+    // SAFETY: reads a backend variable.
+    unsafe { pg_sys::GetUserId() }
+}
+
+/// The user that the session logged in as, or became by SET SESSION AUTHORIZATION.
+pub fn session() -> pg_sys::Oid {
+    // SAFETY: reads a backend variable.
+    unsafe { pg_sys::GetSessionUserId() }
 }
 
 /// The role's OID, if it exists.

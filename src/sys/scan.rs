@@ -37,6 +37,11 @@ impl Row {
         self.get(attribute)
     }
 
+    /// Whether column `attribute` is null, or missing.
+    pub fn is_null(&self, attribute: usize) -> bool {
+        attribute.checked_sub(1).and_then(|index| self.nulls.get(index)).is_none_or(|null| *null)
+    }
+
     fn get<T: FromDatum>(&self, attribute: usize) -> Option<T> {
         let index = attribute.checked_sub(1)?;
         let (value, null) = (*self.values.get(index)?, *self.nulls.get(index)?);

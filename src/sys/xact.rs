@@ -35,9 +35,8 @@ pub fn in_restricted_operation() -> bool {
 }
 
 /// Calls `at_end` whenever a top-level transaction of this backend ends, with whether it was committed
-/// (or prepared), and `rolled_back` whenever a savepoint is rolled back. They must not fail: they run
-/// where an error can't be handled any more.
-pub fn on_end(at_end: fn(bool), rolled_back: fn()) {
+/// (or prepared). It must not fail: it runs where an error can't be handled any more.
+pub fn on_end(at_end: fn(bool)) {
     unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
         use pg_sys::XactEvent::*;
         if matches!(
@@ -53,22 +52,25 @@ pub fn on_end(at_end: fn(bool), rolled_back: fn()) {
             at_end(!matches!(event, XACT_EVENT_ABORT | XACT_EVENT_PARALLEL_ABORT));
         }
     }
-    unsafe extern "C-unwind" fn in_savepoint(
+    // SAFETY: the callback has the signature that PostgreSQL asks for and lives as long as the library,
+    // which is never unloaded.
+    unsafe { pg_sys::RegisterXactCallback(Some(callback), at_end as *mut c_void) }
+}
+
+/// Calls `rolled_back` whenever a savepoint (an exception block too) is rolled back; as for `on_end`.
+pub fn on_rollback_to_savepoint(rolled_back: fn()) {
+    unsafe extern "C-unwind" fn callback(
         event: pg_sys::SubXactEvent::Type,
         _savepoint: pg_sys::SubTransactionId,
         _parent: pg_sys::SubTransactionId,
         arg: *mut c_void,
     ) {
         if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
-            // SAFETY: `arg` is the `fn()` that `on_end` registered, and nothing else.
+            // SAFETY: `arg` is the `fn()` that `on_rollback_to_savepoint` registered, and nothing else.
             let rolled_back: fn() = unsafe { std::mem::transmute(arg) };
             rolled_back();
         }
     }
-    // SAFETY: the callbacks have the signatures that PostgreSQL asks for and live as long as the
-    // library, which is never unloaded.
-    unsafe {
-        pg_sys::RegisterXactCallback(Some(callback), at_end as *mut c_void);
-        pg_sys::RegisterSubXactCallback(Some(in_savepoint), rolled_back as *mut c_void);
-    }
+    // SAFETY: as above.
+    unsafe { pg_sys::RegisterSubXactCallback(Some(callback), rolled_back as *mut c_void) }
 }

@@ -1,0 +1,109 @@
+//! What is kept of a bypass: entries of `tenancy.event_log` that survive, and lines of the server's log.
+
+use tenancy_harness::{Cluster, Config, Session};
+
+use crate::Shop;
+
+#[test]
+fn a_reason_is_recorded_when_it_is_declared_and_stays() {
+    let shop = Shop::new();
+    let mut superuser = shop.superuser("error");
+    superuser.run("set application_name = 'month''s end'; set tenancy.user_id = 'u1'; set tenancy.request_id = 'r1'");
+    let mut tx = superuser.transaction().unwrap();
+    tx.run("select tenancy.bypass('invoices')");
+    let entry =
+        "select concat_ws(' ', role_name, session_role, reason, user_id, request_id, detail ->> 'application', object)
+                 from tenancy.event_log where event = 'bypass.declared'";
+    assert_eq!(shop.observer().texts(entry), ["postgres postgres invoices u1 r1 month's end"]);
+    tx.rollback().unwrap();
+    assert_eq!(shop.entries("bypass.declared"), "1");
+    let log = shop.fixture.cluster().log();
+    let line = format!(
+        "bypass of row security (declared): role \"postgres\" (session \"postgres\"), relation any, database \"{}\", \
+         application \"month's end\", reason: invoices",
+        shop.fixture.database()
+    );
+    assert!(log.contains(&line));
+}
+
+#[test]
+fn what_was_not_declared_is_recorded_too() {
+    let shop = Shop::new();
+    let mut superuser = shop.superuser("log");
+    superuser.run("set application_name = 'look'");
+    let mut tx = superuser.transaction().unwrap();
+    tx.run("select from orders");
+    tx.rollback().unwrap();
+    shop.await_entries("bypass.undeclared", "1");
+    assert_eq!(
+        shop.observer()
+            .texts("select object || ' ' || role_name from tenancy.event_log where event = 'bypass.undeclared'"),
+        ["public.orders postgres"]
+    );
+    let line = format!(
+        "bypass of row security (undeclared): role \"postgres\" (session \"postgres\"), relation public.orders, \
+         database \"{}\", application \"look\", reason: none",
+        shop.fixture.database()
+    );
+    assert!(shop.fixture.cluster().log().contains(&line));
+}
+
+#[test]
+fn a_refusal_is_recorded() {
+    let shop = Shop::new();
+    let mut superuser = shop.superuser("error");
+    superuser.refuses("select from orders", "42501");
+    shop.await_entries("bypass.refused", "1");
+}
+
+#[test]
+fn allow_keeps_nothing() {
+    let shop = Shop::new();
+    shop.superuser("allow").run("select from orders");
+    // Written by the same means, so an entry of the former would be there by now.
+    shop.superuser("allow").run("select tenancy.bypass('mark')");
+    assert_eq!(shop.entries("bypass.undeclared"), "0");
+    assert_eq!(shop.entries("bypass.declared"), "1");
+}
+
+#[test]
+fn the_same_is_recorded_once_a_minute() {
+    let shop = Shop::new();
+    shop.fixture.run("create table more (tenant_id uuid not null); select tenancy.protect('more')");
+    for _ in 0..3 {
+        let mut superuser = shop.superuser("log");
+        for _ in 0..20 {
+            superuser.run("select from orders");
+        }
+        superuser.run("select tenancy.bypass('again')");
+        superuser.run("select tenancy.bypass('again')");
+    }
+    shop.superuser("log").run("select from more");
+    shop.await_entries("bypass.undeclared", "2");
+    assert_eq!(shop.entries("bypass.declared"), "1");
+    // An hour later it is news again.
+    shop.fixture.run("update tenancy.event_log set at = at - interval '1 hour'");
+    shop.superuser("log").run("select from orders");
+    shop.await_entries("bypass.undeclared", "3");
+}
+
+#[test]
+fn without_a_worker_nothing_is_declared() {
+    let cluster = Cluster::start("workers", &Config::default().set("max_worker_processes", "0"));
+    let shop = Shop::on(&cluster);
+    let mut superuser = shop.superuser("error");
+    superuser.refuses("begin; select tenancy.bypass('invoices')", "55000");
+    superuser.run("rollback");
+    superuser.refuses("select from orders", "42501");
+    // What is not declared stops nobody in the other modes; the server's log has it.
+    shop.superuser("log").run("select from orders");
+    assert!(cluster.log().contains("bypass of row security (undeclared)"));
+}
+
+/// The entry is written by another process, which must not wait long for what this one has locked.
+#[test]
+fn a_locked_log_is_an_error_and_no_deadlock() {
+    let shop = Shop::new();
+    let mut superuser = shop.superuser("error");
+    superuser.refuses("begin; lock table tenancy.event_log; select tenancy.bypass('invoices')", "55000");
+}

@@ -1,0 +1,133 @@
+//! A record that survives its transaction: a background worker writes it in a transaction of its own.
+//! What is to be recorded travels in a segment of dynamic shared memory.
+
+use crate::error::Result;
+use crate::sys::backend::BackendCell;
+use crate::sys::hooks;
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, SignalWakeFlags};
+use pgrx::{FromDatum, IntoDatum, pg_sys};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Written once the worker has the text, and again when it has recorded it.
+const SENT: u32 = 0;
+const TAKEN: u32 = 1;
+const RECORDED: u32 = 2;
+
+/// How the segment begins; the text follows.
+#[repr(C)]
+struct Header {
+    state: AtomicU32,
+    database: pg_sys::Oid,
+    length: usize,
+}
+
+type Write = fn(&str) -> Result<()>;
+
+static WRITE: BackendCell<Option<Write>> = BackendCell::new(None);
+
+/// What the worker does with a text, in a transaction of its own, as a superuser.
+pub fn init(write: Write) {
+    WRITE.set(Some(write));
+}
+
+/// Whether a worker can write anything: not on a standby, nor in a server without other processes.
+pub fn is_possible() -> bool {
+    // SAFETY: reads flags of this process and of shared memory.
+    unsafe { pg_sys::IsUnderPostmaster && !pg_sys::RecoveryInProgress() }
+}
+
+/// Has a worker record the text, and does not wait for it. Returns whether one could be started.
+pub fn send(text: &str) -> bool {
+    // SAFETY: see `hand_over`; the segment is pinned, so it outlives our own mapping of it.
+    unsafe {
+        let Some((segment, _)) = hand_over(text, None) else { return false };
+        pg_sys::dsm_detach(segment);
+    }
+    true
+}
+
+/// Has a worker record the text, and waits for it. Returns whether it is recorded.
+pub fn send_and_wait(text: &str) -> bool {
+    // SAFETY: see `hand_over`; the header stays mapped until it is detached.
+    unsafe {
+        let Some((segment, worker)) = hand_over(text, Some(pg_sys::MyProcPid)) else { return false };
+        let _ = worker.wait_for_shutdown();
+        let header = pg_sys::dsm_segment_address(segment).cast::<Header>();
+        let state = (*header).state.load(Ordering::Acquire);
+        if state == SENT {
+            pg_sys::dsm_unpin_segment(pg_sys::dsm_segment_handle(segment));
+        }
+        pg_sys::dsm_detach(segment);
+        state == RECORDED
+    }
+}
+
+/// # Safety
+/// In a backend under the postmaster, in a transaction. The caller detaches the segment.
+unsafe fn hand_over(
+    text: &str,
+    notify: Option<i32>,
+) -> Option<(*mut pg_sys::dsm_segment, pgrx::bgworkers::DynamicBackgroundWorker)> {
+    let size = size_of::<Header>() + text.len();
+    // SAFETY: the segment has room for header and text, begins at a page, and nobody else knows it yet.
+    unsafe {
+        let segment = pg_sys::dsm_create(size, pg_sys::DSM_CREATE_NULL_IF_MAXSEGMENTS as i32);
+        if segment.is_null() {
+            return None;
+        }
+        let header = pg_sys::dsm_segment_address(segment).cast::<Header>();
+        header.write(Header { state: AtomicU32::new(SENT), database: pg_sys::MyDatabaseId, length: text.len() });
+        header.add(1).cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), text.len());
+        let handle = pg_sys::dsm_segment_handle(segment);
+        pg_sys::dsm_pin_segment(segment);
+        let mut worker = BackgroundWorkerBuilder::new("pg_tenancy recorder")
+            .set_library("pg_tenancy")
+            .set_function("pg_tenancy_record")
+            .set_argument(i64::from(handle).into_datum())
+            .enable_spi_access();
+        if let Some(pid) = notify {
+            worker = worker.set_notify_pid(pid);
+        }
+        match worker.load_dynamic() {
+            Ok(worker) => Some((segment, worker)),
+            Err(_) => {
+                pg_sys::dsm_unpin_segment(handle);
+                pg_sys::dsm_detach(segment);
+                None
+            }
+        }
+    }
+}
+
+/// The background worker: records one text and ends.
+///
+/// # Safety
+/// For PostgreSQL alone, as the main function of a worker that `hand_over` registered.
+#[unsafe(no_mangle)]
+#[pgrx::pg_guard]
+pub unsafe extern "C-unwind" fn pg_tenancy_record(argument: pg_sys::Datum) {
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM);
+    // SAFETY: the argument is the handle of a pinned segment that begins with a header; it stays mapped
+    // until this process ends, and nobody writes to the text any more.
+    let (state, database, text) = unsafe {
+        let Some(handle) = i64::from_datum(argument, false) else { return };
+        let segment = pg_sys::dsm_attach(handle as pg_sys::dsm_handle);
+        if segment.is_null() {
+            return;
+        }
+        let header = pg_sys::dsm_segment_address(segment).cast::<Header>();
+        pg_sys::dsm_unpin_segment(handle as pg_sys::dsm_handle);
+        let state = &(*header).state;
+        state.store(TAKEN, Ordering::Release);
+        let bytes = std::slice::from_raw_parts(header.add(1).cast::<u8>(), (*header).length);
+        (state, (*header).database, String::from_utf8_lossy(bytes).into_owned())
+    };
+    BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
+    let Some(write) = WRITE.get() else { return };
+    BackgroundWorker::transaction(|| {
+        if let Err(error) = write(&text) {
+            hooks::raise(error);
+        }
+    });
+    state.store(RECORDED, Ordering::Release);
+}

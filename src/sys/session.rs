@@ -1,0 +1,44 @@
+//! What there is to know of the session itself.
+
+use pgrx::pg_sys;
+use std::ffi::{CStr, c_char};
+
+/// Who is at work here, for logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub database: String,
+    pub application: String,
+    pub process: i32,
+}
+
+/// This session.
+pub fn current() -> Session {
+    // SAFETY: variables of this backend; the strings are valid until they are set again.
+    unsafe {
+        Session {
+            database: text(pg_sys::get_database_name(pg_sys::MyDatabaseId)),
+            application: text(pg_sys::application_name),
+            process: pg_sys::MyProcPid,
+        }
+    }
+}
+
+/// Whether the session asks for errors instead of rows that row security has left out. `row_security = off`
+/// does so, and is what pg_dump and pg_restore set.
+pub fn has_row_security_off() -> bool {
+    // SAFETY: reads a setting.
+    unsafe { !pg_sys::row_security }
+}
+
+/// Whether the client speaks the replication protocol.
+pub fn is_replication() -> bool {
+    // SAFETY: reads a variable of this process.
+    unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_WAL_SENDER }
+}
+
+/// # Safety
+/// NULL or a valid C string.
+unsafe fn text(text: *const c_char) -> String {
+    // SAFETY: by the contract above.
+    if text.is_null() { String::new() } else { unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned() }
+}
