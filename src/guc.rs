@@ -22,6 +22,7 @@ const ON_MISSING: &CStr = c"tenancy.on_missing";
 const ON_BYPASS: &CStr = c"tenancy.on_bypass";
 const ON_LEFTOVERS: &CStr = c"tenancy.on_leftovers";
 const REGION: &CStr = c"tenancy.region";
+const SHARED_TENANTS: &CStr = c"tenancy.shared_tenants";
 const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
 
 /// The longest user or request id, in characters.
@@ -35,6 +36,7 @@ static DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new
 static MISSING: GucSetting<OnMissing> = GucSetting::<OnMissing>::new(OnMissing::Empty);
 static BYPASS: GucSetting<OnBypass> = GucSetting::<OnBypass>::new(OnBypass::Log);
 static LEFTOVERS: GucSetting<OnLeftovers> = GucSetting::<OnLeftovers>::new(OnLeftovers::Error);
+static DIRECTORY_SIZE: GucSetting<i32> = GucSetting::<i32>::new(131_072);
 static DDL_GUARD: GucSetting<bool> = GucSetting::<bool>::new(true);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
@@ -130,6 +132,11 @@ pub fn on_leftovers() -> OnLeftovers {
 /// The region whose tenants this server may act for, if restricted.
 pub fn region() -> Option<String> {
     Some(text(&HOME_REGION)).filter(|region| !region.is_empty())
+}
+
+/// For how many tenants sessions share memory.
+pub fn shared_tenants() -> usize {
+    usize::try_from(DIRECTORY_SIZE.get()).unwrap_or(0)
 }
 
 /// Whether DDL that weakens a protected table is refused.
@@ -338,6 +345,18 @@ pub fn init(listener: Listener) {
             None,
             Some(region_changed),
             None,
+        );
+        // A setting of the server's start can be defined at no other time; later it has no effect.
+        let preloading = pg_sys::process_shared_preload_libraries_in_progress;
+        GucRegistry::define_int_guc(
+            SHARED_TENANTS,
+            c"Tenants that all sessions together keep in memory, 88 bytes each.",
+            c"A session looks a tenant up there before it reads the registry. 0 turns it off. Needs shared_preload_libraries.",
+            &DIRECTORY_SIZE,
+            0,
+            16_777_216,
+            if preloading { GucContext::Postmaster } else { GucContext::Sighup },
+            plain,
         );
         GucRegistry::define_bool_guc_with_hooks(
             GUARD_DDL,

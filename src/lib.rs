@@ -38,5 +38,5 @@ extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = 
 pub extern "C-unwind" fn _PG_init() {
     context::init();
     isolation::init(context::is_set);
-    catalog::event::init();
+    catalog::init();
 }

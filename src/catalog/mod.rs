@@ -14,3 +14,9 @@ pub mod registry;
 pub mod relations;
 mod spi;
 pub mod tenants;
+
+/// Connects the catalogs to PostgreSQL, once the settings are defined. Called once per backend.
+pub fn init() {
+    event::init();
+    tenants::init();
+}

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::sys::backend::BackendCell;
-use crate::sys::{Oid, invalidation, relation, role, scan};
+use crate::sys::{Oid, directory, invalidation, relation, role, scan};
 use std::ffi::CStr;
 
 const SCHEMA: &CStr = c"tenancy";
@@ -57,6 +57,7 @@ pub fn forget() {
 
 /// Tells every session that tenants or accesses changed.
 pub fn announce_change() -> Result<()> {
+    directory::change_begins();
     invalidation::announce(get()?.tenants);
     Ok(())
 }

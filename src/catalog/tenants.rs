@@ -1,8 +1,12 @@
 //! `tenancy.tenants`.
 
-use super::{registry, spi};
+use super::registry::{self, Registry};
+use super::spi;
 use crate::error::{Error, Result};
+use crate::guc;
+use crate::sys::directory::{self, Home, Name};
 use crate::sys::scan::{self, Key};
+use crate::sys::session;
 use crate::tenant::{TenantKey, TenantRef};
 use pgrx::JsonB;
 use uuid::Uuid;
@@ -12,6 +16,8 @@ const ID: i16 = 1;
 const KEY: i16 = 2;
 const STATUS: i16 = 4;
 const REGION: i16 = 6;
+
+const ACTIVE: &str = "active";
 
 /// What the context needs to know of a tenant.
 #[derive(Debug, Clone)]
@@ -24,13 +30,44 @@ pub struct TenantRow {
 
 impl TenantRow {
     pub fn is_active(&self) -> bool {
-        self.status == "active"
+        self.status == ACTIVE
     }
 }
 
-/// The tenant as last committed, if there is one by that name.
+/// Asks for the memory that sessions share. Called once per backend.
+pub fn init() {
+    directory::init(guc::shared_tenants());
+}
+
+/// The tenant as last committed, if there is one by that name. Active ones come from the memory that
+/// sessions share, where there is one and they are in it.
 pub fn find(tenant: &TenantRef) -> Result<Option<TenantRow>> {
     let registry = registry::get()?;
+    let home = Home { database: session::database(), table: registry.tenants };
+    let name = match tenant {
+        TenantRef::Id(id) => Name::Id(id.as_bytes()),
+        TenantRef::Key(key) => Name::Key(key.as_str()),
+    };
+    if let Some(entry) = directory::find(home, name) {
+        return Ok(Some(TenantRow {
+            id: Uuid::from_bytes(entry.id),
+            key: TenantKey::stored(entry.key),
+            status: ACTIVE.into(),
+            region: None,
+        }));
+    }
+    let ticket = directory::ticket_to_enter();
+    let found = read_registry(registry, tenant)?;
+    if let (Some(ticket), Some(row)) = (ticket, &found)
+        && row.is_active()
+        && row.region.is_none()
+    {
+        directory::enter(ticket, home, name, row.id.as_bytes(), row.key.as_str());
+    }
+    Ok(found)
+}
+
+fn read_registry(registry: Registry, tenant: &TenantRef) -> Result<Option<TenantRow>> {
     let (index, key) = match tenant {
         TenantRef::Id(id) => (registry.tenants_by_id, (ID, Key::Uuid(*id))),
         TenantRef::Key(key) => (registry.tenants_by_key, (KEY, Key::Text(key.as_str()))),

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::sys::backend::{BackendCell, Raised};
-use crate::sys::{leftovers, permissions, procedure};
+use crate::sys::{directory, leftovers, permissions, procedure};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use std::ffi::{CStr, c_char};
@@ -181,6 +181,12 @@ unsafe extern "C-unwind" fn process_utility(
         // A cursor that is held, and COPY of a table without row security, get by without the executor.
         if matches!((*node).type_, pg_sys::NodeTag::T_FetchStmt | pg_sys::NodeTag::T_CopyStmt) {
             ask_before_run(false);
+        }
+        // The prepared transaction may have changed the registry.
+        if (*node).type_ == pg_sys::NodeTag::T_TransactionStmt
+            && (*node.cast::<pg_sys::TransactionStmt>()).kind == pg_sys::TransactionStmtKind::TRANS_STMT_COMMIT_PREPARED
+        {
+            directory::change_begins();
         }
         if context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL
             && (*node).type_ == pg_sys::NodeTag::T_VariableSetStmt

@@ -23,6 +23,12 @@ pub fn current() -> Session {
     }
 }
 
+/// The database's OID.
+pub fn database() -> pg_sys::Oid {
+    // SAFETY: reads a variable of this backend.
+    unsafe { pg_sys::MyDatabaseId }
+}
+
 /// Whether the session asks for errors instead of rows that row security has left out. `row_security = off`
 /// does so, and is what pg_dump and pg_restore set.
 pub fn has_row_security_off() -> bool {

@@ -1,6 +1,7 @@
 //! The context: ways in and out, one tenant per transaction, and who may act for whom at every statement.
 
 mod access;
+mod directory;
 mod identity;
 mod late_load;
 mod leftovers;
