@@ -240,7 +240,7 @@ impl Directory {
 
 fn read(slot: &Slot) -> Option<Words> {
     let before = slot.sequence.load(Ordering::Acquire);
-    if before % 2 == 1 {
+    if !before.is_multiple_of(2) {
         return None;
     }
     let words = std::array::from_fn(|index| slot.words[index].load(Ordering::Relaxed));
@@ -251,7 +251,7 @@ fn read(slot: &Slot) -> Option<Words> {
 /// Another session that is writing to the slot has the right of way.
 fn write(slot: &Slot, words: &Words) {
     let before = slot.sequence.load(Ordering::Relaxed);
-    let taken = before % 2 == 0
+    let taken = before.is_multiple_of(2)
         && slot.sequence.compare_exchange(before, before + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
     if taken {
         fence(Ordering::Release);
