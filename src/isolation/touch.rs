@@ -7,9 +7,12 @@ use crate::error::{Error, Result};
 use crate::guc::{self, OnMissing};
 use crate::sys::backend::BackendCell;
 use crate::sys::permissions::{self, Checks};
-use crate::sys::{Oid, invalidation, relation, role, xact};
+use crate::sys::{INVALID_OID, Oid, invalidation, relation, role, xact};
 
 type HasTenant = fn() -> bool;
+
+/// The role that was last found to be bound by row security; an invalid OID when that may have changed.
+static BOUND: BackendCell<Oid> = BackendCell::new(INVALID_OID);
 
 static HAS_TENANT: BackendCell<HasTenant> = BackendCell::new(|| false);
 
@@ -19,7 +22,16 @@ pub fn init(has_tenant: HasTenant) {
     invalidation::on_relation(protection::relation_changed);
     xact::on_end(transaction_ended);
     xact::on_rollback_to_savepoint(permissions::rolled_back);
-    permissions::install(Checks { is_exempt: protection::is_known_unprotected, touched });
+    invalidation::on_role(|| BOUND.set(INVALID_OID));
+    permissions::install(Checks { passes, touched });
+}
+
+/// What most statements are: those of a role that is known to be bound, or on tables that are known not
+/// to be protected.
+fn passes(table: Oid, user: Oid) -> bool {
+    let bound = BOUND.get();
+    (bound != INVALID_OID && bound == user && guc::on_missing() == OnMissing::Empty)
+        || protection::is_known_unprotected(table)
 }
 
 fn transaction_ended(committed: bool) {
@@ -34,6 +46,7 @@ fn touched(table: Oid, user: Oid) -> Result<()> {
     if role::bypasses(user) {
         return bypass::check(table, user);
     }
+    BOUND.set(user);
     if guc::on_missing() == OnMissing::Error && !HAS_TENANT.get()() {
         let name = relation::name(table).unwrap_or_else(|| table.to_u32().to_string());
         return Err(Error::NoTenantForTable(name));

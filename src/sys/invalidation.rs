@@ -1,9 +1,6 @@
 //! Cache invalidation: how one session learns at once that another changed the registry.
 
-use crate::sys::backend::BackendCell;
 use pgrx::pg_sys;
-
-static ON_ROLE: BackendCell<fn()> = BackendCell::new(|| {});
 
 unsafe extern "C-unwind" fn relation_changed(arg: pg_sys::Datum, relation: pg_sys::Oid) {
     // SAFETY: `arg` is the `fn(Oid)` that `on_relation` registered, and nothing else.
@@ -11,8 +8,10 @@ unsafe extern "C-unwind" fn relation_changed(arg: pg_sys::Datum, relation: pg_sy
     on_relation(relation);
 }
 
-unsafe extern "C-unwind" fn role_changed(_arg: pg_sys::Datum, _cache: i32, _hash: u32) {
-    ON_ROLE.get()();
+unsafe extern "C-unwind" fn role_changed(arg: pg_sys::Datum, _cache: i32, _hash: u32) {
+    // SAFETY: `arg` is the `fn()` that `on_role` registered, and nothing else.
+    let on_role: fn() = unsafe { std::mem::transmute(arg.value()) };
+    on_role();
 }
 
 /// Calls `changed` with each relation that changed (an invalid OID: any may have). It is called in the
@@ -23,17 +22,17 @@ pub fn on_relation(changed: fn(pg_sys::Oid)) {
     unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(changed as usize)) }
 }
 
-/// Calls `changed` when a role, a membership or a database's owner changed; as for `on_relation`. To be
-/// called once.
+/// Calls `changed` when a role, a membership or a database's owner changed; as for `on_relation`.
 pub fn on_role(changed: fn()) {
-    ON_ROLE.set(changed);
     for cache in [
         pg_sys::SysCacheIdentifier::AUTHOID,
         pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
         pg_sys::SysCacheIdentifier::DATABASEOID,
     ] {
         // SAFETY: as above.
-        unsafe { pg_sys::CacheRegisterSyscacheCallback(cache as _, Some(role_changed), pg_sys::Datum::from(0usize)) }
+        unsafe {
+            pg_sys::CacheRegisterSyscacheCallback(cache as _, Some(role_changed), pg_sys::Datum::from(changed as usize))
+        }
     }
 }
 

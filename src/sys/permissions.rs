@@ -3,14 +3,14 @@
 
 use crate::error::Result;
 use crate::sys::backend::BackendCell;
-use crate::sys::{hooks, xact};
+use crate::sys::{hooks, role, xact};
 use pgrx::pg_sys;
 
 /// What to ask about each table that a statement touches.
 #[derive(Clone, Copy)]
 pub struct Checks {
-    /// Whether there is nothing to check about the table. Can't fail.
-    pub is_exempt: fn(pg_sys::Oid) -> bool,
+    /// Whether there is nothing to check about the table for that role; asked with each statement. Can't fail.
+    pub passes: fn(pg_sys::Oid, pg_sys::Oid) -> bool,
     /// The check: the table, and the role whose privileges count.
     pub touched: fn(pg_sys::Oid, pg_sys::Oid) -> Result<()>,
 }
@@ -50,12 +50,12 @@ fn is_exempt() -> bool {
 /// As for `hooks::guarded`.
 #[inline]
 unsafe fn ask(checks: Checks, relation: pg_sys::Oid, role: pg_sys::Oid, raises: bool) -> bool {
-    if (checks.is_exempt)(relation) || is_exempt() {
+    let role = if role == pg_sys::InvalidOid { role::current() } else { role };
+    if (checks.passes)(relation, role) || is_exempt() {
         return true;
     }
-    // SAFETY: reads a variable of this backend; the rest is passed on to the caller.
+    // SAFETY: passed on to the caller.
     unsafe {
-        let role = if role == pg_sys::InvalidOid { pg_sys::GetUserId() } else { role };
         pg_sys::panic::pgrx_extern_c_guard(|| match (checks.touched)(relation, role) {
             Ok(()) => true,
             Err(error) => {

@@ -8,6 +8,9 @@ unsafe extern "C-unwind" {
     /// and can't raise an error.
     #[link_name = "GetOuterUserId"]
     fn get_outer_user_id() -> pg_sys::Oid;
+    /// The same, asked for each table of a statement.
+    #[link_name = "GetUserId"]
+    fn get_user_id() -> pg_sys::Oid;
 }
 
 /// The role that the session acts as: SET ROLE counts, SECURITY DEFINER functions do not.
@@ -36,9 +39,10 @@ pub fn bypasses(role: pg_sys::Oid) -> bool {
 }
 
 /// The user whose privileges count now; SECURITY DEFINER counts.
+#[inline]
 pub fn current() -> pg_sys::Oid {
-    // SAFETY: reads a backend variable.
-    unsafe { pg_sys::GetUserId() }
+    // SAFETY: reads a backend variable that is set before any SQL runs.
+    unsafe { get_user_id() }
 }
 
 /// The user that the session logged in as, or became by SET SESSION AUTHORIZATION.

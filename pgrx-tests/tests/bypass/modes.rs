@@ -155,3 +155,16 @@ fn what_is_protected_may_change_at_any_time() {
         client.run("select from part");
     }
 }
+
+#[test]
+fn a_role_may_become_a_bypassing_one_at_any_time() {
+    let shop = Shop::new();
+    shop.fixture.run(&format!("alter role {} set tenancy.on_bypass = error", shop.app));
+    let mut app = shop.fixture.connect(&shop.app);
+    for _ in 0..2 {
+        app.run("select from orders");
+        shop.fixture.run(&format!("alter role {} bypassrls", shop.app));
+        app.refuses("select from orders", "42501");
+        shop.fixture.run(&format!("alter role {} nobypassrls", shop.app));
+    }
+}
