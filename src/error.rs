@@ -22,6 +22,16 @@ pub enum Error {
     OtherRegion { tenant: String },
     #[error("this transaction already acts for another tenant")]
     SecondTenant,
+    #[error("this session is sealed")]
+    Sealed,
+    #[error("this session can't be sealed: {0}")]
+    NothingToSeal(&'static str),
+    #[error("this session is not sealed")]
+    NotSealed,
+    #[error("this secret does not lift the seal")]
+    WrongSecret,
+    #[error("parameter \"{0}\" can't be set")]
+    ReadOnlySetting(&'static str),
     #[error("the tenant can't be set inside a security-restricted operation")]
     RestrictedOperation,
     #[error("this session holds left-overs of another tenant: {0}")]
@@ -108,6 +118,9 @@ impl Error {
             NoSuchTenantOrAccess { .. }
             | SecondTenant
             | RestrictedOperation
+            | Sealed
+            | NothingToSeal(_)
+            | WrongSecret
             | NoTenant
             | NoTenantForTable(_)
             | Bypass { .. }
@@ -122,10 +135,12 @@ impl Error {
             | OtherRegion { .. }
             | Leftovers(_)
             | NotRecorded
+            | NotSealed
             | WrongStatus { .. }
             | IsProtected(_)
             | ProtectedThroughParent { .. }
             | NotProtected(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            ReadOnlySetting(_) => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
             NoTransactionBlock(_) => PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             UnknownTenant(_) | UnknownPlan(_) | UnknownRole(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             UnknownSchema(_) => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
@@ -150,6 +165,7 @@ impl Error {
             TenantNotActive { .. } => "Only an active tenant can be acted for.".into(),
             OtherRegion { .. } => "This server holds the tenants of the region that tenancy.region names.".into(),
             SecondTenant => "A transaction that has set or used a tenant keeps it until it ends.".into(),
+            Sealed => "It acts for the tenant and the user that it was sealed to, or for nobody.".into(),
             Leftovers(_) => "The new tenant could read them, or they could take in what it writes.".into(),
             WrongStatus { .. } => "A tenant moves between active and suspended, from suspended to archived, \
                  and from archived to erased."
@@ -190,6 +206,12 @@ impl Error {
             Bypass { .. } => "Declare why, in the same transaction: SELECT tenancy.bypass('...').".into(),
             NothingToBypass(_) => "Call tenancy.set_tenant() to act for one tenant.".into(),
             NotRecorded => "Look into the server's log, and whether max_worker_processes leaves room.".into(),
+            Sealed => "Give tenancy.unseal() the secret, or connect anew.".into(),
+            NothingToSeal(_) => "Set tenant and user for the session first: \
+                 tenancy.set_tenant(..., is_local => false), SET tenancy.user_id."
+                .into(),
+            WrongSecret => "After ten wrong secrets a seal holds as long as the session: connect anew.".into(),
+            ReadOnlySetting(_) => "tenancy.seal() and tenancy.unseal() set it.".into(),
             NoTransactionBlock(_) => "Start the transaction with BEGIN, or set the value for the session.".into(),
             NullArgument("tenant") => "tenancy.clear_tenant() removes the tenant.".into(),
             UnknownTenant(_) => "tenancy.create_tenant() registers a tenant.".into(),

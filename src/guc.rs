@@ -14,7 +14,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 
 pub const PREFIX: &str = "tenancy.";
 pub const TENANT_ID: &CStr = c"tenancy.tenant_id";
-const USER_ID: &CStr = c"tenancy.user_id";
+pub const USER_ID: &CStr = c"tenancy.user_id";
 const REQUEST_ID: &CStr = c"tenancy.request_id";
 const ALLOW_SWITCH: &CStr = c"tenancy.allow_switch";
 const DEFAULT_TENANT: &CStr = c"tenancy.default_tenant";
@@ -24,6 +24,7 @@ const ON_LEFTOVERS: &CStr = c"tenancy.on_leftovers";
 const REGION: &CStr = c"tenancy.region";
 const SHARED_TENANTS: &CStr = c"tenancy.shared_tenants";
 const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
+const SEALED: &CStr = c"tenancy.sealed";
 
 /// The longest user or request id, in characters.
 const MAX_ID_CHARS: usize = 255;
@@ -38,6 +39,7 @@ static BYPASS: GucSetting<OnBypass> = GucSetting::<OnBypass>::new(OnBypass::Log)
 static LEFTOVERS: GucSetting<OnLeftovers> = GucSetting::<OnLeftovers>::new(OnLeftovers::Error);
 static DIRECTORY_SIZE: GucSetting<i32> = GucSetting::<i32>::new(131_072);
 static DDL_GUARD: GucSetting<bool> = GucSetting::<bool>::new(true);
+static SEALED_TO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// What happens when a statement touches a protected table without a context.
@@ -74,8 +76,14 @@ pub enum OnLeftovers {
 /// Whom the hooks tell.
 #[derive(Clone, Copy)]
 pub struct Listener {
-    /// A session is about to set this tenant; an error refuses it.
+    /// A session is about to set this tenant within a transaction; an error refuses it.
     pub tenant_set: fn(&TenantRef) -> Result<()>,
+    /// A session is about to set the tenant to this, which may be nothing; an error refuses it.
+    pub tenant_chosen: fn(&str) -> Result<()>,
+    /// The same for the user.
+    pub user_chosen: fn(&str) -> Result<()>,
+    /// Whether the user that is set counts.
+    pub user_counts: fn(&str) -> bool,
     /// A setting that the context rests on has changed, maybe back to what it was. Can't fail.
     pub context_changed: fn(),
     /// The server's region has changed. Can't fail.
@@ -89,6 +97,9 @@ static LISTENER: BackendCell<Option<Listener>> = BackendCell::new(None);
 /// let in, and fail at first use instead.
 static LOADING: BackendCell<bool> = BackendCell::new(false);
 
+/// True while the extension sets `tenancy.sealed`, which nobody else may.
+static SEALING: BackendCell<bool> = BackendCell::new(false);
+
 /// The context as it was set: a tenant's id or key; empty when none is.
 pub fn tenant() -> String {
     text(&TENANT)
@@ -96,7 +107,19 @@ pub fn tenant() -> String {
 
 /// The application's user, if set.
 pub fn user_id() -> Option<String> {
-    Some(text(&USER)).filter(|id| !id.is_empty())
+    let counts = |id: &String| LISTENER.get().is_none_or(|listener| (listener.user_counts)(id));
+    Some(text(&USER)).filter(|id| !id.is_empty() && counts(id))
+}
+
+/// What a parallel worker's leader is sealed to; empty when it isn't.
+pub fn sealed() -> String {
+    text(&SEALED_TO)
+}
+
+/// Has parallel workers know what the session is sealed to.
+pub fn tell_workers_of_seal(sealed_to: &str) {
+    let _sealing = SEALING.raised();
+    option::set_for_good(SEALED, sealed_to);
 }
 
 /// The request that the application serves, if set.
@@ -169,14 +192,49 @@ fn check(value: &str, source: pg_sys::GucSource::Type) -> Result<()> {
     if by_session && xact::in_restricted_operation() {
         return Err(Error::RestrictedOperation);
     }
+    let listener = LISTENER.get().filter(|_| by_session);
+    if let Some(listener) = listener {
+        (listener.tenant_chosen)(value)?;
+    }
     if value.is_empty() {
         return Ok(());
     }
     let tenant = TenantRef::parse(value)?;
-    match LISTENER.get() {
-        Some(listener) if by_session && xact::in_transaction() => (listener.tenant_set)(&tenant),
+    match listener {
+        Some(listener) if xact::in_transaction() => (listener.tenant_set)(&tenant),
         _ => Ok(()),
     }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_user(
+    value: *mut *mut c_char,
+    extra: *mut *mut c_void,
+    source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: PostgreSQL passes the new value, or NULL, to this hook as to the one called.
+    let (well_formed, value) = unsafe { (check_identifier(value, extra, source), borrowed(value)) };
+    if !well_formed || LOADING.get() || xact::starting_parallel_worker() {
+        return well_formed;
+    }
+    match LISTENER.get().filter(|_| source == pg_sys::GucSource::PGC_S_SESSION).map(|l| (l.user_chosen)(value)) {
+        Some(Err(error)) => option::refuse(&error),
+        _ => true,
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_sealed(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: PostgreSQL passes the new value, or NULL.
+    let is_empty = unsafe { borrowed(value) }.is_empty();
+    if SEALING.get() || xact::starting_parallel_worker() || is_empty && LOADING.get() {
+        return true;
+    }
+    option::refuse(&Error::ReadOnlySetting("tenancy.sealed"))
 }
 
 #[pg_guard]
@@ -274,7 +332,7 @@ pub fn init(listener: Listener) {
             &USER,
             GucContext::Userset,
             plain,
-            Some(check_identifier),
+            Some(check_user),
             None,
             None,
         );
@@ -366,6 +424,17 @@ pub fn init(listener: Listener) {
             GucContext::Suset,
             plain,
             None,
+            None,
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            SEALED,
+            c"What the session is sealed to, for its parallel workers.",
+            c"Nobody can set it: tenancy.seal() and tenancy.unseal() do.",
+            &SEALED_TO,
+            GucContext::Suset,
+            GucFlags::NO_SHOW_ALL | GucFlags::NO_RESET_ALL | GucFlags::DISALLOW_IN_FILE,
+            Some(check_sealed),
             None,
             None,
         );

@@ -41,3 +41,15 @@ CREATE FUNCTION tenancy.clear_tenant(is_local boolean DEFAULT true) RETURNS void
     AS 'MODULE_PATHNAME', 'clear_tenant_wrapper';
 COMMENT ON FUNCTION tenancy.clear_tenant(boolean) IS
     'Acts for no tenant until the transaction (is_local) or the session ends; another tenant stays refused in this transaction. Raises 25P01 for is_local outside a transaction block';
+
+CREATE FUNCTION tenancy.seal(secret text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'seal_wrapper';
+COMMENT ON FUNCTION tenancy.seal(text) IS
+    'Freezes the session''s tenant and user until unseal() is given the same secret, whatever is set, reset or rolled back meanwhile: the session acts for them or for nobody. Raises 22023 a secret of less than 16 bytes, 42501 sealed already or no tenant set for the session, other errors as for current_tenant()';
+
+CREATE FUNCTION tenancy.unseal(secret text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'unseal_wrapper';
+COMMENT ON FUNCTION tenancy.unseal(text) IS
+    'Lifts the seal; what is set stays set. Raises 42501 another secret, and any after ten wrong ones, 55000 not sealed';

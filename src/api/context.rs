@@ -45,3 +45,13 @@ fn clear_tenant(is_local: Option<bool>) -> Result<(), ErrorReport> {
 fn require_tenant() -> Result<pgrx::Uuid, ErrorReport> {
     Ok(pg_uuid(context::require()?))
 }
+
+#[pg_extern(sql = false)]
+fn seal(secret: Option<&str>) -> Result<(), ErrorReport> {
+    Ok(context::seal(required(secret, "secret")?)?)
+}
+
+#[pg_extern(sql = false)]
+fn unseal(secret: Option<&str>) -> Result<(), ErrorReport> {
+    Ok(context::unseal(required(secret, "secret")?)?)
+}

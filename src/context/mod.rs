@@ -6,10 +6,12 @@ mod hot;
 mod leftovers;
 mod pin;
 mod resolve;
+mod seal;
 mod set;
 
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
 pub use resolve::resolve;
+pub use seal::{seal, unseal};
 pub use set::{clear_tenant, require, set_tenant};
 
 use crate::error::{Error, Result};
@@ -22,6 +24,9 @@ pub fn init() {
     backend::withhold_backtraces();
     guc::init(Listener {
         tenant_set: pin::set,
+        tenant_chosen: seal::check_tenant,
+        user_chosen: seal::check_user,
+        user_counts: seal::admits_user,
         context_changed: || {
             hot::forget();
             leftovers::context_changed();

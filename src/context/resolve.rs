@@ -2,7 +2,7 @@
 
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
-use super::{hot, pin};
+use super::{hot, pin, seal};
 use crate::catalog::{access, registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 /// The name of the tenant in force, and why it is; `None` without a context.
 pub fn effective_name() -> Option<(String, Trust)> {
+    if seal::is_on() {
+        return seal::tenant().map(|name| (name, Trust::Access));
+    }
     let name = guc::tenant();
     if !name.is_empty() {
         return Some((name, Trust::Access));

@@ -3,7 +3,7 @@
 use super::cache::Trust;
 use super::leftovers::Remedy;
 use super::resolve::{admit, effective_name};
-use super::{hot, pin};
+use super::{hot, pin, seal};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::option::{self, Scope};
@@ -19,6 +19,7 @@ pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
     if xact::in_restricted_operation() {
         return Err(Error::RestrictedOperation);
     }
+    seal::check_tenant(name)?;
     invalidation::accept();
     let role = role::outer();
     let tenant = admit(role, name, Trust::Access, Remedy::Discard)?;

@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod datum;
+pub mod digest;
 pub mod directory;
 pub mod fmgr;
 pub mod hooks;

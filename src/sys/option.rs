@@ -38,6 +38,70 @@ pub fn set(name: &CStr, value: &str, scope: Scope) {
     }
 }
 
+/// Sets the value and its default at once, in a way that no end of a transaction and no RESET takes back, and that
+/// parallel workers are told. A refusal is raised as an error.
+pub fn set_for_good(name: &CStr, value: &str) {
+    let Ok(value) = CString::new(value) else {
+        return;
+    };
+    // SAFETY: both strings outlive the call, which copies them. A value from this source is not stacked.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_OVERRIDE,
+            pg_sys::GucAction::GUC_ACTION_SET,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
+/// Where the value that is in force comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Somebody set it in this session, and no RESET has come since.
+    pub set: bool,
+    /// It ends with the transaction, or with a function.
+    pub local: bool,
+}
+
+/// The origin of the value of a setting that exists.
+pub fn origin(name: &CStr) -> Origin {
+    // SAFETY: the record of a setting stays where it is as long as the session; its stack has an entry on top
+    // while there is something to go back to.
+    unsafe {
+        let record = record(name);
+        if record.is_null() {
+            return Origin { set: false, local: false };
+        }
+        let stack = (*record).stack;
+        Origin {
+            set: (*record).source == pg_sys::GucSource::PGC_S_SESSION,
+            local: !stack.is_null() && (*stack).state != pg_sys::GucStackState::GUC_SET,
+        }
+    }
+}
+
+/// # Safety
+/// Reads the backend's table of settings: from the backend's own thread alone.
+unsafe fn record(name: &CStr) -> *mut pg_sys::config_generic {
+    // SAFETY: no placeholder is made, and absence is NULL.
+    #[cfg(not(feature = "pg15"))]
+    unsafe {
+        pg_sys::find_option(name.as_ptr(), false, true, 0)
+    }
+    // SAFETY: the table has that many entries, each a valid record with a name.
+    #[cfg(feature = "pg15")]
+    unsafe {
+        let table = std::slice::from_raw_parts(pg_sys::get_guc_variables(), pg_sys::GetNumConfigOptions() as usize);
+        let found = table.iter().copied().find(|record| CStr::from_ptr((**record).name) == name);
+        found.unwrap_or(std::ptr::null_mut())
+    }
+}
+
 /// Gives a check hook's refusal its SQLSTATE, message, DETAIL and HINT; returns false for the hook.
 pub fn refuse(error: &Error) -> bool {
     let text = |text: String| {
