@@ -94,6 +94,12 @@ pub enum Error {
     Unclassified { relation: String, column: String },
     #[error("relation {0} is not protected")]
     Unprotected(String),
+    #[error("{what} is not allowed to roles with the profile \"strict\"")]
+    Strict { what: &'static str, hint: &'static str },
+    #[error("{0} needs a superuser")]
+    NeedsSuperuser(&'static str),
+    #[error("role \"{role}\" owns objects in this database")]
+    OwnsObjects { role: String, objects: String },
     #[error("TRUNCATE of a protected table is not allowed while a tenant is in force")]
     TruncateUnderTenant,
     #[error("TRUNCATE of a protected table is not allowed to a role that row security binds")]
@@ -129,6 +135,8 @@ impl Error {
             | Weakened { .. }
             | Unclassified { .. }
             | Unprotected(_)
+            | Strict { .. }
+            | NeedsSuperuser(_)
             | TruncateUnderTenant
             | TruncateWithoutBypass => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             TenantNotActive { .. }
@@ -136,6 +144,7 @@ impl Error {
             | Leftovers(_)
             | NotRecorded
             | NotSealed
+            | OwnsObjects { .. }
             | WrongStatus { .. }
             | IsProtected(_)
             | ProtectedThroughParent { .. }
@@ -177,6 +186,8 @@ impl Error {
             NotRecorded => "No background worker could write it to tenancy.event_log.".into(),
             NullTenants { .. } => "A row without a tenant would be visible to nobody.".into(),
             Weakened { relation, losses } => format!("What {relation} would lose, or get: {losses}."),
+            OwnsObjects { objects, .. } => format!("It can do with them as it likes: {objects}."),
+            NeedsSuperuser(_) => "It changes roles, and privileges on what belongs to PostgreSQL.".into(),
             Unclassified { column, .. } => format!("Tables of its schema are to have a tenant column \"{column}\"."),
             Unprotected(_) => "Its schema is managed by tenancy.manage_schema().".into(),
             TruncateUnderTenant | TruncateWithoutBypass => "TRUNCATE removes the rows of every tenant.".into(),
@@ -230,6 +241,11 @@ impl Error {
             Weakened { .. } => "tenancy.unprotect() takes protection off, tenancy.protect() changes it; \
                  a superuser may SET tenancy.guard_ddl = off."
                 .into(),
+            Strict { hint, .. } => (*hint).into(),
+            NeedsSuperuser(_) => "With dry_run => true it tells what it would run.".into(),
+            OwnsObjects { role, .. } => {
+                format!("Give them to somebody else first (REASSIGN OWNED BY {role} TO ...), or drop them.")
+            }
             Unclassified { .. } => "Add the column; or make the table in another schema, record it there with \
                  tenancy.classify(..., 'global'), and move it."
                 .into(),

@@ -25,6 +25,7 @@ const REGION: &CStr = c"tenancy.region";
 const SHARED_TENANTS: &CStr = c"tenancy.shared_tenants";
 const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
 const SEALED: &CStr = c"tenancy.sealed";
+const PROFILE: &CStr = c"tenancy.profile";
 
 /// The longest user or request id, in characters.
 const MAX_ID_CHARS: usize = 255;
@@ -40,6 +41,7 @@ static LEFTOVERS: GucSetting<OnLeftovers> = GucSetting::<OnLeftovers>::new(OnLef
 static DIRECTORY_SIZE: GucSetting<i32> = GucSetting::<i32>::new(131_072);
 static DDL_GUARD: GucSetting<bool> = GucSetting::<bool>::new(true);
 static SEALED_TO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static ROLE_PROFILE: GucSetting<Profile> = GucSetting::<Profile>::new(Profile::None);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// What happens when a statement touches a protected table without a context.
@@ -71,6 +73,17 @@ pub enum OnLeftovers {
     Discard,
     #[name = c"ignore"]
     Ignore,
+}
+
+/// How far the session's role is hardened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum Profile {
+    #[name = c"none"]
+    None,
+    #[name = c"standard"]
+    Standard,
+    #[name = c"strict"]
+    Strict,
 }
 
 /// Whom the hooks tell.
@@ -165,6 +178,11 @@ pub fn shared_tenants() -> usize {
 /// Whether DDL that weakens a protected table is refused.
 pub fn guard_ddl() -> bool {
     DDL_GUARD.get()
+}
+
+/// The profile that the session came with.
+pub fn profile() -> Profile {
+    ROLE_PROFILE.get()
 }
 
 fn text(setting: &GucSetting<Option<CString>>) -> String {
@@ -426,6 +444,14 @@ pub fn init(listener: Listener) {
             None,
             None,
             None,
+        );
+        GucRegistry::define_enum_guc(
+            PROFILE,
+            c"How far the role is hardened: none, standard, strict.",
+            c"tenancy.harden_role() sets it for roles. With strict, statements that outlast the transaction or tell of other tenants are refused.",
+            &ROLE_PROFILE,
+            GucContext::Suset,
+            plain,
         );
         GucRegistry::define_string_guc_with_hooks(
             SEALED,

@@ -1,6 +1,7 @@
 //! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
 //!
-//! One way through it: SQL call → `api` → a room (`context`, `isolation`, `registry`, `doctor`) → `catalog`
+//! One way through it: SQL call → `api` → a room (`context`, `isolation`, `hardening`, `registry`,
+//! `doctor`) → `catalog`
 //! → `sys`. Imports go that way only.
 
 #![deny(unsafe_code)]
@@ -12,6 +13,7 @@ mod doctor;
 mod error;
 #[allow(unsafe_code)]
 mod guc;
+mod hardening;
 mod isolation;
 mod registry;
 mod sql;
@@ -31,6 +33,7 @@ extension_sql_file!("../sql/install/05_views.sql", name = "views", requires = ["
 extension_sql_file!("../sql/install/06_doctor.sql", name = "doctor", requires = ["views"]);
 extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["doctor"]);
 extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = ["guard"]);
+extension_sql_file!("../sql/install/09_roles.sql", name = "roles", requires = ["bypass"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]
@@ -38,5 +41,6 @@ extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = 
 pub extern "C-unwind" fn _PG_init() {
     context::init();
     isolation::init(context::is_set);
+    hardening::init();
     catalog::init();
 }

@@ -156,6 +156,46 @@ pub fn revoke_execute(function: &str, role: &Ident) -> String {
     format!("REVOKE EXECUTE ON FUNCTION {function} FROM {role} CASCADE")
 }
 
+/// `ALTER ROLE <role> <options>`.
+pub fn alter_role(role: &Ident, options: &str) -> String {
+    format!("ALTER ROLE {role} {options};")
+}
+
+/// Sets a role's own setting, for sessions to come, in all databases or in one; `value` as SET takes it.
+pub fn set_for_role(role: &Ident, database: Option<&Ident>, setting: &str, value: &str) -> String {
+    let database = database.map(|database| format!(" IN DATABASE {database}")).unwrap_or_default();
+    format!("ALTER ROLE {role}{database} SET {setting} = {value};")
+}
+
+/// Ends a membership, and those that its member passed on.
+pub fn revoke_membership(granted: &Ident, member: &Ident, grantor: Option<&Ident>) -> String {
+    let grantor = grantor.map(|grantor| format!(" GRANTED BY {grantor}")).unwrap_or_default();
+    format!("REVOKE {granted} FROM {member}{grantor} CASCADE;")
+}
+
+/// Takes a privilege on objects of one class from somebody, or his right to pass it on, and from all that he passed
+/// it on to.
+pub fn take(privilege: &str, passed_on: bool, class: &str, objects: &str, holder: &Ident) -> String {
+    let option = if passed_on { "GRANT OPTION FOR " } else { "" };
+    format!("REVOKE {option}{privilege} ON {class} {objects} FROM {holder} CASCADE;")
+}
+
+/// Gives a privilege on objects of one class.
+pub fn give(privilege: &str, class: &str, objects: &str, roles: &str) -> String {
+    format!("GRANT {privilege} ON {class} {objects} TO {roles};")
+}
+
+/// Takes privileges on the tables that somebody makes later, in one schema or in all.
+pub fn take_default(owner: &Ident, schema: Option<&Ident>, privileges: &str, holder: &Ident) -> String {
+    let schema = schema.map(|schema| format!(" IN SCHEMA {schema}")).unwrap_or_default();
+    format!("ALTER DEFAULT PRIVILEGES FOR ROLE {owner}{schema} REVOKE {privileges} ON TABLES FROM {holder};")
+}
+
+/// The call that hardens a role, given by its name.
+pub fn harden_role(role: &str, profile: &str) -> String {
+    format!("SELECT tenancy.harden_role({}, {})", literal(role), literal(profile))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +212,24 @@ mod tests {
             alter_policy("p", &table, None, Some("b")),
             "ALTER POLICY p ON app.\"Order\" TO PUBLIC WITH CHECK (b);"
         );
+    }
+
+    #[test]
+    fn privileges_are_taken_with_what_hangs_on_them() {
+        let (app, db) = (Ident::quoted("\"App\"".into()), Ident::quoted("db".into()));
+        assert_eq!(
+            take("EXECUTE", false, "FUNCTION", "f(), g()", &app),
+            "REVOKE EXECUTE ON FUNCTION f(), g() FROM \"App\" CASCADE;"
+        );
+        assert_eq!(
+            take("SET", true, "PARAMETER", "x", &app),
+            "REVOKE GRANT OPTION FOR SET ON PARAMETER x FROM \"App\" CASCADE;"
+        );
+        assert_eq!(
+            set_for_role(&app, Some(&db), "a", "'b', 'c'"),
+            "ALTER ROLE \"App\" IN DATABASE db SET a = 'b', 'c';"
+        );
+        assert_eq!(revoke_membership(&db, &app, None), "REVOKE db FROM \"App\" CASCADE;");
     }
 
     #[test]

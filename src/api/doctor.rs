@@ -1,7 +1,7 @@
 //! The doctor.
 
 use super::name_text;
-use crate::{doctor, isolation};
+use crate::{doctor, hardening, isolation};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::ffi::CStr;
@@ -28,7 +28,9 @@ fn examine(
 > {
     let schema = schema.map(name_text);
     let drifted = isolation::drift(schema.as_deref())?.into_iter().map(|drift| (drift.relation, drift.remedy));
-    let findings = doctor::examine(schema.as_deref(), drifted)?;
+    let softened = if schema.is_none() { hardening::drift()? } else { Vec::new() };
+    let softened = softened.into_iter().map(|drift| (drift.role, drift.remedy));
+    let findings = doctor::examine(schema.as_deref(), drifted, softened)?;
     Ok(TableIterator::new(findings.into_iter().map(|found| -> Row {
         (found.code.into(), found.severity.as_str().into(), found.object, found.detail, found.fix)
     })))

@@ -4,6 +4,7 @@
 mod context;
 mod doctor;
 mod registry;
+mod roles;
 mod tables;
 mod triggers;
 

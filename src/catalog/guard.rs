@@ -136,6 +136,19 @@ fn by_table(facts: Vec<(Oid, String, String)>) -> BTreeMap<u32, Facts> {
     tables
 }
 
+/// A protected table that belongs to one of these, but for one.
+pub fn first_owned(owners: &[Oid], but_for: Oid) -> Result<Option<Oid>> {
+    let tables = spi::read(
+        "SELECT c.oid FROM tenancy.protection AS p \
+         JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) p.relation \
+         WHERE p.tenant_column IS NOT NULL AND c.relowner OPERATOR(pg_catalog.=) ANY ($1) \
+         AND c.relowner OPERATOR(pg_catalog.<>) $2 ORDER BY c.oid LIMIT 1",
+        &[owners.to_vec().into(), but_for.into()],
+        |row| row.require(1),
+    )?;
+    Ok(tables.into_iter().next())
+}
+
 /// The name of the role if it is one that acts for tenants: it has access, itself or by inheritance, and is no
 /// superuser.
 pub fn application_role(role: &str) -> Result<Option<String>> {

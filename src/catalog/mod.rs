@@ -6,6 +6,7 @@ pub mod admin;
 pub mod doctor;
 pub mod event;
 pub mod guard;
+pub mod hardening;
 pub mod leftovers;
 pub mod managed;
 pub mod plans;

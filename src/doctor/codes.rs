@@ -53,7 +53,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 57] = [
+const CODES: [Code; 59] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -205,6 +205,11 @@ const CODES: [Code; 57] = [
         Medium,
         "The setting {} is fixed for a role that acts for tenants, by which it fails or reads other objects than meant.",
     ),
+    code(
+        "HARDENING_DRIFT",
+        Medium,
+        "A role that acts for tenants has more rights here than its profile leaves it, or sessions without the library.",
+    ),
     code("TENANT_ID_DEFAULT", Medium, "{} does not default to the tenant acted for, so an INSERT must name it."),
     code(
         "INDEX_NOT_TENANT_LED",
@@ -230,6 +235,11 @@ const CODES: [Code; 57] = [
         "Tenants reach this table, which has no tenant column and is not classified as global.",
     ),
     code("RECORD_STALE", Low, "A table is recorded that doesn't exist."),
+    code(
+        "ROLE_NOT_HARDENED",
+        Info,
+        "A role that acts for tenants was not hardened: it may have rights that lead beyond its tenant.",
+    ),
     code("LEAKY_BUILTIN_PUBLIC", Info, "Everybody can execute functions that reach beyond a tenant: {}."),
 ];
 
@@ -270,7 +280,7 @@ mod tests {
             include_str!("../../sql/queries/doctor/roles.sql"),
             include_str!("../../sql/queries/doctor/server.sql"),
         ];
-        let mut seen = vec!["POLICY_DRIFT", "SERVER_TOO_OLD"];
+        let mut seen = vec!["POLICY_DRIFT", "HARDENING_DRIFT", "SERVER_TOO_OLD"];
         for query in queries {
             for line in query.lines() {
                 let Some((_, after)) = line.split_once("SELECT ") else { continue };

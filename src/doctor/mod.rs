@@ -23,21 +23,22 @@ pub struct Finding {
 }
 
 /// Examines the database: the objects of one schema, or all of them and what stands above schemas.
-/// `drifted` are protected tables whose policies are not as they should be, each with its remedy. The
-/// worst comes first; run in this order, no fix gets into another one's way.
+/// `drifted` are protected tables whose policies are not as they should be, each with its remedy, and `softened`
+/// roles that are no longer hardened as they were, each with its own if there is one. The worst comes first; run in
+/// this order, no fix gets into another one's way.
 ///
 /// # Errors
 /// 3F000 unknown schema.
-pub fn examine(schema: Option<&str>, drifted: impl Iterator<Item = (String, String)>) -> Result<Vec<Finding>> {
+pub fn examine(
+    schema: Option<&str>,
+    drifted: impl Iterator<Item = (String, String)>,
+    softened: impl Iterator<Item = (String, Option<String>)>,
+) -> Result<Vec<Finding>> {
     let oid = schema.map(relations::schema).transpose()?;
     let mut found = doctor::find(oid)?;
-    found.extend(drifted.map(|(object, fix)| Found {
-        code: "POLICY_DRIFT".into(),
-        object,
-        note: None,
-        fix: Some(fix),
-        severity: None,
-    }));
+    let plain = |code: &str, object, fix| Found { code: code.into(), object, note: None, fix, severity: None };
+    found.extend(drifted.map(|(object, fix)| plain("POLICY_DRIFT", object, Some(fix))));
+    found.extend(softened.map(|(object, fix)| plain("HARDENING_DRIFT", object, fix)));
     if oid.is_none() {
         found.extend(doctor::server_version()?.and_then(versions::too_old));
     }

@@ -23,8 +23,13 @@ pub fn with_own_ddl<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Whether nothing is to be refused.
+pub fn is_off() -> bool {
+    !guc::guard_ddl() || OWN_DDL.get()
+}
+
 fn is_awake() -> Result<bool> {
-    Ok(guc::guard_ddl() && !OWN_DDL.get() && guard::is_needed()?)
+    Ok(!is_off() && guard::is_needed()?)
 }
 
 /// After any command: refuses what weakens a protected table, protects parts that came to it, and does
@@ -125,7 +130,8 @@ fn owner_lost(before: &guard::Facts, now: &guard::Facts) -> Result<Option<String
     }
 }
 
-fn refuse(table: Oid, mut losses: Vec<String>, application_owner: Option<String>) -> Result<()> {
+/// Refuses what makes a table weaker, if anything does.
+pub fn refuse(table: Oid, mut losses: Vec<String>, application_owner: Option<String>) -> Result<()> {
     losses.extend(application_owner.map(|role| format!("owner {role}, which acts for tenants")));
     if losses.is_empty() {
         return Ok(());

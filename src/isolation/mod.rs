@@ -10,6 +10,7 @@ mod managed;
 mod plan;
 mod policy;
 mod protect;
+mod reassign;
 mod touch;
 mod truncate;
 

@@ -1,13 +1,13 @@
 //! A statement is about to touch tables. What row security alone leaves open is asked here: a role that
 //! it does not bind, and a context that somebody has forgotten.
 
-use super::bypass;
+use super::{bypass, reassign};
 use crate::catalog::protection;
 use crate::error::{Error, Result};
 use crate::guc::{self, OnMissing};
 use crate::sys::backend::BackendCell;
 use crate::sys::permissions::{self, Checks};
-use crate::sys::{INVALID_OID, Oid, invalidation, relation, role, xact};
+use crate::sys::{INVALID_OID, Oid, hooks, invalidation, relation, role, xact};
 
 type HasTenant = fn() -> bool;
 
@@ -24,6 +24,7 @@ pub fn init(has_tenant: HasTenant) {
     xact::on_rollback_to_savepoint(permissions::rolled_back);
     invalidation::on_role(|| BOUND.set(INVALID_OID));
     permissions::install(Checks { passes, touched });
+    hooks::guard_reassigning(reassign::check);
 }
 
 /// What most statements are: those of a role that is known to be bound, or on tables that are known not

@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::sys::backend::{BackendCell, Raised};
+use crate::sys::statement::{self, Statement};
 use crate::sys::{directory, leftovers, permissions, procedure};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -25,10 +26,44 @@ pub struct Checks {
     pub set_local: fn(&str) -> Result<()>,
 }
 
+/// Who may object to a statement. Each is asked before it runs, and only of what it watches.
+#[derive(Clone, Copy)]
+struct Guards {
+    statement: fn(&Statement) -> Result<()>,
+    /// REASSIGN OWNED: from whom, to whom.
+    reassign: fn(&[pg_sys::Oid], pg_sys::Oid) -> Result<()>,
+    /// Whether a function may be refused; asked for every function that a plan calls. Can't fail.
+    is_watched: fn(pg_sys::Oid) -> bool,
+    function: fn(pg_sys::Oid) -> Result<()>,
+}
+
+static GUARDS: BackendCell<Guards> = BackendCell::new(Guards {
+    statement: |_| Ok(()),
+    reassign: |_, _| Ok(()),
+    is_watched: |_| false,
+    function: |_| Ok(()),
+});
+
+/// Has `guard` asked before statements that it may object to.
+pub fn guard_statements(guard: fn(&Statement) -> Result<()>) {
+    GUARDS.set(Guards { statement: guard, ..GUARDS.get() });
+}
+
+/// Has `guard` asked before what somebody owns is given to somebody else.
+pub fn guard_reassigning(guard: fn(&[pg_sys::Oid], pg_sys::Oid) -> Result<()>) {
+    GUARDS.set(Guards { reassign: guard, ..GUARDS.get() });
+}
+
+/// Has `guard` asked before a function is called that is watched.
+pub fn guard_functions(is_watched: fn(pg_sys::Oid) -> bool, guard: fn(pg_sys::Oid) -> Result<()>) {
+    GUARDS.set(Guards { is_watched, function: guard, ..GUARDS.get() });
+}
+
 #[derive(Clone, Copy)]
 struct Previous {
     run: pg_sys::ExecutorRun_hook_type,
     utility: pg_sys::ProcessUtility_hook_type,
+    access: pg_sys::object_access_hook_type,
 }
 
 static CHECKS: BackendCell<Option<Checks>> = BackendCell::new(None);
@@ -45,7 +80,7 @@ pub fn is_internal() -> bool {
     INTERNAL.get()
 }
 
-static PREVIOUS: BackendCell<Previous> = BackendCell::new(Previous { run: None, utility: None });
+static PREVIOUS: BackendCell<Previous> = BackendCell::new(Previous { run: None, utility: None, access: None });
 
 /// PostgreSQL's own functions, declared past pgrx's guard: an error that they raise must jump over
 /// the hooks below as if these were not there. The hooks hold nothing that needs dropping.
@@ -155,6 +190,44 @@ unsafe extern "C-unwind" fn executor_run(
     }
 }
 
+/// # Safety
+/// As for `guarded`; `node` is that of a utility statement.
+unsafe fn ask_guards(node: *mut pg_sys::Node) {
+    // SAFETY: by the contract above.
+    unsafe {
+        if let Some(statement) = statement::read(node) {
+            guarded(move || {
+                (GUARDS.get().statement)(&statement)?;
+                match statement {
+                    Statement::ReassignOwned => match statement::reassigned(node) {
+                        Some((from, to)) => (GUARDS.get().reassign)(&from, to),
+                        None => Ok(()),
+                    },
+                    _ => Ok(()),
+                }
+            });
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn object_access(
+    access: pg_sys::ObjectAccessType::Type,
+    class: pg_sys::Oid,
+    object: pg_sys::Oid,
+    part: std::ffi::c_int,
+    arg: *mut std::ffi::c_void,
+) {
+    // SAFETY: called by PostgreSQL, arguments are passed on as they came.
+    unsafe {
+        if access == pg_sys::ObjectAccessType::OAT_FUNCTION_EXECUTE && (GUARDS.get().is_watched)(object) {
+            guarded(|| (GUARDS.get().function)(object));
+        }
+        if let Some(previous) = PREVIOUS.get().access {
+            previous(access, class, object, part, arg);
+        }
+    }
+}
+
 unsafe extern "C-unwind" fn process_utility(
     statement: *mut pg_sys::PlannedStmt,
     text: *const c_char,
@@ -169,6 +242,7 @@ unsafe extern "C-unwind" fn process_utility(
     // arguments are passed on as they came.
     unsafe {
         let node = (*statement).utilityStmt;
+        ask_guards(node);
         leftovers::note(node);
         if (*node).type_ == pg_sys::NodeTag::T_CallStmt {
             procedure::begins();
@@ -218,8 +292,13 @@ pub fn install(checks: Checks) {
     procedure::assume_running_unless_preloading();
     // SAFETY: the hook variables are this backend's own, and only set while the library loads.
     unsafe {
-        PREVIOUS.set(Previous { run: pg_sys::ExecutorRun_hook, utility: pg_sys::ProcessUtility_hook });
+        PREVIOUS.set(Previous {
+            run: pg_sys::ExecutorRun_hook,
+            utility: pg_sys::ProcessUtility_hook,
+            access: pg_sys::object_access_hook,
+        });
         pg_sys::ExecutorRun_hook = Some(executor_run);
         pg_sys::ProcessUtility_hook = Some(process_utility);
+        pg_sys::object_access_hook = Some(object_access);
     }
 }

@@ -19,6 +19,7 @@ pub mod role;
 pub mod scan;
 pub mod session;
 pub mod snapshot;
+pub mod statement;
 pub mod types;
 pub mod xact;
 

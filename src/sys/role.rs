@@ -1,5 +1,6 @@
 //! Roles: who is asking, and what he may.
 
+use crate::sys::scan::{self, Key};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
@@ -19,6 +20,21 @@ pub fn outer() -> pg_sys::Oid {
     // SAFETY: reads a backend variable that is set before any SQL runs.
     unsafe { get_outer_user_id() }
 }
+
+/// The role that logged in.
+pub fn login() -> pg_sys::Oid {
+    // SAFETY: reads a backend variable.
+    unsafe { pg_sys::GetAuthenticatedUserId() }
+}
+
+/// Whether code is running as somebody whom the session did not choose: a SECURITY DEFINER function, for one.
+pub fn is_changed_locally() -> bool {
+    // SAFETY: reads the backend's security context.
+    unsafe { pg_sys::InLocalUserIdChange() }
+}
+
+/// The superuser that every cluster has from the start.
+pub const FIRST_SUPERUSER: pg_sys::Oid = pg_sys::Oid::from_u32(10);
 
 /// Whether the role is a superuser.
 pub fn is_superuser(role: pg_sys::Oid) -> bool {
@@ -77,6 +93,43 @@ pub fn quoted(name: &str) -> String {
 pub fn has_privileges_of(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: a look-up in the role membership cache.
     unsafe { pg_sys::has_privs_of_role(member, role) }
+}
+
+/// `pg_db_role_setting`: what ALTER ROLE … SET recorded.
+pub const SETTINGS: pg_sys::Oid = pg_sys::Oid::from_u32(2964);
+const SETTINGS_BY_ROLE: pg_sys::Oid = pg_sys::Oid::from_u32(2965);
+const SETTING_DATABASE: i16 = 1;
+const SETTING_ROLE: i16 = 2;
+const SETTING_TEXTS: usize = 3;
+
+/// The role's own settings, as `name=value`: those for all databases, and those for this one.
+pub fn settings(role: pg_sys::Oid) -> Vec<String> {
+    let mut settings = Vec::new();
+    // SAFETY: reads a variable that is set before any SQL runs.
+    for database in [pg_sys::InvalidOid, unsafe { pg_sys::MyDatabaseId }] {
+        let keys = [(SETTING_DATABASE, Key::Oid(database)), (SETTING_ROLE, Key::Oid(role))];
+        scan::find(SETTINGS, SETTINGS_BY_ROLE, &keys, |row| {
+            settings.extend(row.texts(SETTING_TEXTS));
+            true
+        });
+    }
+    settings
+}
+
+const MEMBERSHIPS: pg_sys::Oid = pg_sys::Oid::from_u32(1261);
+const MEMBERSHIPS_BY_MEMBER: pg_sys::Oid = pg_sys::Oid::from_u32(2695);
+/// Version 16 gave the rows an OID, in front.
+const MEMBER: i16 = if cfg!(feature = "pg15") { 2 } else { 3 };
+const GRANTED: usize = if cfg!(feature = "pg15") { 1 } else { 2 };
+
+/// The roles that this one is a direct member of.
+pub fn memberships(role: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let mut granted = Vec::new();
+    scan::find(MEMBERSHIPS, MEMBERSHIPS_BY_MEMBER, &[(MEMBER, Key::Oid(role))], |row| {
+        granted.extend(row.oid(GRANTED));
+        false
+    });
+    granted
 }
 
 /// Runs `work` with the privileges of `role`, whatever the way it ends.

@@ -32,6 +32,12 @@ impl Row {
         self.get(attribute)
     }
 
+    /// The elements of the `text[]` in column `attribute` that are not null.
+    pub fn texts(&self, attribute: usize) -> Vec<String> {
+        let texts: Option<Vec<Option<String>>> = self.get(attribute);
+        texts.unwrap_or_default().into_iter().flatten().collect()
+    }
+
     /// The OID (`regrole` and the like too) in column `attribute`, if not null.
     pub fn oid(&self, attribute: usize) -> Option<pg_sys::Oid> {
         self.get(attribute)
@@ -106,7 +112,8 @@ fn scan_key((attribute, key): &(i16, Key<'_>)) -> pg_sys::ScanKeyData {
     let (function, value) = match key {
         Key::Uuid(id) => (pg_sys::F_UUID_EQ, pgrx::Uuid::from_bytes(*id.as_bytes()).into_datum()),
         Key::Text(text) => (pg_sys::F_TEXTEQ, text.into_datum()),
-        Key::Oid(oid) => (pg_sys::F_OIDEQ, oid.into_datum()),
+        // 0 is a value like others.
+        Key::Oid(oid) => (pg_sys::F_OIDEQ, Some(pg_sys::Datum::from(*oid))),
         Key::Null => (0, None),
     };
     // SAFETY: `entry` is a valid place to initialise; the datums live in the current memory

@@ -4,6 +4,7 @@ mod dump;
 mod grants;
 mod managed;
 mod parts;
+mod reassign;
 mod refusals;
 mod truncate;
 

@@ -101,6 +101,20 @@ WHERE $1::oid IS NULL
        OR set.name = 'row_security' AND set.value NOT IN ('on', 'true', 'yes', '1')
        OR set.name = 'tenancy.allow_switch' AND set.value NOT IN ('off', 'false', 'no', '0'))
 UNION ALL
+-- While it owns something it can't be hardened.
+SELECT 'ROLE_NOT_HARDENED', n.ident, NULL,
+       CASE WHEN NOT EXISTS (SELECT FROM pg_shdepend AS o
+                             JOIN pg_database AS d ON d.datname = current_database()
+                             WHERE o.refclassid = 'pg_authid'::regclass AND o.refobjid = n.oid AND o.deptype = 'o'
+                               AND o.dbid IN (0, d.oid))
+            THEN format('SELECT tenancy.harden_role(%L, %L)', n.rolname, 'standard') END,
+       NULL
+FROM named AS n
+WHERE $1::oid IS NULL AND n.direct AND NOT n.rolsuper AND n.rolname <> session_user
+  AND NOT EXISTS (SELECT FROM pg_db_role_setting AS s
+                  CROSS JOIN LATERAL unnest(s.setconfig) AS setting
+                  WHERE s.setrole = n.oid AND s.setdatabase = 0 AND setting LIKE 'tenancy.profile=%')
+UNION ALL
 SELECT DISTINCT 'ACCESS_ROLE_MISSING', 'tenancy.access', NULL,
        'DELETE FROM tenancy.access AS a WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r '
        'WHERE r.oid OPERATOR(pg_catalog.=) a.role)', NULL

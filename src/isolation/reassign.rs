@@ -1,0 +1,21 @@
+//! REASSIGN OWNED, of which no event trigger hears: a protected table must not become an application role's.
+
+use super::guard::{is_off, refuse};
+use crate::catalog::guard;
+use crate::catalog::registry::as_owner;
+use crate::error::Result;
+use crate::sys::Oid;
+
+/// Before what `owners` own becomes that of `to`: refuses it when it makes a protected table weaker.
+///
+/// # Errors
+/// 42501 when `to` acts for tenants.
+pub fn check(owners: &[Oid], to: Oid) -> Result<()> {
+    // In a database without the extension there is nothing to guard.
+    if is_off() || !guard::is_needed().unwrap_or(false) {
+        return Ok(());
+    }
+    let Some(table) = as_owner(|| guard::first_owned(owners, to))? else { return Ok(()) };
+    let application_owner = as_owner(|| guard::application_role(&to.to_u32().to_string()))?;
+    refuse(table, Vec::new(), application_owner)
+}
