@@ -229,7 +229,11 @@ const CODES: [Code; 60] = [
         "No index supports the foreign key ({}): deleting a row it refers to reads the whole table.",
     ),
     code("VIEW_NO_BARRIER", Low, "The view hides rows, but is no security barrier: a cheap function sees them first."),
-    code("POLICY_FOR_BYPASSER", Low, "The policy is for {}, whom no row security holds: for such a role it does nothing."),
+    code(
+        "POLICY_FOR_BYPASSER",
+        Low,
+        "The policy is for {}, whom no row security holds: for such a role it does nothing.",
+    ),
     code(
         "TABLE_WITHOUT_TENANT",
         Low,
