@@ -17,7 +17,7 @@ const GUARD_SCRIPT: &str = r#""$1" "$2/pgbouncer.ini" 2>"$2/complaints" & pooler
 /// How clients get connections to the server.
 #[derive(Clone, Debug)]
 pub struct PoolerConfig {
-    settings: Vec<(&'static str, String)>,
+    settings: Vec<(String, String)>,
 }
 
 impl Default for PoolerConfig {
@@ -30,9 +30,9 @@ impl Default for PoolerConfig {
 impl PoolerConfig {
     /// Adds one setting of section `[pgbouncer]`; a later value of the same one wins.
     #[must_use]
-    pub fn set(mut self, name: &'static str, value: &str) -> Self {
-        self.settings.retain(|(known, _)| *known != name);
-        self.settings.push((name, value.to_owned()));
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
         self
     }
 }

@@ -79,3 +79,21 @@ fn clients_do_share_the_connection() {
     act(&mut one, ACME, "create temp table shared_by_all (id integer)");
     assert_eq!(other.value("select count(*) from shared_by_all").as_deref(), Some("0"));
 }
+
+#[test]
+fn the_settings_in_the_documentation_are_understood() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pooling.md");
+    let page = std::fs::read_to_string(page).expect("docs/pooling.md");
+    let ini = page.split("```ini").nth(1).and_then(|after| after.split("```").next()).expect("an ini block");
+    let settings = ini.split("[pgbouncer]").nth(1).expect("the pooler's section").lines().filter_map(|line| {
+        let (name, value) = line.split_once(" = ")?;
+        // The tests' own pooler is reached otherwise.
+        let elsewhere = name.starts_with(';') || name.starts_with("listen_") || name.starts_with("auth_");
+        (!elsewhere).then_some((name, value))
+    });
+    let config = settings.fold(PoolerConfig::default(), |config, (name, value)| config.set(name, value));
+    let shop = Shop::with(&config, &[]);
+    let mut client = shop.client();
+    let mut transaction = World::begin(&mut client, ACME);
+    assert_eq!(visible(&mut transaction), ["acme"]);
+}
