@@ -151,6 +151,8 @@ impl Cluster {
     /// A command for a client program, connected to this server as superuser unless its arguments say otherwise.
     pub fn tool(&self, program: &str) -> Command {
         let mut command = self.server_program(program);
+        // The libpq of its own version, wherever the tree was copied to; Debian's own programs find none there, and the system's.
+        command.env("LD_LIBRARY_PATH", self.bindir.join("../lib"));
         command.env("PGHOST", &self.directory).env("PGUSER", Self::SUPERUSER).env("PGDATABASE", "postgres");
         command
     }

@@ -6,6 +6,7 @@
 //!
 //! * [`Cluster`]: one server in its own directory, reachable through its socket only, gone with the process.
 //! * [`Fixture`]: a fresh database with the extension on a server shared by the whole test program.
+//! * [`Pooler`]: `PgBouncer` in front of such a database.
 //! * [`World`]: two tenants per family of tenant columns and a protected table with rows of both.
 //!
 //! The server comes from the `pg_config` named by `PG_TENANCY_PG_CONFIG`; the extension is installed there already.
@@ -15,6 +16,7 @@ mod account;
 mod assertions;
 mod cluster;
 mod fixture;
+mod pooler;
 mod session;
 mod standby;
 mod wire;
@@ -23,6 +25,7 @@ mod world;
 pub use assertions::{assert_sqlstate, sqlstate};
 pub use cluster::{Cluster, Config};
 pub use fixture::Fixture;
+pub use pooler::{Pooler, PoolerConfig};
 pub use session::{Session, refuses_in_savepoint};
 pub use wire::{RawSession, Reply};
 pub use world::{ACME, FAMILIES, Family, GLOBEX, Tenant, World};

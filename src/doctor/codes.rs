@@ -53,7 +53,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 59] = [
+const CODES: [Code; 62] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -197,6 +197,11 @@ const CODES: [Code; 59] = [
         Medium,
         "A permissive policy beside the extension's: the restrictive one alone holds it in check.",
     ),
+    code(
+        "POLICY_READS_OPEN_TABLE",
+        Medium,
+        "The policy asks {}, a table without row security that tenants write: they decide what it lets pass.",
+    ),
     code("LEAKPROOF_FN", Medium, "A function declared LEAKPROOF sees rows before row security has judged them."),
     code("LO_COLUMN", Medium, "Large objects have no tenant: whoever knows or guesses the number reads them."),
     code("PUBLICATION", Medium, "The publication sends rows of all tenants, without row filter: {}."),
@@ -230,6 +235,11 @@ const CODES: [Code; 59] = [
     ),
     code("VIEW_NO_BARRIER", Low, "The view hides rows, but is no security barrier: a cheap function sees them first."),
     code(
+        "POLICY_FOR_BYPASSER",
+        Low,
+        "The policy is for {}, whom no row security holds: for such a role it does nothing.",
+    ),
+    code(
         "TABLE_WITHOUT_TENANT",
         Low,
         "Tenants reach this table, which has no tenant column and is not classified as global.",
@@ -239,6 +249,11 @@ const CODES: [Code; 59] = [
         "ROLE_NOT_HARDENED",
         Info,
         "A role that acts for tenants was not hardened: it may have rights that lead beyond its tenant.",
+    ),
+    code(
+        "TRIGGER_BYPASS",
+        Info,
+        "The trigger's function runs as {}, who bypasses row security: what it reads and writes for a tenant is its own business.",
     ),
     code("LEAKY_BUILTIN_PUBLIC", Info, "Everybody can execute functions that reach beyond a tenant: {}."),
 ];

@@ -35,7 +35,7 @@ fn a_schema_limits_what_is_said_about_objects() {
     );
     assert_eq!(
         objects(findings(&mut client, "tenancy.doctor(schema => 'app')")),
-        ["POLICY_DRIFT app.lines", "RLS_DISABLED app.orders"]
+        ["POLICY_DRIFT app.lines", "RLS_DISABLED app.orders", "TRIGGER_BYPASS touch ON app.orders"]
     );
     client.refuses("select * from tenancy.doctor('nowhere')", "3F000");
 }

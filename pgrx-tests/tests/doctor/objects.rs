@@ -32,3 +32,15 @@ fn a_filtered_publication_is_left_alone() {
     clinic.run("create publication feed for table app.journal where (tenant_id = 42)");
     assert_eq!(clinic.illnesses(), []);
 }
+
+#[test]
+fn a_superusers_trigger_is_worth_a_note() {
+    let clinic = crate::Clinic::new();
+    let notes = |clinic: &crate::Clinic<'_>| {
+        let found = clinic.findings().into_iter().filter(|found| found.code == "TRIGGER_BYPASS");
+        found.map(|found| (found.severity, found.object, found.fix)).collect::<Vec<_>>()
+    };
+    assert_eq!(notes(&clinic), [("info".to_owned(), "touch ON app.orders".to_owned(), None)]);
+    clinic.run("alter function app.touch() security invoker");
+    assert_eq!(notes(&clinic), []);
+}

@@ -45,8 +45,29 @@ heals! {
     an_immutable_function_that_reads_the_session: "POLICY_NONSTABLE_FN" on "app.who()"
         by "create function app.who() returns text immutable language sql as 'select current_user::text';
             create policy stale on app.orders as restrictive using (app.who() is not null)";
+    a_policy_that_rolls_dice: "POLICY_NONSTABLE_FN" on "pg_catalog.random()"
+        by "create policy dice on app.orders as restrictive using (note <> '' and random() < 0.5)";
     our_function_made_immutable: "POLICY_NONSTABLE_FN" on "tenancy.current_tenant()"
         by "alter function tenancy.current_tenant() immutable";
+    a_policy_for_a_bypassing_role: "POLICY_FOR_BYPASSER" on "backup ON app.orders"
+        by "alter role {other} bypassrls; create policy backup on app.orders as restrictive to {other} using (id > 0)";
+    a_policy_for_a_bypassing_role_among_others: "POLICY_FOR_BYPASSER" on "backup ON app.orders"
+        by "alter role {other} bypassrls;
+            create policy backup on app.orders as restrictive to {app}, {other} using (id > 0)";
+    a_wrong_policy_for_a_bypassing_role: "POLICY_FOR_BYPASSER" on "backup ON app.orders"
+        by "alter role {other} bypassrls; create policy backup on app.orders to {app}, {other} using (true)";
+    a_setting_believed_for_a_bypassing_role: "POLICY_FOR_BYPASSER" on "own ON app.notes"
+        by "create table app.notes (owner text); select tenancy.classify('app.notes', 'global');
+            alter table app.notes enable row level security; alter role {other} bypassrls;
+            create policy own on app.notes to {app}, {other} using (owner = current_setting('tenancy.user_id'))";
+    a_policy_that_asks_a_table_of_all: "POLICY_READS_OPEN_TABLE" on "members ON app.orders"
+        by "create table app.members (who text); select tenancy.classify('app.members', 'global');
+            grant select, insert on app.members to {app};
+            create policy members on app.orders as restrictive using (exists (select from app.members where who = note))";
+    a_policy_that_asks_a_column_of_all: "POLICY_READS_OPEN_TABLE" on "\"My members\" ON app.countries"
+        by "create table app.members (who text); select tenancy.classify('app.members', 'global');
+            grant select, update (who) on app.members to public; alter table app.countries enable row level security;
+            create policy \"My members\" on app.countries using (exists (select from app.members where who = code))";
     policies_without_row_security: "POLICIES_DORMANT" on "app.notes"
         by "create table app.notes (owner name); create policy own on app.notes using (owner = current_user)";
 }
@@ -61,7 +82,8 @@ fn a_setting_that_only_superusers_change_may_be_believed() {
 #[test]
 fn a_restrictive_policy_of_ones_own_is_left_alone() {
     let clinic = Clinic::new();
-    clinic.run("create policy weekdays on app.orders as restrictive to {app} using (note <> 'secret')");
+    clinic.run("create policy known on app.orders as restrictive using (exists (select from app.countries))");
+    clinic.run("revoke insert, update, delete on app.countries from {app}; create policy weekdays on app.orders as restrictive to {app} using (note <> 'secret')");
     let found = clinic.illnesses();
     assert!(codes_on(&found, "app.orders").is_empty(), "{found:#?}");
     assert_eq!(found, []);

@@ -14,6 +14,8 @@ heals! {
             set role {other}; create view app.v as select * from app.orders";
     a_view_that_hides_rows: "VIEW_NO_BARRIER" on "app.v"
         by "create view app.v with (security_invoker) as select * from app.orders where note <> 'secret'";
+    a_view_that_hides_rows_by_joining: "VIEW_NO_BARRIER" on "app.v"
+        by "create view app.v with (security_invoker) as select o.* from app.orders o join app.lines l using (tenant_id, id)";
     a_materialized_view_for_tenants: "MATVIEW" on "app.totals" by "grant select on app.totals to {app}";
     a_materialized_view_for_all: "MATVIEW" on "app.totals" by "grant select on app.totals to public";
     a_tenants_materialized_view: "MATVIEW" on "app.totals" by "alter materialized view app.totals owner to {app}";

@@ -14,6 +14,15 @@ WHERE f.proowner IN (SELECT h.role FROM holder AS h)
   AND f.oid <> 'tenancy.guard_truncate()'::regprocedure
   AND ($1::oid IS NULL OR p.relnamespace = $1)
 UNION ALL
+-- What it reads and writes in a tenant's statement is whatever it pleases; only its author knows whether that is meant.
+SELECT 'TRIGGER_BYPASS', format('%I ON %s', t.tgname, p.name), quote_ident(pg_get_userbyid(f.proowner)), NULL, NULL
+FROM protected AS p
+JOIN pg_trigger AS t ON t.tgrelid = p.oid AND NOT t.tgisinternal AND t.tgparentid = 0
+JOIN pg_proc AS f ON f.oid = t.tgfoid AND f.prosecdef
+WHERE f.proowner IN (SELECT b.role FROM bypasser AS b)
+  AND f.oid NOT IN (SELECT m.object FROM member_of_extension AS m WHERE m.class = 'pg_proc'::regclass)
+  AND ($1::oid IS NULL OR p.relnamespace = $1)
+UNION ALL
 -- A large object has rights of its own, and no tenant.
 SELECT 'LO_COLUMN', format('%s.%I', p.name, a.attname), NULL,
        format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT, ALTER COLUMN %I TYPE bytea USING pg_catalog.lo_get(%I::pg_catalog.oid)',

@@ -10,7 +10,7 @@
        OR concat(pol.polqual, pol.polwithcheck) LIKE '%:funcid 3294 %'
 ), policy AS (
     SELECT pol.oid, pol.polrelid, pol.polname, pol.polcmd, pol.polpermissive,
-           pol.polroles = '{0}'::oid[] AS to_public,
+           pol.polroles, pol.polroles = '{0}'::oid[] AS to_public,
            pol.polname IN ('tenant_isolation', 'tenant_isolation_insert', 'tenant_isolation_shared',
                            'tenant_isolation_floor', 'tenant_isolation_floor_delete',
                            'tenant_isolation_floor_insert', 'tenant_isolation_floor_select',
@@ -55,6 +55,17 @@
                                       'current_setting\(\s*''([^'']+)''', 'gi') AS m(matched)
     WHERE r.polpermissive OR r.on_protected
 )
+, deceived AS (
+    -- A policy for roles that bypass it; some of its roles may be others.
+    SELECT r.oid, string_agg(quote_ident(pg_get_userbyid(named.role)), ', ' ORDER BY named.role) FILTER (WHERE b.role IS NOT NULL) AS bypassing,
+           string_agg(quote_ident(pg_get_userbyid(named.role)), ', ' ORDER BY named.role) FILTER (WHERE b.role IS NULL) AS others
+    FROM readable AS r
+    CROSS JOIN LATERAL unnest(r.polroles) AS named(role)
+    LEFT JOIN bypasser AS b ON b.role = named.role
+    WHERE NOT r.ours
+    GROUP BY r.oid
+    HAVING count(b.role) > 0
+)
 SELECT 'NO_RESTRICTIVE_TO_PUBLIC', floor.name, floor.commands, floor.protect, NULL::text FROM floor
 UNION ALL
 SELECT 'POLICY_ALWAYS_TRUE', r.name, NULL, r.fix, NULL FROM readable AS r WHERE r.on_protected AND r.always
@@ -87,6 +98,45 @@ FROM (
           AND (f.pronamespace = 'tenancy'::regnamespace
                OR f.prosrc ~* 'current_setting|current_user|session_user|current_role|tenancy\.')
 ) AS used
+UNION ALL
+-- Nobody depends on PostgreSQL's own functions, and they are as they are.
+SELECT 'POLICY_NONSTABLE_FN', format('pg_catalog.%I(%s)', f.proname, pg_get_function_identity_arguments(f.oid)), 'VOLATILE',
+       used.fix, NULL
+FROM (
+    SELECT DISTINCT r.fix, call.matched[1]::oid AS function
+    FROM readable AS r
+    JOIN pg_policy AS pol ON pol.oid = r.oid
+    CROSS JOIN LATERAL regexp_matches(concat(pol.polqual, pol.polwithcheck), ':(?:op)?funcid (\d+) ', 'g') AS call(matched)
+    WHERE NOT r.ours
+) AS used
+JOIN pg_proc AS f ON f.oid = used.function AND f.provolatile = 'v' AND f.pronamespace = 'pg_catalog'::regnamespace
+UNION ALL
+SELECT 'POLICY_FOR_BYPASSER', r.name, deceived.bypassing,
+       CASE WHEN deceived.others IS NULL OR r.on_protected AND (r.polpermissive OR r.always)
+                 OR r.oid IN (SELECT s.oid FROM setting AS s)
+            -- Other findings drop it, too.
+            THEN r.fix
+            ELSE format('ALTER POLICY %I ON %s TO %s', r.polname, r.relation, deceived.others) END, NULL
+FROM deceived
+JOIN readable AS r ON r.oid = deceived.oid
+UNION ALL
+SELECT 'POLICY_READS_OPEN_TABLE', r.name, format('%I.%I', n.nspname, c.relname),
+       format('REVOKE INSERT, UPDATE, DELETE ON TABLE %I.%I FROM %s CASCADE', n.nspname, c.relname,
+              string_agg(DISTINCT h.ident, ', ')), NULL
+FROM readable AS r
+JOIN pg_depend AS d ON d.classid = 'pg_policy'::regclass AND d.objid = r.oid
+                   AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.polrelid
+JOIN pg_class AS c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (SELECT x.grantee, x.privilege_type FROM aclexplode(c.relacl) AS x
+                    UNION
+                    SELECT x.grantee, x.privilege_type FROM pg_attribute AS a CROSS JOIN LATERAL aclexplode(a.attacl) AS x
+                    WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) AS x
+JOIN holder AS h ON h.role = x.grantee
+-- A permissive one beside ours is to go, whatever it reads.
+WHERE NOT r.ours AND NOT (r.on_protected AND r.polpermissive)
+  AND x.privilege_type IN ('INSERT', 'UPDATE', 'DELETE') AND x.grantee <> c.relowner
+GROUP BY r.name, n.nspname, c.relname
 UNION ALL
 SELECT 'POLICIES_DORMANT', format('%s.%I', s.ident, c.relname), NULL,
        format('ALTER TABLE %s.%I ENABLE ROW LEVEL SECURITY', s.ident, c.relname), NULL

@@ -31,7 +31,7 @@ WHERE v.relkind = 'v' AND NOT v.invoker
 UNION ALL
 SELECT 'VIEW_NO_BARRIER', v.name, NULL, format('ALTER VIEW %s SET (security_barrier = true)', v.name), NULL
 FROM view AS v
-WHERE v.relkind = 'v' AND NOT v.barrier AND pg_get_viewdef(v.oid) ~* '\mWHERE\M'
+WHERE v.relkind = 'v' AND NOT v.barrier AND pg_get_viewdef(v.oid) ~* '\m(WHERE|JOIN|HAVING)\M'
 UNION ALL
 SELECT 'MATVIEW', v.name, granted.who, format('REVOKE ALL ON TABLE %s FROM %s CASCADE', v.name, granted.who), NULL
 FROM view AS v

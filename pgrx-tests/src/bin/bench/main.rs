@@ -8,6 +8,7 @@
 //! Starts a server of its own from the `pg_config` named by `PG_TENANCY_PG_CONFIG`, whose extension must be a release
 //! build. A missed bar is printed as such; the exit status tells of errors alone.
 
+mod bystanders;
 mod insert;
 mod measure;
 mod memory;
@@ -53,7 +54,7 @@ impl<'c> Bench<'c> {
 
 type Part = fn(&Bench<'_>) -> Vec<Line>;
 
-const PARTS: [(char, &str, Part); 8] = [
+const PARTS: [(char, &str, Part); 9] = [
     ('a', "sequential scan, 1% of the rows visible", reads::scan),
     ('b', "point lookup through the tenant-led index", reads::lookup),
     ('c', "100-row range through the tenant-led index", reads::range),
@@ -62,6 +63,7 @@ const PARTS: [(char, &str, Part); 8] = [
     ('f', "planning time and number of protected tables", planning::planning),
     ('g', "set_tenant and number of registered tenants", registry::set_tenant),
     ('h', "memory of a long session", memory::memory),
+    ('i', "unprotected tables, library preloaded or not", bystanders::bystanders),
 ];
 
 fn main() -> ExitCode {
@@ -78,7 +80,7 @@ fn main() -> ExitCode {
     };
     let started = Instant::now();
     let pinned = pin::to_one_processor().is_some();
-    let cluster = Cluster::start("bench", &server());
+    let cluster = Cluster::start("bench", &server(Config::default()));
     let bench =
         Bench { cluster: &cluster, scale: options.scale(), orders: OnceCell::new(), large_registry: OnceCell::new() };
     let machine = report::machine(&cluster, options.quick, pinned);
@@ -100,7 +102,7 @@ fn main() -> ExitCode {
 }
 
 /// Everything in memory, one process per query, and nothing that works in the background while times are taken.
-fn server() -> Config {
+fn server(config: Config) -> Config {
     [
         ("shared_buffers", "2GB"),
         ("jit", "off"),
@@ -113,5 +115,5 @@ fn server() -> Config {
         ("synchronize_seqscans", "off"),
     ]
     .into_iter()
-    .fold(Config::default(), |config, (name, value)| config.set(name, value))
+    .fold(config, |config, (name, value)| config.set(name, value))
 }

@@ -22,20 +22,40 @@ pub struct Ratio {
     pub median: f64,
     pub lowest: f64,
     pub highest: f64,
+    /// Between these the median lies, with 95% confidence: of as many rounds again it would, nineteen times of twenty.
+    pub confidence: (f64, f64),
 }
 
 impl Ratio {
     /// `above / below`, per call and taken round by round.
     pub fn of(above: &Times, below: &Times) -> Self {
         let scale = below.calls as f64 / above.calls as f64;
-        let ratios: Vec<f64> =
+        let mut ratios: Vec<f64> =
             above.rounds.iter().zip(&below.rounds).map(|(above, below)| scale * above / below).collect();
+        ratios.sort_by(f64::total_cmp);
+        let last = ratios.len() - 1;
+        let outside = beyond_confidence(ratios.len());
         Self {
             median: median(&ratios),
-            lowest: ratios.iter().copied().fold(f64::INFINITY, f64::min),
-            highest: ratios.iter().copied().fold(0.0, f64::max),
+            lowest: ratios[0],
+            highest: ratios[last],
+            confidence: (ratios[outside], ratios[last - outside]),
         }
     }
+}
+
+/// How many of the lowest of so many values, and as many of the highest, may be left away so that the median still lies
+/// within the others, but for a chance of 2.5% at either end: each value is above or below the median like a coin that is
+/// tossed, whatever their distribution.
+fn beyond_confidence(values: usize) -> usize {
+    let mut chance = 0.5_f64.powi(i32::try_from(values).unwrap_or(i32::MAX));
+    let (mut sum, mut heads) = (chance, 0);
+    while sum <= 0.025 {
+        heads += 1;
+        chance *= (values + 1 - heads) as f64 / heads as f64;
+        sum += chance;
+    }
+    heads.saturating_sub(1)
 }
 
 /// How often the ways take turns.
@@ -107,6 +127,12 @@ mod tests {
         let below = Times { rounds: vec![1.0, 2.0, 5.0], calls: 1 };
         let ratio = Ratio::of(&above, &below);
         assert_eq!((ratio.median, ratio.lowest, ratio.highest), (2.0, 2.0, 3.0));
+    }
+
+    #[test]
+    fn as_many_values_are_beyond_confidence_as_tables_of_the_sign_test_say() {
+        let known = [(5, 0), (6, 0), (9, 1), (15, 3), (31, 9)];
+        assert_eq!(known.map(|(values, _)| (values, beyond_confidence(values))), known);
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub struct Line {
     bar: String,
     holds: Option<bool>,
     behind: String,
+    confidence: String,
 }
 
 impl Line {
@@ -61,7 +62,15 @@ impl Line {
             bar: bar.map(Bar::text).unwrap_or_default(),
             holds: bar.map(|bar| bar.holds(ratio.median)),
             behind: format!("{} / {}", duration(above.per_call()), duration(below.per_call())),
+            confidence: format!("{:.3}–{:.3}", ratio.confidence.0, ratio.confidence.1),
         }
+    }
+
+    /// Tells as well where the median lies with 95% confidence.
+    #[must_use]
+    pub fn with_confidence(mut self) -> Self {
+        self.behind = format!("{}; 95%: {}", self.behind, self.confidence);
+        self
     }
 
     /// An amount of memory in KiB, with a bar in KiB.
@@ -82,6 +91,7 @@ impl Line {
             bar: format!("≤ {bar} KiB"),
             holds: Some(amount <= bar),
             behind,
+            confidence: String::new(),
         }
     }
 

@@ -1,0 +1,128 @@
+//! Whose context a client finds, and whose it leaves.
+
+use tenancy_harness::{ACME, GLOBEX, Pooler, PoolerConfig, Session, World, assert_sqlstate};
+
+use crate::{Shop, act, backend, key, visible};
+
+#[test]
+fn a_tenant_of_the_transaction_is_of_the_transaction_alone() {
+    let shop = Shop::new();
+    let mut clients = [shop.client(), shop.client(), shop.client()];
+    for round in 0..30 {
+        let (client, tenant) = (&mut clients[round % 3], [ACME, GLOBEX][round % 2]);
+        let mut transaction = World::begin(client, tenant);
+        assert_eq!(visible(&mut transaction), [tenant.key]);
+        match round % 5 {
+            0 => transaction.rollback().unwrap(),
+            1 => {
+                transaction.refuses("select 1/0", "22012");
+                transaction.rollback().unwrap();
+            }
+            _ => transaction.commit().unwrap(),
+        }
+        assert_eq!(key(&mut clients[(round + 1) % 3]), "none", "round {round}");
+    }
+}
+
+#[test]
+fn a_tenant_of_the_transaction_outside_of_one_is_refused() {
+    let shop = Shop::new();
+    let mut client = shop.client();
+    client.refuses("select tenancy.set_tenant('acme')", "25P01");
+    client.refuses("set local tenancy.tenant_id = 'acme'", "25P01");
+    assert_eq!(key(&mut client), "none");
+}
+
+#[test]
+fn a_client_that_goes_away_in_the_middle_leaves_nothing() {
+    let shop = Shop::new();
+    let mut client = shop.client();
+    client.run("begin; select tenancy.set_tenant('acme'); create temp table notes_uuid (body text)");
+    let left = backend(&mut client);
+    drop(client);
+    let mut other = shop.client();
+    assert_eq!(key(&mut other), "none");
+    assert_ne!(backend(&mut other), left, "the pooler has closed that connection");
+    act(&mut other, GLOBEX, "insert into notes_uuid (id, body) values (99, 'of globex')");
+    assert_eq!(shop.owners_of("of globex"), [GLOBEX.id]);
+}
+
+/// Why the documentation says: never. What the pooler does about it depends on its version.
+#[test]
+fn a_tenant_of_the_session_is_found_by_the_next_client() {
+    let shop = Shop::new();
+    let (mut one, mut other) = (shop.client(), shop.client());
+    one.run("select tenancy.set_tenant('acme', is_local => false)");
+    assert_eq!(visible(&mut other), ["acme"], "another client's tenant");
+    // Who names its own is safe from that, and gives it back at the end.
+    act(&mut other, GLOBEX, "select 1/(count(*) filter (where body like 'globex%'))::int from notes_uuid");
+    assert_eq!(key(&mut other), "acme");
+    other.run("discard all");
+    assert_eq!(key(&mut one), "none");
+}
+
+#[test]
+fn a_pooler_that_tracks_the_setting_gives_each_client_its_own() {
+    let config = PoolerConfig::default().set("track_extra_parameters", "tenancy.tenant_id");
+    if Pooler::version() < (1, 20) {
+        let world = World::new();
+        let complaints = Pooler::try_start(&world.fixture, &[&world.app], &config).expect_err("it can't, and says so");
+        assert!(complaints.contains("track_extra_parameters"), "{complaints}");
+        return;
+    }
+    let shop = Shop::with(&config, &[]);
+    let (mut one, mut two, mut other) = (shop.client(), shop.client(), shop.client());
+    one.run("set tenancy.tenant_id = 'acme'");
+    two.run("set tenancy.tenant_id = 'globex'");
+    for _ in 0..3 {
+        assert_eq!(visible(&mut one), ["acme"]);
+        assert_eq!(visible(&mut two), ["globex"]);
+        assert_eq!(key(&mut other), "none");
+    }
+}
+
+#[test]
+fn a_tenant_named_when_connecting_does_not_pass_the_pooler_unnoticed() {
+    let shop = Shop::new();
+    assert_sqlstate(shop.pooler.try_connect(&shop.world.app, "-c tenancy.tenant_id=acme").map(drop), "08P01");
+
+    // Told to ignore it, it does: no tenant, no rows.
+    let shop = Shop::with(&PoolerConfig::default().set("ignore_startup_parameters", "options"), &[]);
+    let mut client = shop.pooler.try_connect(&shop.world.app, "-c tenancy.tenant_id=acme").unwrap();
+    assert_eq!(key(&mut client), "none");
+    assert_eq!(visible(&mut client), Vec::<String>::new());
+}
+
+#[test]
+fn a_role_for_each_tenant_needs_to_name_none() {
+    let world = World::new();
+    let roles = [ACME, GLOBEX].map(|tenant| {
+        let role = world.fixture.app_named(tenant.key);
+        world.fixture.run(&format!(
+            "select tenancy.revoke_access('{role}'), tenancy.grant_access('{role}', '{key}');
+             alter role {role} set tenancy.tenant_id = '{key}'",
+            key = tenant.key
+        ));
+        role
+    });
+    let pooler = Pooler::start(&world.fixture, &[&roles[0], &roles[1]], &PoolerConfig::default());
+    for (role, tenant, other) in [(&roles[0], ACME, GLOBEX), (&roles[1], GLOBEX, ACME)] {
+        let mut client = pooler.connect(role);
+        assert_eq!(visible(&mut client), [tenant.key]);
+        client.refuses(&format!("begin; select tenancy.set_tenant('{}')", other.key), "42501");
+        for clean in ["rollback", "reset all", "discard all"] {
+            client.run(clean);
+        }
+        assert_eq!(visible(&mut client), [tenant.key]);
+    }
+}
+
+#[test]
+fn pooling_by_statement_fails_closed() {
+    let shop = Shop::with(&PoolerConfig::default().set("pool_mode", "statement"), &[]);
+    shop.client().refuses("select tenancy.set_tenant('acme')", "25P01");
+    shop.client().refuses("set local tenancy.tenant_id = 'acme'", "25P01");
+    let mut client = shop.client();
+    assert!(client.batch_execute("begin").is_err(), "the pooler lets no transaction begin");
+    assert_eq!(visible(&mut shop.client()), Vec::<String>::new());
+}
