@@ -68,6 +68,8 @@ pub enum Error {
     NotOwner(String),
     #[error("column \"{column}\" of relation {relation} does not exist")]
     NoSuchColumn { relation: String, column: String },
+    #[error("column \"{column}\" of relation {relation} does not exist")]
+    NoSuchKeyColumn { relation: String, column: String },
     #[error("column \"{column}\" of relation {relation} can't be a tenant column: {reason}")]
     UnsuitableColumn { relation: String, column: String, reason: String },
     #[error("column \"{column}\" of relation {relation} contains null values")]
@@ -132,7 +134,7 @@ impl Error {
             UnknownRelation(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
             AlreadyExists(_) => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
             WrongRelationKind { .. } => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
-            NoSuchColumn { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+            NoSuchColumn { .. } | NoSuchKeyColumn { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
             UnsuitableColumn { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             NullTenants { .. } => PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION,
             UnsupportedRelation { .. } | NotSupported(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -199,6 +201,7 @@ impl Error {
             }
             NotOwner(_) => "Ask the owner of the table, or a superuser, to run this.".into(),
             NoSuchColumn { .. } => "Name the column with tenant_column => '...'.".into(),
+            NoSuchKeyColumn { .. } => "Name columns of the table with their values: '{\"id\": 1}'.".into(),
             UnsuitableColumn { .. } => "Use uuid (the tenant's id), text or varchar with a deterministic collation \
                  (its key), or smallint, integer, bigint (a numeric key)."
                 .into(),

@@ -1,7 +1,7 @@
 //! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
 //!
-//! One way through it: SQL call → `api` → a room (`context`, `isolation`, `registry`, `doctor`) → `catalog`
-//! → `sys`. Imports go that way only.
+//! One way through it: SQL call → `api` → a room (`context`, `isolation`, `registry`, `doctor`, `proof`) →
+//! `catalog` → `sys`. Imports go that way only.
 
 #![deny(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod error;
 #[allow(unsafe_code)]
 mod guc;
 mod isolation;
+mod proof;
 mod registry;
 mod sql;
 #[allow(unsafe_code)]
@@ -31,6 +32,7 @@ extension_sql_file!("../sql/install/05_views.sql", name = "views", requires = ["
 extension_sql_file!("../sql/install/06_doctor.sql", name = "doctor", requires = ["views"]);
 extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["doctor"]);
 extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = ["guard"]);
+extension_sql_file!("../sql/install/09_proof.sql", name = "proof", requires = ["bypass"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

@@ -18,6 +18,7 @@ pub mod role;
 pub mod scan;
 pub mod session;
 pub mod snapshot;
+pub mod subxact;
 pub mod types;
 pub mod xact;
 
