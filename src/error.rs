@@ -90,6 +90,8 @@ pub enum Error {
     TruncateUnderTenant,
     #[error("TRUNCATE of a protected table is not allowed to a role that row security binds")]
     TruncateWithoutBypass,
+    #[error("cannot execute {0} in a read-only transaction")]
+    ReadOnly(&'static str),
     #[error("{0} is not supported by this version of pg_tenancy")]
     NotSupported(&'static str),
 
@@ -129,6 +131,7 @@ impl Error {
             | ProtectedThroughParent { .. }
             | NotProtected(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             NoTransactionBlock(_) => PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
+            ReadOnly(_) => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
             UnknownTenant(_) | UnknownPlan(_) | UnknownRole(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             UnknownSchema(_) => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
             UnknownRelation(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
@@ -193,6 +196,9 @@ impl Error {
             NothingToBypass(_) => "Call tenancy.set_tenant() to act for one tenant.".into(),
             NotRecorded => "Look into the server's log, and whether max_worker_processes leaves room.".into(),
             NoTransactionBlock(_) => "Start the transaction with BEGIN, or set the value for the session.".into(),
+            ReadOnly(_) => {
+                "Run it on the primary server, in a transaction that may write; it leaves nothing behind.".into()
+            }
             NullArgument("tenant") => "tenancy.clear_tenant() removes the tenant.".into(),
             UnknownTenant(_) => "tenancy.create_tenant() registers a tenant.".into(),
             UnknownPlan(_) => "tenancy.create_plan() makes a plan.".into(),

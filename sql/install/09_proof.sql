@@ -29,4 +29,4 @@ CREATE FUNCTION tenancy.prove(tbl regclass DEFAULT NULL)
     AS 'MODULE_PATHNAME', 'prove_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.prove(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.prove(regclass) IS
-    'Attacks a protected table, or all of them (NULL), as an unprivileged role with two made-up tenants, and rolls everything back. blocked: whether the attack failed; NULL where it could not be tried, detail says why. Raises 55000 not protected';
+    'Attacks a protected table, or all of them (NULL), as an unprivileged role with two made-up tenants, and rolls everything back. blocked: whether the attack failed; NULL where it could not be tried, detail says why. Raises 55000 not protected, 25006 read-only transaction';

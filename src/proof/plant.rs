@@ -101,11 +101,15 @@ impl Bed {
         }
         let hints = self.condition.iter().filter(|_| self.is_conditioned(column)).cloned().collect::<Vec<_>>();
         let stock = values::stock(column, &hints);
-        let permitted: Vec<&String> = if self.is_restricted(column) {
+        let mut permitted: Vec<&String> = if self.is_restricted(column) {
             stock.iter().filter(|value| self.is_permitted(column, value)).take(VARIANTS).collect()
         } else {
             stock.iter().collect()
         };
+        if permitted.is_empty() {
+            // For the table to say what is wrong with it.
+            permitted.extend(stock.first());
+        }
         permitted.get(variant % permitted.len().max(1)).map(|value| (*value).clone())
     }
 
@@ -118,7 +122,9 @@ impl Bed {
     /// Whether the column's type and the conditions on it alone take the value.
     fn is_permitted(&self, column: &Column, value: &str) -> bool {
         let try_value = |conditions: &[&str]| {
-            let mut query = format!("SELECT 1 FROM (SELECT {} AS {}) AS tried", cast(value, column), column.ident);
+            // The value is asked for, or it would not be made at all.
+            let ident = &column.ident;
+            let mut query = format!("SELECT tried.{ident} FROM (SELECT {} AS {ident}) AS tried", cast(value, column));
             for (place, condition) in conditions.iter().enumerate() {
                 query.push_str(if place == 0 { " WHERE " } else { " AND " });
                 query.push_str(&format!("(({condition}) IS NOT FALSE)"));

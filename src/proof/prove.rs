@@ -16,7 +16,7 @@ use crate::guc;
 use crate::sql::{self, Ident};
 use crate::sys::option::{self, Scope};
 use crate::sys::relation::Kind;
-use crate::sys::{Oid, role, subxact};
+use crate::sys::{Oid, role, subxact, xact};
 use crate::tenant::TenantKey;
 use pgrx::JsonB;
 use serde_json::json;
@@ -34,9 +34,12 @@ pub struct Finding {
 /// Attacks a protected table, or all that are no part of another. Needs the rights of the extension's owner.
 ///
 /// # Errors
-/// 55000 when the table is not protected; whatever keeps roles, tenants and privileges from being made.
+/// 55000 when the table is not protected; 25006 in a read-only transaction; whatever keeps roles, tenants and privileges from being made.
 pub fn prove(table: Option<Oid>, set_aside: SetAside) -> Result<Vec<Finding>> {
-    // Both end after the subtransaction has given the settings back.
+    if xact::is_read_only() {
+        return Err(Error::ReadOnly("tenancy.prove()"));
+    }
+    // Dropped when the subtransaction has given the settings back.
     let _aside = set_aside();
     let outcome = subxact::discarded(|| {
         act_for("");
@@ -87,7 +90,7 @@ fn attack_all(roots: &[Root], set_aside: SetAside) -> Result<Vec<Finding>> {
     let attackers = attackers(&name, attack::entitled(&tables)?)?;
     let names: Vec<String> = attackers.iter().map(|attacker| role::quoted(&role::name(attacker.role))).collect();
     let relations = trees.iter().flatten().map(|relation| relation.ident.to_string());
-    let schemas = schemas_of(&tables, &trees)?;
+    let schemas = schemas_of(&trees)?;
     without_guard(|| {
         admin::execute(&format!("CREATE SCHEMA {name}"))?;
         admin::execute(&format!("GRANT ALL ON SCHEMA {name} TO {}", names.join(", ")))?;
@@ -161,8 +164,7 @@ fn ordinary_role(name: &str) -> Result<Oid> {
     Ok(oid)
 }
 
-fn schemas_of(tables: &[Oid], trees: &[Vec<Relation>]) -> Result<Vec<String>> {
-    debug_assert_eq!(tables.len(), trees.len());
+fn schemas_of(trees: &[Vec<Relation>]) -> Result<Vec<String>> {
     let mut oids: Vec<Oid> = trees.iter().flatten().map(|relation| relation.schema).collect();
     oids.sort_by_key(|oid| oid.to_u32());
     oids.dedup();

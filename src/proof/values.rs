@@ -12,7 +12,16 @@ pub const VARIANTS: usize = 4;
 pub fn stock(column: &Column, hints: &[String]) -> Vec<String> {
     let mut values: Vec<String> = column.labels.iter().map(|label| sql::literal(label)).collect();
     for hint in column.hints.iter().chain(hints) {
-        values.extend(named(hint, column.category == 'S'));
+        for value in named(hint, column.category == 'S') {
+            if column.category == 'D' {
+                let day = |sign| {
+                    format!("{value}::pg_catalog.timestamptz OPERATOR(pg_catalog.{sign}) '1 day'::pg_catalog.interval")
+                };
+                values.extend([value.clone(), day("-"), day("+")]);
+            } else {
+                values.push(value);
+            }
+        }
     }
     values.extend(usual(column).iter().map(|value| (*value).to_owned()));
     let mut seen = std::collections::HashSet::new();
