@@ -78,6 +78,8 @@ pub enum Error {
     NotOwner(String),
     #[error("column \"{column}\" of relation {relation} does not exist")]
     NoSuchColumn { relation: String, column: String },
+    #[error("column \"{column}\" of relation {relation} does not exist")]
+    NoSuchKeyColumn { relation: String, column: String },
     #[error("column \"{column}\" of relation {relation} can't be a tenant column: {reason}")]
     UnsuitableColumn { relation: String, column: String, reason: String },
     #[error("column \"{column}\" of relation {relation} contains null values")]
@@ -104,6 +106,8 @@ pub enum Error {
     TruncateUnderTenant,
     #[error("TRUNCATE of a protected table is not allowed to a role that row security binds")]
     TruncateWithoutBypass,
+    #[error("cannot execute {0} in a read-only transaction")]
+    ReadOnly(&'static str),
     #[error("{0} is not supported by this version of pg_tenancy")]
     NotSupported(&'static str),
 
@@ -151,12 +155,13 @@ impl Error {
             | NotProtected(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             ReadOnlySetting(_) => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
             NoTransactionBlock(_) => PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
+            ReadOnly(_) => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
             UnknownTenant(_) | UnknownPlan(_) | UnknownRole(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             UnknownSchema(_) => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
             UnknownRelation(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
             AlreadyExists(_) => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
             WrongRelationKind { .. } => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
-            NoSuchColumn { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+            NoSuchColumn { .. } | NoSuchKeyColumn { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
             UnsuitableColumn { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             NullTenants { .. } => PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION,
             UnsupportedRelation { .. } | NotSupported(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -224,6 +229,9 @@ impl Error {
             WrongSecret => "After ten wrong secrets a seal holds as long as the session: connect anew.".into(),
             ReadOnlySetting(_) => "tenancy.seal() and tenancy.unseal() set it.".into(),
             NoTransactionBlock(_) => "Start the transaction with BEGIN, or set the value for the session.".into(),
+            ReadOnly(_) => {
+                "Run it on the primary server, in a transaction that may write; it leaves nothing behind.".into()
+            }
             NullArgument("tenant") => "tenancy.clear_tenant() removes the tenant.".into(),
             UnknownTenant(_) => "tenancy.create_tenant() registers a tenant.".into(),
             UnknownPlan(_) => "tenancy.create_plan() makes a plan.".into(),
@@ -232,6 +240,7 @@ impl Error {
             }
             NotOwner(_) => "Ask the owner of the table, or a superuser, to run this.".into(),
             NoSuchColumn { .. } => "Name the column with tenant_column => '...'.".into(),
+            NoSuchKeyColumn { .. } => "Name columns of the table with their values: '{\"id\": 1}'.".into(),
             UnsuitableColumn { .. } => "Use uuid (the tenant's id), text or varchar with a deterministic collation \
                  (its key), or smallint, integer, bigint (a numeric key)."
                 .into(),

@@ -23,9 +23,13 @@ const ON_BYPASS: &CStr = c"tenancy.on_bypass";
 const ON_LEFTOVERS: &CStr = c"tenancy.on_leftovers";
 const REGION: &CStr = c"tenancy.region";
 const SHARED_TENANTS: &CStr = c"tenancy.shared_tenants";
-const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
+pub const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
 const SEALED: &CStr = c"tenancy.sealed";
 const PROFILE: &CStr = c"tenancy.profile";
+
+/// Where PostgreSQL looks for names that bear no schema, and the value that trusts none but its own.
+pub const SEARCH_PATH: &CStr = c"search_path";
+pub const SAFE_PATH: &str = "pg_catalog, pg_temp";
 
 /// The longest user or request id, in characters.
 const MAX_ID_CHARS: usize = 255;

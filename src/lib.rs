@@ -1,8 +1,7 @@
 //! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
 //!
 //! One way through it: SQL call → `api` → a room (`context`, `isolation`, `hardening`, `registry`,
-//! `doctor`) → `catalog`
-//! → `sys`. Imports go that way only.
+//! `doctor`, `proof`) → `catalog` → `sys`. Imports go that way only.
 
 #![deny(unsafe_code)]
 
@@ -15,6 +14,7 @@ mod error;
 mod guc;
 mod hardening;
 mod isolation;
+mod proof;
 mod registry;
 mod sql;
 #[allow(unsafe_code)]
@@ -34,6 +34,7 @@ extension_sql_file!("../sql/install/06_doctor.sql", name = "doctor", requires = 
 extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["doctor"]);
 extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = ["guard"]);
 extension_sql_file!("../sql/install/09_roles.sql", name = "roles", requires = ["bypass"]);
+extension_sql_file!("../sql/install/10_proof.sql", name = "proof", requires = ["roles"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

@@ -42,7 +42,8 @@ impl Command {
         })
     }
 
-    fn keyword(self) -> &'static str {
+    /// As SQL writes it.
+    pub fn keyword(self) -> &'static str {
         match self {
             Self::All => "ALL",
             Self::Select => "SELECT",
@@ -139,6 +140,11 @@ pub fn revoke(privileges: &str, relation: &Ident, grantee: &Ident) -> String {
 pub fn literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}
+
+/// That two expressions are equal by PostgreSQL's own operator, whatever the search path.
+pub fn equal(a: impl fmt::Display, b: impl fmt::Display) -> String {
+    format!("{a} OPERATOR(pg_catalog.=) {b}")
 }
 
 /// The call that converges a table, given by its schema-qualified name, to protected.

@@ -125,3 +125,20 @@ fn a_bypass_on_a_standby_is_declared_in_the_log() {
     let log = pair().standby.log();
     assert!(log.contains("bypass of row security (refused)") && log.contains("reason: a report"));
 }
+
+#[test]
+fn a_row_is_explained_on_a_standby_and_nothing_is_proved_there() {
+    let world = world();
+    let mut client = connect(&world);
+    client.run("set tenancy.tenant_id = 'acme'");
+    let verdict = |client: &mut postgres::Client, body: &str| {
+        let key = format!("{{\"body\": \"{body}\"}}");
+        client.value(&format!(
+            "select passed::text from tenancy.why('notes_uuid', '{key}') where check_name = 'can_delete'"
+        ))
+    };
+    assert_eq!(verdict(&mut client, "acme 1").as_deref(), Some("true"));
+    assert_eq!(verdict(&mut client, "globex 1").as_deref(), Some("false"));
+    let mut superuser = pair().standby.connect_to(world.fixture.database(), Cluster::SUPERUSER);
+    superuser.refuses("select * from tenancy.prove('notes_uuid')", "25006");
+}

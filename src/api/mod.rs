@@ -3,6 +3,7 @@
 
 mod context;
 mod doctor;
+mod proof;
 mod registry;
 mod roles;
 mod tables;

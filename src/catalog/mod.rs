@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod attack;
 pub mod doctor;
 pub mod event;
 pub mod guard;
@@ -10,9 +11,11 @@ pub mod hardening;
 pub mod leftovers;
 pub mod managed;
 pub mod plans;
+pub mod planting;
 pub mod protection;
 pub mod registry;
 pub mod relations;
+pub mod row;
 mod spi;
 pub mod tenants;
 

@@ -185,6 +185,32 @@ fn grant(row: Row<'_>) -> Result<(Oid, Grant)> {
     Ok((row.require(1)?, grant))
 }
 
+/// Only tables can be protected, classified or explained.
+///
+/// # Errors
+/// 42809.
+pub fn check_kind(kind: Kind, name: &str) -> Result<()> {
+    let reason = match kind {
+        Kind::Table | Kind::Partitioned => return Ok(()),
+        Kind::View => "it is a view",
+        Kind::MaterializedView => "it is a materialized view",
+        Kind::ForeignTable => "it is a foreign table",
+        Kind::Other => "it is not a table",
+    };
+    Err(Error::WrongRelationKind { object: name.to_owned(), reason })
+}
+
+/// As `check_kind`, and only tables of users.
+///
+/// # Errors
+/// 42809, 0A000.
+pub fn check_user_table(brief: &relation::Brief, name: &str) -> Result<()> {
+    if relation::is_system(brief) || relation::is_extension_schema(brief) {
+        return Err(Error::UnsupportedRelation { object: name.to_owned(), reason: "it is a system table" });
+    }
+    check_kind(brief.kind, name)
+}
+
 /// The schema of that name.
 pub fn schema(name: &str) -> Result<Oid> {
     let oids = spi::read(
@@ -193,6 +219,16 @@ pub fn schema(name: &str) -> Result<Oid> {
         |row| row.require(1),
     )?;
     oids.into_iter().next().ok_or_else(|| Error::UnknownSchema(name.to_owned()))
+}
+
+/// The schemas' names, quoted.
+pub fn schema_names(schemas: &[Oid]) -> Result<Vec<String>> {
+    spi::read(
+        "SELECT pg_catalog.quote_ident(nspname) FROM pg_catalog.pg_namespace \
+         WHERE oid OPERATOR(pg_catalog.=) ANY ($1) ORDER BY nspname",
+        &[schemas.to_vec().into()],
+        |row| row.require(1),
+    )
 }
 
 /// Tables of a schema that have a column of the given name and are not part of another such table.

@@ -83,3 +83,40 @@ pub fn run(statement: &str, args: &[DatumWithOid<'_>]) -> Result<usize> {
     let _internal = hooks::internal();
     Spi::connect_mut(|client| Ok(client.update(statement, None, args)?.len()))
 }
+
+// What follows always counts as changing something: only then SPI takes a new snapshot, in which is what the
+// caller has just made.
+
+/// Runs a statement as a client's: the hooks look at it. Returns the number of rows that it returned, or touched.
+pub fn run_as_client(statement: &str, parameter: Option<&str>, limit: usize) -> Result<usize> {
+    let args: Vec<DatumWithOid<'_>> = parameter.map(Into::into).into_iter().collect();
+    Spi::connect_mut(|client| Ok(client.update(statement, Some(limit as c_long), &args)?.len()))
+}
+
+/// As `run_as_client`, for a query of one text.
+pub fn text_as_client(query: &str) -> Result<Option<String>> {
+    Spi::connect_mut(|client| {
+        let rows = client.update(query, None, &[])?.map(|tuple| Row(tuple).get(1)).collect::<Result<Vec<_>>>()?;
+        Ok(rows.into_iter().next().flatten())
+    })
+}
+
+/// Opens a cursor as a client would, calls `meanwhile`, and fetches. Returns the number of rows.
+pub fn fetch_after(query: &str, limit: usize, meanwhile: impl FnOnce()) -> Result<usize> {
+    Spi::connect_mut(|client| {
+        let mut cursor = client.try_open_cursor_mut(query, &[])?;
+        meanwhile();
+        Ok(cursor.fetch(limit as c_long)?.len())
+    })
+}
+
+/// Prepares a query as a client would, and lets `work` run it, each time from the same plan.
+pub fn prepared_as_client<T>(
+    query: &str,
+    work: impl FnOnce(&mut dyn FnMut() -> Result<usize>) -> Result<T>,
+) -> Result<T> {
+    Spi::connect_mut(|client| {
+        let plan = client.prepare_mut(query, &[])?;
+        work(&mut || Ok(client.update(&plan, None, &[])?.len()))
+    })
+}

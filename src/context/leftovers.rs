@@ -9,7 +9,7 @@ use super::resolve::effective_name;
 use crate::catalog::leftovers;
 use crate::error::{Error, Result};
 use crate::guc::{self, OnLeftovers};
-use crate::sys::backend::BackendCell;
+use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::{leftovers as session, xact};
 use crate::tenant::{TenantKey, TenantRef};
 use std::cell::RefCell;
@@ -30,6 +30,14 @@ thread_local! {
 
 /// The setting may name another tenant than it did; set by the assign hook, which can do no more.
 static CHANGED: BackendCell<bool> = BackendCell::new(false);
+
+/// True while statements run that the session doesn't pass its left-overs on to.
+static ASIDE: BackendCell<bool> = BackendCell::new(false);
+
+/// Looks for nothing, and notes nothing, until what is returned is dropped.
+pub fn set_aside() -> Raised<'static> {
+    ASIDE.raised()
+}
 
 /// What may be done about left-overs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +60,7 @@ pub fn is_pending() -> bool {
 
 /// A statement is about to run, though maybe not one that uses the tenant that is set.
 pub fn before_run() -> Result<()> {
-    if !CHANGED.get() || xact::in_parallel_worker() {
+    if !CHANGED.get() || ASIDE.get() || xact::in_parallel_worker() {
         return Ok(());
     }
     if let Some((name, _)) = effective_name()
@@ -67,7 +75,7 @@ pub fn before_run() -> Result<()> {
 
 /// The transaction takes this tenant.
 pub fn take(tenant: &Tenant, remedy: Remedy) -> Result<()> {
-    if xact::in_parallel_worker() {
+    if ASIDE.get() || xact::in_parallel_worker() {
         return Ok(());
     }
     if !is_known(|id, _| *id == tenant.id) {
@@ -92,6 +100,9 @@ pub fn transaction_ended(committed: bool) {
 
 /// A savepoint was rolled back: what was gone may be there again.
 pub fn savepoint_rolled_back() {
+    if ASIDE.get() {
+        return;
+    }
     TENANTS.with_borrow_mut(|tenants| tenants.checked = None);
     CHANGED.set(true);
 }

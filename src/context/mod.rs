@@ -8,14 +8,17 @@ mod pin;
 mod resolve;
 mod seal;
 mod set;
+mod status;
 
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
 pub use resolve::resolve;
 pub use seal::{seal, unseal};
 pub use set::{clear_tenant, require, set_tenant};
+pub use status::{Status, status};
 
 use crate::error::{Error, Result};
 use crate::guc::{self, Listener};
+use crate::sys::backend::Raised;
 use crate::sys::hooks::{self, Checks};
 use crate::sys::{backend, invalidation, procedure, xact};
 
@@ -49,6 +52,32 @@ pub fn init() {
 /// Whether a tenant is named, authorised or not.
 pub fn is_set() -> bool {
     resolve::effective_name().is_some()
+}
+
+/// What the session left is not looked for, and what comes meanwhile not noted, until what is returned is
+/// dropped: for subtransactions whose rollback brings nothing back.
+pub fn leave_leftovers() -> Raised<'static> {
+    leftovers::set_aside()
+}
+
+/// What the transaction has of a context, taken off until this is dropped.
+pub struct Aside {
+    _pin: pin::Aside,
+    _leftovers: Raised<'static>,
+}
+
+/// Lets what follows count as a transaction of its own, which has no tenant yet and leaves none behind. The
+/// settings are left to the caller, who is to have a subtransaction restore them.
+pub fn set_aside() -> Aside {
+    hot::forget();
+    Aside { _pin: pin::set_aside(), _leftovers: leftovers::set_aside() }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Tenants and accesses that were made meanwhile may be gone.
+        cache::discard();
+    }
 }
 
 /// A statement that runs on locks it already holds, and a cursor that is fetched from, would not hear

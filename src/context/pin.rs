@@ -109,6 +109,24 @@ pub fn check_before_parallel() -> Result<()> {
     })
 }
 
+/// A pin that was taken off; it is put back on drop, in place of any that came meanwhile.
+pub struct Aside {
+    pin: Pin,
+    held: bool,
+}
+
+/// Takes the transaction's pin off, for statements that count as a transaction of their own.
+pub fn set_aside() -> Aside {
+    Aside { pin: PIN.take(), held: HELD.replace(false) }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        PIN.set(std::mem::take(&mut self.pin));
+        HELD.set(self.held);
+    }
+}
+
 /// Whether the transaction has a tenant.
 pub fn is_held() -> bool {
     HELD.get()

@@ -5,11 +5,10 @@
 
 use super::kind::Kind;
 use super::policy::{self, Wanted, context_function};
-use crate::catalog::relations::{Column, Family, Policy, Relation, TruncateGuard};
+use crate::catalog::relations::{self, Column, Family, Policy, Relation, TruncateGuard};
 use crate::error::{Error, Result};
 use crate::sql;
 use crate::sys::Oid;
-use crate::sys::relation::Kind as RelationKind;
 use std::collections::HashMap;
 
 /// What a table is to become.
@@ -159,19 +158,7 @@ fn check_relation(relation: &Relation) -> Result<()> {
     if relation.temporary {
         return Err(Error::UnsupportedRelation { object: relation.ident.to_string(), reason: "it is temporary" });
     }
-    check_kind(relation.kind, &relation.ident.to_string())
-}
-
-/// Only tables can be protected or classified.
-pub fn check_kind(kind: RelationKind, name: &str) -> Result<()> {
-    let reason = match kind {
-        RelationKind::Table | RelationKind::Partitioned => return Ok(()),
-        RelationKind::View => "it is a view",
-        RelationKind::MaterializedView => "it is a materialized view",
-        RelationKind::ForeignTable => "it is a foreign table",
-        RelationKind::Other => "it is not a table",
-    };
-    Err(Error::WrongRelationKind { object: name.to_owned(), reason })
+    relations::check_kind(relation.kind, &relation.ident.to_string())
 }
 
 fn suitable_column<'a>(relation: &'a Relation, name: &str) -> Result<(&'a Column, Family)> {
@@ -322,6 +309,7 @@ mod tests {
     use super::*;
     use crate::catalog::relations::Grant;
     use crate::sql::{Command, Ident};
+    use crate::sys::relation::Kind as RelationKind;
 
     fn bare(oid: u32, parent: Option<u32>) -> Relation {
         Relation {

@@ -188,10 +188,7 @@ pub fn classify(table: Oid, kind: Kind) -> Result<()> {
 fn check_owned(table: Oid) -> Result<()> {
     let brief = relation::brief(table)?;
     let name = relations::name(table)?;
-    if relation::is_system(&brief) || relation::is_extension_schema(&brief) {
-        return Err(Error::UnsupportedRelation { object: name, reason: "it is a system table" });
-    }
-    plan::check_kind(brief.kind, &name)?;
+    relations::check_user_table(&brief, &name)?;
     if !relation::is_owned(table) {
         return Err(Error::NotOwner(name));
     }

@@ -20,6 +20,7 @@ pub mod scan;
 pub mod session;
 pub mod snapshot;
 pub mod statement;
+pub mod subxact;
 pub mod types;
 pub mod xact;
 

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use pgrx::pg_sys;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 
 /// How long a value that code sets stays in force.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,15 +19,19 @@ pub fn set(name: &CStr, value: &str, scope: Scope) {
         // A text of PostgreSQL never holds a NUL.
         return;
     };
+    set_to(name, value.as_ptr(), scope);
+}
+
+fn set_to(name: &CStr, value: *const c_char, scope: Scope) {
     let action = match scope {
         Scope::Transaction => pg_sys::GucAction::GUC_ACTION_LOCAL,
         Scope::Session => pg_sys::GucAction::GUC_ACTION_SET,
     };
-    // SAFETY: both strings outlive the call, which copies them.
+    // SAFETY: both strings outlive the call, which copies them; a NULL value means the session's default.
     unsafe {
         pg_sys::set_config_option(
             name.as_ptr(),
-            value.as_ptr(),
+            value,
             pg_sys::GucContext::PGC_USERSET,
             pg_sys::GucSource::PGC_S_SESSION,
             action,
@@ -99,6 +103,20 @@ unsafe fn record(name: &CStr) -> *mut pg_sys::config_generic {
         let table = std::slice::from_raw_parts(pg_sys::get_guc_variables(), pg_sys::GetNumConfigOptions() as usize);
         let found = table.iter().copied().find(|record| CStr::from_ptr((**record).name) == name);
         found.unwrap_or(std::ptr::null_mut())
+    }
+}
+
+/// Gives the setting, until the transaction ends, the value that the session began with.
+pub fn reset(name: &CStr) {
+    set_to(name, std::ptr::null(), Scope::Transaction);
+}
+
+/// The setting's value; `None` when there is no such setting.
+pub fn get(name: &CStr) -> Option<String> {
+    // SAFETY: with `missing_ok` absence gives NULL; the string is good until a setting changes, and copied at once.
+    unsafe {
+        let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+        (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
     }
 }
 

@@ -134,21 +134,74 @@ pub fn memberships(role: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 
 /// Runs `work` with the privileges of `role`, whatever the way it ends.
 pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
-    struct Restore(pg_sys::Oid, i32);
-    impl Drop for Restore {
+    switched(role, pg_sys::SECURITY_LOCAL_USERID_CHANGE, work)
+}
+
+/// Runs `work` with the privileges of the owner of a table, whom its row security doesn't bind even where it is
+/// forced. It is how PostgreSQL checks foreign keys: code that hangs on the table runs as its owner, never as
+/// whoever asks.
+pub fn acting_as_table_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    switched(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS, work)
+}
+
+/// User and security context as they were, given back on drop.
+struct Restore(pg_sys::Oid, i32);
+
+impl Restore {
+    fn noted() -> Self {
+        let mut noted = Self(pg_sys::InvalidOid, 0);
+        // SAFETY: writes the two values of this backend.
+        unsafe { pg_sys::GetUserIdAndSecContext(&mut noted.0, &mut noted.1) };
+        noted
+    }
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        // SAFETY: gives back what was read. When an error unwinds this far, the abort of the (sub)transaction
+        // would restore the same values.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) }
+    }
+}
+
+fn switched<T>(role: pg_sys::Oid, flags: u32, work: impl FnOnce() -> T) -> T {
+    let saved = Restore::noted();
+    // SAFETY: the documented way to run code as another role; SECURITY_LOCAL_USERID_CHANGE keeps that code
+    // from changing the role itself.
+    unsafe { pg_sys::SetUserIdAndSecContext(role, saved.1 | flags as i32) };
+    work()
+}
+
+/// Runs `work` as if the session had done SET ROLE: `role` is the current and the outer role. Unlike after
+/// SET ROLE, what runs can't get back to the session's own role.
+pub fn in_role<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    /// The outer role as it was; invalid where none was set.
+    struct RestoreRole {
+        user: Restore,
+        role: pg_sys::Oid,
+        is_superuser: bool,
+    }
+    impl Drop for RestoreRole {
         fn drop(&mut self) {
-            // SAFETY: gives back what was read below. When an error unwinds this far, the abort
-            // of the (sub)transaction would restore the same values.
-            unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) }
+            set_outer(self.user.0, self.role, self.is_superuser);
         }
     }
-    let mut saved = Restore(pg_sys::InvalidOid, 0);
-    // SAFETY: the documented pair for running code as another role; SECURITY_LOCAL_USERID_CHANGE
-    // keeps that code from changing the role itself.
+    fn set_outer(user: pg_sys::Oid, role: pg_sys::Oid, is_superuser: bool) {
+        // SAFETY: the outer role may be set only without a security context; the caller puts one in place
+        // again. PostgreSQL itself calls this in failed transactions, so it raises no error.
+        unsafe {
+            pg_sys::SetUserIdAndSecContext(user, 0);
+            pg_sys::SetCurrentRoleId(role, is_superuser);
+        }
+    }
+    // SAFETY: reads a variable of this backend.
+    let before = unsafe { pg_sys::GetCurrentRoleId() };
+    let saved = RestoreRole { user: Restore::noted(), role: before, is_superuser: is_superuser(outer()) };
+    set_outer(saved.user.0, role, is_superuser(role));
+    // SAFETY: as for `switched`.
     unsafe {
-        pg_sys::GetUserIdAndSecContext(&mut saved.0, &mut saved.1);
-        let context = saved.1 | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
-        pg_sys::SetUserIdAndSecContext(role, context);
+        let flags = saved.user.1 | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
+        pg_sys::SetUserIdAndSecContext(role, flags);
     }
     work()
 }

@@ -14,10 +14,15 @@ pub enum Base {
     Other,
 }
 
+/// The type under all domains, by OID.
+pub fn under_domains(type_oid: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: a system cache look-up; the type is that of an existing column.
+    unsafe { pg_sys::getBaseType(type_oid) }
+}
+
 /// The type under all domains.
 pub fn base(type_oid: pg_sys::Oid) -> Base {
-    // SAFETY: a system cache look-up; the type is that of an existing column.
-    match unsafe { pg_sys::getBaseType(type_oid) } {
+    match under_domains(type_oid) {
         pg_sys::UUIDOID => Base::Uuid,
         pg_sys::TEXTOID | pg_sys::VARCHAROID => Base::Text,
         base @ (pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID) => Base::Integer(base),

@@ -15,6 +15,12 @@ pub fn in_transaction() -> bool {
     unsafe { pg_sys::IsTransactionState() }
 }
 
+/// Whether the transaction may not write: it was begun so, or the server is a standby.
+pub fn is_read_only() -> bool {
+    // SAFETY: a flag of this backend.
+    unsafe { pg_sys::XactReadOnly }
+}
+
 /// Whether this process is a parallel worker that is being given its leader's state.
 pub fn starting_parallel_worker() -> bool {
     // SAFETY: a flag of this backend.

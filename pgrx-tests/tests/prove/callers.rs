@@ -1,0 +1,109 @@
+//! Who may call it, on what; and that whoever made the tables gains nothing by it.
+
+use crate::{Lab, open, prove};
+use tenancy_harness::{Session, assert_sqlstate};
+
+#[test]
+fn administrators_may_and_nobody_else() {
+    let lab = Lab::new();
+    let admin = lab.fixture.role("admin");
+    lab.run(&format!("select tenancy.grant_admin('{admin}')"));
+    let findings = prove(&mut lab.fixture.connect(&admin), "tenancy.prove()");
+    assert!(findings.iter().all(|found| found.blocked == Some(true)), "{findings:#?}");
+    lab.fixture.connect(&lab.app).refuses("select * from tenancy.prove()", "42501");
+}
+
+#[test]
+fn only_protected_tables_can_be_proved() {
+    let lab = Lab::new();
+    lab.run("create table app.notes (tenant_id uuid)");
+    let mut client = lab.fixture.superuser();
+    for table in ["app.notes", "app.countries", "app.recent", "pg_catalog.pg_class"] {
+        let error = client.refuses(&format!("select * from tenancy.prove('{table}')"), "55000");
+        assert!(error.message().contains("not protected"), "{error:?}");
+    }
+    assert_sqlstate(client.query("select * from tenancy.prove(1::oid::regclass)", &[]), "42P01");
+}
+
+#[test]
+fn a_database_without_protected_tables_has_nothing_to_prove() {
+    let lab = Lab::empty();
+    assert!(prove(&mut lab.fixture.superuser(), "tenancy.prove()").is_empty());
+}
+
+#[test]
+fn a_read_only_transaction_is_refused() {
+    let lab = Lab::new();
+    lab.fixture.superuser().refuses("begin read only; select * from tenancy.prove()", "25006");
+}
+
+#[test]
+fn what_hangs_on_a_table_runs_as_an_attacker_or_as_its_owner_and_can_not_get_out() {
+    let lab = Lab::empty();
+    let owner = lab.fixture.role("owner");
+    lab.run(&format!(
+        "grant create on schema public to {owner}; select tenancy.grant_admin('{owner}');
+         create unlogged table seen (who text); grant insert, select on seen to public;
+         create sequence bell; grant all on sequence bell to public;
+         set role {owner};
+         create function spy() returns boolean language plpgsql as $$
+         begin
+             -- A sequence keeps what is rolled back: it tells whether any of this worked.
+             begin execute 'reset role'; perform nextval('public.bell'); exception when others then null; end;
+             begin execute 'set role postgres'; perform nextval('public.bell'); exception when others then null; end;
+             begin execute 'set session authorization postgres'; perform nextval('public.bell');
+             exception when others then null; end;
+             begin execute 'set role none'; perform nextval('public.bell'); exception when others then null; end;
+             if exists (select from pg_roles where rolname = current_user and (rolsuper or rolbypassrls))
+                or (current_user <> '{owner}' and current_user !~ '^tenancy_prove_') then
+                 perform nextval('public.bell');
+             end if;
+             return true;
+         end $$;
+         create function spied(integer) returns integer immutable language sql as 'select case when public.spy() then $1 end';
+         create table t (tenant_id uuid, n integer default 1 not null check (spy()), m integer);
+         create index on t (spied(n)); create index on t (n) where spied(7) = 7;
+         select tenancy.protect('t');
+         create policy spying on t as restrictive using (spy()) with check (spy());
+         reset role;
+         insert into t select id, 1 from tenancy.tenants where key = 'acme';
+         select setval('bell', 100)"
+    ));
+    let mut client = lab.fixture.superuser();
+    let findings = prove(&mut client, "tenancy.prove('t')");
+    assert_eq!(open(&findings), [""; 0], "{findings:#?}");
+    assert_eq!(findings[0].blocked, Some(true), "{findings:#?}");
+    assert_eq!(client.value("select last_value from bell").as_deref(), Some("100"));
+}
+
+#[test]
+fn a_caller_s_search_path_leads_nobody_astray() {
+    let lab = Lab::new();
+    let admin = lab.fixture.role("admin");
+    lab.run(&format!(
+        "select tenancy.grant_admin('{admin}'); create schema evil authorization {admin};
+         create sequence public.bell; grant all on sequence public.bell to public;
+         create function evil.equal(uuid, uuid) returns boolean language plpgsql as $$
+         begin
+             if exists (select from pg_catalog.pg_roles where rolname = current_user and rolsuper) then
+                 perform pg_catalog.nextval('public.bell');
+             end if;
+             return true;
+         end $$;
+         create function evil.equal(text, text) returns boolean language plpgsql as $$
+         begin
+             if exists (select from pg_catalog.pg_roles where rolname OPERATOR(pg_catalog.=) current_user and rolsuper) then
+                 perform pg_catalog.nextval('public.bell');
+             end if;
+             return true;
+         end $$;
+         create operator evil.= (leftarg = uuid, rightarg = uuid, function = evil.equal);
+         create operator evil.= (leftarg = text, rightarg = text, function = evil.equal);
+         alter role {admin} set search_path = evil, pg_catalog, public;
+         select setval('public.bell', 100)"
+    ));
+    let mut client = lab.fixture.connect(&admin);
+    let findings = prove(&mut client, "tenancy.prove()");
+    assert_eq!(open(&findings), [""; 0], "{findings:#?}");
+    assert_eq!(lab.fixture.superuser().value("select last_value from public.bell").as_deref(), Some("100"));
+}

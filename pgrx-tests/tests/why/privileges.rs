@@ -1,0 +1,93 @@
+//! What policies call runs as the role that asks, and never with more rights.
+
+use crate::{Shop, of, why};
+use tenancy_harness::Session;
+
+/// A function that rings a bell, which no rollback silences, when it runs with rights that are not the application's,
+/// or can get them.
+fn with_spy(shop: &Shop) {
+    shop.run(&format!(
+        "create sequence bell; grant all on sequence bell to public; select setval('bell', 100);
+         create function spy() returns boolean language plpgsql as $$
+         begin
+             begin execute 'reset role'; perform nextval('public.bell'); exception when others then null; end;
+             begin execute 'set role postgres'; perform nextval('public.bell'); exception when others then null; end;
+             begin execute 'set session authorization default'; perform nextval('public.bell');
+             exception when others then null; end;
+             if current_user <> '{0}' then perform nextval('public.bell'); end if;
+             return true;
+         end $$;
+         create policy spying on orders as restrictive using (spy()) with check (spy())",
+        shop.app
+    ));
+}
+
+#[track_caller]
+fn is_silent(shop: &Shop) {
+    assert_eq!(shop.fixture.superuser().value("select last_value from bell").as_deref(), Some("100"));
+}
+
+#[test]
+fn policies_run_as_the_role_that_was_taken() {
+    let shop = Shop::new();
+    with_spy(&shop);
+    for key in [r#"{"id": 2}"#, r#"{"id": 3}"#] {
+        let checks = shop.told_to_admin(key);
+        assert_eq!(of(&checks, "policy spying USING").0, (key.contains('2')).then_some(true));
+        let mut client = shop.fixture.superuser();
+        why(&mut client, "orders", key);
+    }
+    is_silent(&shop);
+}
+
+#[test]
+fn what_hangs_on_the_table_never_runs_as_a_superuser() {
+    let shop = Shop::new();
+    let owner = shop.fixture.role("owner");
+    shop.run(&format!(
+        "create sequence bell; grant all on sequence bell to public; select setval('bell', 100);
+         create function spy(anyelement) returns boolean immutable language plpgsql as $$
+         begin
+             if exists (select from pg_roles where rolname = current_user and rolsuper) then
+                 perform nextval('public.bell');
+             end if;
+             return true;
+         end $$;
+         create domain spied as integer check (spy(value));
+         create table t (id integer primary key, tenant_id uuid, n spied);
+         select tenancy.protect('t');
+         insert into t select 1, id, null from tenancy.tenants where key = 'acme';
+         alter table t add check (spy(7)), add check (spy(id)); create index on t (id) where spy(7);
+         create policy spying on t as restrictive using (spy(id)) with check (spy(id));
+         alter table t owner to {owner}; select setval('bell', 100)"
+    ));
+    let mut client = shop.fixture.superuser();
+    client.run("set constraint_exclusion = on; select setval('bell', 100)");
+    let checks = why(&mut client, "t", r#"{"id": 1}"#);
+    assert_eq!(of(&checks, "row").0, Some(true));
+    client.run(&format!("set role {}", shop.app));
+    why(&mut client, "t", r#"{"id": 1, "n": null}"#);
+    client.run("reset role");
+    is_silent(&shop);
+}
+
+#[test]
+fn a_policy_finds_what_the_caller_s_search_path_leads_to() {
+    let shop = Shop::new();
+    shop.run(
+        "create schema lists; grant usage on schema lists to public; create table lists.open (body text);
+         grant select on lists.open to public; insert into lists.open values ('secret of acme');
+         create function listed(text) returns boolean stable language plpgsql
+             as 'begin return exists (select from open where body = $1); end';
+         create policy listed on orders as restrictive using (listed(body))",
+    );
+    let mut client = shop.as_app();
+    client.run("set search_path = lists, public");
+    let checks = why(&mut client, "orders", r#"{"id": 1}"#);
+    assert_eq!(of(&checks, "policy listed USING").0, Some(true));
+    assert_eq!(of(&checks, "can_select").0, Some(true));
+    // Without it, the query fails, and so does the policy: to the application the row is not there.
+    client.run("set search_path = public");
+    client.refuses("select * from public.orders where id = 1", "42P01");
+    assert_eq!(of(&why(&mut client, "public.orders", r#"{"id": 1}"#), "row").0, Some(false));
+}
