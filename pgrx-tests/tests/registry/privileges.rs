@@ -5,14 +5,16 @@ use tenancy_harness::{Fixture, Session};
 use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, or can only refuse.
-const FOR_EVERYBODY: [&str; 7] = [
+const FOR_EVERYBODY: [&str; 9] = [
     "clear_tenant",
     "current_key",
     "current_key_int",
     "current_tenant",
     "guard_truncate",
     "require_tenant",
+    "seal",
     "set_tenant",
+    "unseal",
 ];
 
 /// The extension's own functions: `(oid, proname, ...)` of `pg_proc`.
