@@ -4,7 +4,7 @@ use super::required;
 use crate::context::Status;
 use crate::proof::Acting;
 use crate::sys::Oid;
-use crate::{context, proof};
+use crate::{context, isolation, proof};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -40,6 +40,6 @@ fn prove(
     >,
     ErrorReport,
 > {
-    let findings = proof::prove(tbl, || Box::new(context::set_aside()))?;
+    let findings = proof::prove(tbl, || Box::new((context::set_aside(), isolation::leave_bypasses_unrecorded())))?;
     Ok(TableIterator::new(findings.into_iter().map(|found| (found.table, found.attack, found.blocked, found.detail))))
 }

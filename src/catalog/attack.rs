@@ -8,6 +8,7 @@ use crate::sys::Oid;
 const KEYS: &str = include_str!("../../sql/queries/proof/keys.sql");
 const FOREIGN_KEYS: &str = include_str!("../../sql/queries/proof/foreign_keys.sql");
 const VIEWS: &str = include_str!("../../sql/queries/proof/views.sql");
+const NUMBERS: &str = include_str!("../../sql/queries/proof/numbers.sql");
 const ROLES: &str = include_str!("../../sql/queries/proof/roles.sql");
 
 /// Runs a statement whose only parameter, if it has one, is a text. Returns the number of rows that it returned,
@@ -76,34 +77,26 @@ pub fn views(tables: &[Oid], tenant_columns: &[String]) -> Result<Vec<View>> {
 #[derive(Debug, Clone)]
 pub struct Entitled {
     pub table: Oid,
-    pub role: Oid,
     pub ident: Ident,
 }
 
 /// One role for each set of such rights. Needs the rights of the extension's owner.
 pub fn entitled(tables: &[Oid]) -> Result<Vec<Entitled>> {
     spi::read(ROLES, &[tables.to_vec().into()], |row| {
-        Ok(Entitled { table: row.require(1)?, role: row.require(2)?, ident: Ident::quoted(row.require(3)?) })
+        Ok(Entitled { table: row.require(1)?, ident: Ident::quoted(row.require(2)?) })
     })
 }
 
-/// Names that nothing has yet: one for roles and the schema, and two numbers that no tenant has as its key.
-pub fn unused_names() -> Result<(String, Vec<String>)> {
+/// Names that nothing has yet: one for roles and the schema, and two numbers that no tenant has as its key. They
+/// fit a `smallint` where that is asked for, and are short where there are short ones left.
+pub fn unused_names(small: bool) -> Result<(String, Vec<String>)> {
     let names = spi::read(
         "SELECT 'tenancy_prove_' OPERATOR(pg_catalog.||) \
                 pg_catalog.substr(pg_catalog.md5(pg_catalog.gen_random_uuid()::pg_catalog.text), 1, 12)",
         &[],
         |row| row.require::<String>(1),
     )?;
-    // Numbers that a smallint holds, and not the low ones, which tenants are likely to have.
-    let numbers = spi::read(
-        "SELECT n::pg_catalog.text FROM pg_catalog.generate_series(10000, 32767) AS n \
-         WHERE NOT EXISTS (SELECT FROM tenancy.tenants AS t \
-                           WHERE t.key OPERATOR(pg_catalog.=) n::pg_catalog.text) \
-         ORDER BY pg_catalog.random() LIMIT 2",
-        &[],
-        |row| row.require(1),
-    )?;
+    let numbers = spi::read(NUMBERS, &[small.into()], |row| row.require(1))?;
     Ok((names.into_iter().next().unwrap_or_default(), numbers))
 }
 

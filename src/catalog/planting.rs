@@ -78,13 +78,16 @@ pub fn partition_condition(table: Oid) -> Result<Option<String>> {
     Ok(spi::read(query, &[table.into()], |row| row.get(1))?.into_iter().next().flatten())
 }
 
-/// The triggers of users, by their quoted names, that fire whatever `session_replication_role` says.
-pub fn restless_triggers(tables: &[Oid]) -> Result<Vec<String>> {
+/// Triggers and rules of users that act whatever `session_replication_role` says, each with its kind.
+pub fn restless(tables: &[Oid]) -> Result<Vec<String>> {
     spi::read(
-        "SELECT pg_catalog.quote_ident(t.tgname) FROM pg_catalog.pg_trigger AS t \
+        "SELECT pg_catalog.format('trigger %I', t.tgname) FROM pg_catalog.pg_trigger AS t \
          JOIN pg_catalog.pg_proc AS f ON f.oid OPERATOR(pg_catalog.=) t.tgfoid \
          WHERE t.tgrelid OPERATOR(pg_catalog.=) ANY ($1) AND t.tgenabled IN ('A', 'R') AND NOT t.tgisinternal \
-         AND f.pronamespace OPERATOR(pg_catalog.<>) 'tenancy'::pg_catalog.regnamespace ORDER BY 1",
+         AND f.pronamespace OPERATOR(pg_catalog.<>) 'tenancy'::pg_catalog.regnamespace \
+         UNION ALL \
+         SELECT pg_catalog.format('rule %I', r.rulename) FROM pg_catalog.pg_rewrite AS r \
+         WHERE r.ev_class OPERATOR(pg_catalog.=) ANY ($1) AND r.ev_enabled IN ('A', 'R') ORDER BY 1",
         &[tables.to_vec().into()],
         |row| row.require(1),
     )

@@ -4,7 +4,7 @@
 use crate::catalog::event::{self, Record};
 use crate::error::{Error, Result};
 use crate::guc::{self, OnBypass};
-use crate::sys::backend::BackendCell;
+use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::{INVALID_OID, Oid, relation, report, role, session};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -21,6 +21,14 @@ const MAX_REASON: usize = 1000;
 
 /// The role that declared a reason in this transaction.
 static DECLARED: BackendCell<Oid> = BackendCell::new(INVALID_OID);
+
+/// True while statements run of which nothing is to be left.
+static UNRECORDED: BackendCell<bool> = BackendCell::new(false);
+
+/// Notes nothing until what is returned is dropped; what is refused is refused all the same.
+pub fn leave_unrecorded() -> Raised<'static> {
+    UNRECORDED.raised()
+}
 
 /// Why a bypass needs no further reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +109,7 @@ pub fn check(table: Oid, user: Oid) -> Result<()> {
     let table_name = || relation::name(table).unwrap_or_else(|| table.to_u32().to_string());
     let object = why.is_none().then(table_name);
     let record = record(event, user, object, why);
-    if is_due(&record) {
+    if !UNRECORDED.get() && is_due(&record) {
         report::log(line(event.trim_start_matches("bypass."), &record));
         if event::outlasts() && !event::record(&record) {
             forget(&record);

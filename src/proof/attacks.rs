@@ -27,6 +27,13 @@ pub struct Attack {
     pub run: fn(&Scene<'_>) -> Option<Outcome>,
 }
 
+impl Attack {
+    /// Only some tables have what it goes for.
+    pub fn is_special(&self) -> bool {
+        self.name.starts_with("part_") || ["view", "write_shared", "change_own", "references"].contains(&self.name)
+    }
+}
+
 const fn attack(name: &'static str, control: Control, run: fn(&Scene<'_>) -> Option<Outcome>) -> Attack {
     Attack { name, control, run }
 }

@@ -1,7 +1,7 @@
 //! Proving isolation by attack: two made-up tenants, rows of both, and roles that try to get at the other's. All of
 //! it happens in a subtransaction that is rolled back, with the locks that it took.
 
-use super::attacks::{ATTACKS, Control, control};
+use super::attacks::{ATTACKS, Attack, Control, control};
 use super::outcome::Outcome;
 use super::plant::Bed;
 use super::scene::{Ground, Lab, Rows, Scene, SetAside, Target, Tenant, act_for, count};
@@ -82,12 +82,14 @@ fn attack_all(roots: &[Root], set_aside: SetAside) -> Result<Vec<Finding>> {
         .collect::<Result<Vec<Vec<Relation>>>>()?;
     let views = attack::views(&tables, &columns)?;
 
-    let (name, numbers) = attack::unused_names()?;
+    let mut columns = trees.iter().flatten().filter_map(|relation| relation.column.as_ref());
+    let small = columns.any(|column| column.type_name == "smallint");
+    let (name, numbers) = attack::unused_names(small)?;
     let [mine, other] = numbers.as_slice() else {
-        return Err(Error::Spi("no number between 10000 and 32767 is left to make up a tenant".into()));
+        return Err(Error::Spi("no number is left to make up a tenant".into()));
     };
     let lab = Lab { mine: tenant(mine)?, other: tenant(other)?, schema: Ident::quoted(name.clone()), set_aside };
-    let attackers = attackers(&name, attack::entitled(&tables)?)?;
+    let attackers = attackers(&lab, &name, attack::entitled(&tables)?)?;
     let names: Vec<String> = attackers.iter().map(|attacker| role::quoted(&role::name(attacker.role))).collect();
     let relations = trees.iter().flatten().map(|relation| relation.ident.to_string());
     let schemas = schemas_of(&trees)?;
@@ -113,7 +115,10 @@ fn attack_all(roots: &[Root], set_aside: SetAside) -> Result<Vec<Finding>> {
     for (root, tree) in roots.iter().zip(&trees) {
         let views = views.iter().filter(|view| view.table == root.relation).cloned().collect();
         let attacked = subxact::discarded(|| {
-            let target = target(&lab, root, tree, views)?;
+            let target = match target(&lab, root, tree, views)? {
+                Ok(target) => target,
+                Err(reason) => return Ok(vec![none_tried(reason)]),
+            };
             let of_table =
                 |attacker: &&Attacker| attacker.stands_for.as_ref().is_none_or(|(_, of)| *of == root.relation);
             Ok(attackers.iter().filter(of_table).map(|attacker| all_by(attacker, &lab, &target)).collect::<Vec<_>>())
@@ -140,27 +145,29 @@ fn tenant(number: &str) -> Result<Tenant> {
         settings: JsonB(json!({})),
     };
     let id: Uuid = tenants::insert(tenant)?.ok_or_else(|| Error::AlreadyExists(format!("tenant \"{number}\"")))?;
-    Ok(Tenant { id: id.to_string(), key: number.to_owned() })
+    Ok(Tenant { id, key: number.to_owned() })
 }
 
-/// An ordinary role that may act for any tenant, and a member of each role whose rights are others.
-fn attackers(name: &str, entitled: Vec<Entitled>) -> Result<Vec<Attacker>> {
-    let mut attackers = vec![Attacker { role: ordinary_role(name)?, stands_for: None }];
+/// An ordinary role that may act for the made-up tenants, and a member of each role whose rights are others.
+fn attackers(lab: &Lab, name: &str, entitled: Vec<Entitled>) -> Result<Vec<Attacker>> {
+    let mut attackers = vec![Attacker { role: ordinary_role(lab, name)?, stands_for: None }];
     for (number, entitled) in entitled.into_iter().enumerate() {
         let member = format!("{name}_{number}");
-        let role = ordinary_role(&member)?;
+        let role = ordinary_role(lab, &member)?;
         admin::execute(&format!("GRANT {} TO {member}", entitled.ident))?;
         attackers.push(Attacker { role, stands_for: Some((entitled.ident, entitled.table)) });
     }
     Ok(attackers)
 }
 
-fn ordinary_role(name: &str) -> Result<Oid> {
+fn ordinary_role(lab: &Lab, name: &str) -> Result<Oid> {
     admin::execute(&format!(
         "CREATE ROLE {name} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION"
     ))?;
     let oid = role::oid(name).ok_or_else(|| Error::UnknownRole(name.to_owned()))?;
-    access::insert(oid, None)?;
+    // For no other tenants: what policies call runs as this role, and is to be given nothing to read.
+    access::insert(oid, Some(lab.mine.id))?;
+    access::insert(oid, Some(lab.other.id))?;
     Ok(oid)
 }
 
@@ -181,14 +188,26 @@ fn without_guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     Ok(outcome)
 }
 
-/// Plants rows of both tenants in the table and all its parts, and learns what there is to attack.
-fn target(lab: &Lab, root: &Root, tree: &[Relation], views: Vec<attack::View>) -> Result<Target> {
-    let unsuitable = || Error::NoSuchColumn { relation: root.name.clone(), column: root.tenant_column.clone() };
-    let column = tree.first().and_then(|relation| relation.column.as_ref()).ok_or_else(unsuitable)?;
-    let literals = lab.mine.literal(column).zip(lab.other.literal(column));
-    let (mine, other) = literals.ok_or_else(unsuitable)?;
+/// Plants rows of both tenants in the table and all its parts, and learns what there is to attack; or why it is
+/// not to be attacked.
+fn target(
+    lab: &Lab,
+    root: &Root,
+    tree: &[Relation],
+    views: Vec<attack::View>,
+) -> Result<std::result::Result<Target, String>> {
+    let Some(column) = tree.first().and_then(|relation| relation.column.as_ref()) else {
+        return Ok(Err("the tenant column is missing".into()));
+    };
+    let Some((mine, other)) = lab.mine.literal(column).zip(lab.other.literal(column)) else {
+        return Ok(Err("the tenant column is of another type".into()));
+    };
+    // What is done there may not be taken back.
+    if let Some(part) = tree.iter().find(|relation| !matches!(relation.kind, Kind::Table | Kind::Partitioned)) {
+        return Ok(Err(format!("{} is a foreign table", part.ident)));
+    }
     let oids: Vec<Oid> = tree.iter().map(|relation| relation.oid).collect();
-    let restless = planting::restless_triggers(&oids)?;
+    let restless = planting::restless(&oids)?;
 
     let beds = tree
         .iter()
@@ -199,11 +218,8 @@ fn target(lab: &Lab, root: &Root, tree: &[Relation], views: Vec<attack::View>) -
     for (bed, relation) in beds.iter().zip(tree) {
         let planted = match (relation.kind, restless.first()) {
             (Kind::Partitioned, _) => Ok(()),
-            (Kind::Table, None) => {
-                bed.plant(&mine).and_then(|()| bed.plant(&other)).map_err(|code| format!("SQLSTATE {code}"))
-            }
-            (Kind::Table, Some(trigger)) => Err(format!("trigger {trigger} would fire")),
-            _ => Err("it is no table".into()),
+            (_, None) => bed.plant(&mine).and_then(|()| bed.plant(&other)).map_err(|code| format!("SQLSTATE {code}")),
+            (_, Some(restless)) => Err(format!("{restless} would act")),
         };
         if planted.is_ok() && root.kind == "shared" && relation.kind == Kind::Table {
             has_shared_row |= bed.plant("NULL").is_ok();
@@ -221,9 +237,9 @@ fn target(lab: &Lab, root: &Root, tree: &[Relation], views: Vec<attack::View>) -
         grounds.push(Ground { bed, rows });
     }
     let mut grounds = grounds.into_iter();
-    let ground = grounds.next().ok_or_else(unsuitable)?;
+    let ground = grounds.next().ok_or(Error::UnknownRelation(root.relation.to_u32()))?;
     let foreign_keys = attack::unscoped_foreign_keys(&oids)?.into_iter().map(|(_, name)| name).collect();
-    Ok(Target {
+    Ok(Ok(Target {
         kind: root.kind.clone(),
         tenant_column: column.ident.clone(),
         mine,
@@ -234,7 +250,13 @@ fn target(lab: &Lab, root: &Root, tree: &[Relation], views: Vec<attack::View>) -
         foreign_keys,
         views,
         has_shared_row,
-    })
+    }))
+}
+
+/// Every attack that goes for any table, untried.
+fn none_tried(reason: String) -> Vec<(&'static str, Outcome)> {
+    let for_all = ATTACKS.iter().filter(|attack| !attack.is_special());
+    for_all.map(|attack| (attack.name, Outcome::Untried(reason.clone()))).collect()
 }
 
 fn planted_rows(bed: &Bed, column: &Ident, mine: &str, other: &str) -> Result<Option<Rows>> {
@@ -269,7 +291,7 @@ fn all_by(attacker: &Attacker, lab: &Lab, target: &Target) -> Vec<(&'static str,
     for attack in &ATTACKS {
         let outcome = match (&target.root.rows, allowed(attack.control)) {
             // Without a row it would come to nothing, whoever is in the way.
-            (Err(_), Err(reason)) if applies(attack.name, target) => Some(Outcome::Untried(reason)),
+            (Err(_), Err(reason)) if applies(attack, target) => Some(Outcome::Untried(reason)),
             (Err(_), Err(_)) => None,
             (_, allowed) => (attack.run)(&scene).map(|outcome| match (outcome, allowed) {
                 // What was blocked may have been so for a reason that has nothing to do with isolation.
@@ -289,12 +311,12 @@ fn all_by(attacker: &Attacker, lab: &Lab, target: &Target) -> Vec<(&'static str,
 }
 
 /// Whether there is something to attack, in a table without planted rows.
-fn applies(attack: &str, target: &Target) -> bool {
-    match attack {
+fn applies(attack: &Attack, target: &Target) -> bool {
+    match attack.name {
         "view" => !target.views.is_empty(),
         "write_shared" => target.kind == "shared",
         "change_own" => target.kind == "append_only",
-        _ => !attack.starts_with("part_") || !target.parts.is_empty(),
+        _ => !attack.is_special() || !target.parts.is_empty(),
     }
 }
 

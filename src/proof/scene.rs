@@ -10,14 +10,16 @@ use crate::sql::{self, Ident};
 use crate::sys::option::{self, Scope};
 use crate::sys::{Oid, role, subxact};
 use std::any::Any;
+use uuid::Uuid;
 
-/// Takes off what the transaction has of a context until what it returns is dropped.
+/// Takes off what the transaction has of a context, and keeps guards from recording anything, until what it returns is
+/// dropped.
 pub type SetAside = fn() -> Box<dyn Any>;
 
 /// A made-up tenant.
 #[derive(Debug, Clone)]
 pub struct Tenant {
-    pub id: String,
+    pub id: Uuid,
     pub key: String,
 }
 
@@ -25,10 +27,10 @@ impl Tenant {
     /// What the column holds for the tenant, as SQL.
     pub fn literal(&self, column: &Column) -> Option<String> {
         let value = match column.family? {
-            Family::Id => &self.id,
-            Family::Key | Family::Number => &self.key,
+            Family::Id => self.id.to_string(),
+            Family::Key | Family::Number => self.key.clone(),
         };
-        Some(format!("CAST({} AS {})", sql::literal(value), column.type_name))
+        Some(format!("CAST({} AS {})", sql::literal(&value), column.type_name))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::catalog::relations::{self, Family, Relation};
 use crate::catalog::row::{self, Found, Grant, KeyColumn, Owner, Policy, Wanted};
 use crate::catalog::{access, admin, protection, registry::as_owner};
 use crate::error::{Error, Result};
-use crate::guc;
+use crate::guc::{self, OnBypass, OnMissing};
 use crate::sql::{self, Command};
 use crate::sys::option::{self, Scope};
 use crate::sys::{INVALID_OID, Oid, relation, role, subxact};
@@ -168,7 +168,12 @@ impl Asked<'_> {
         let outer = role::outer();
         match self.acting {
             Acting::ForNone => {
-                checks.push("context", Some(false), "no tenant is set");
+                let detail = if self.is_refused_without_tenant() {
+                    "no tenant is set, and tenancy.on_missing is error"
+                } else {
+                    "no tenant is set"
+                };
+                checks.push("context", Some(false), detail);
                 let any = role::is_superuser(outer) || access::allows_any(outer)?;
                 let detail = if any { "to any tenant" } else { "to certain tenants at most" };
                 checks.push("access", any.then_some(true), detail);
@@ -346,6 +351,9 @@ impl Asked<'_> {
         {
             let verdict = self.verdict(rules, command, is_found);
             let (passed, detail) = match verdict {
+                Verdict::Yes if self.must_give_reason() => {
+                    (true, "yes, once tenancy.bypass() has been given a reason".to_owned())
+                }
                 Verdict::Yes => (true, "yes".to_owned()),
                 Verdict::No(reason) => (false, reason),
             };
@@ -367,6 +375,9 @@ impl Asked<'_> {
         if self.refuses_all() {
             return no("row_security is off");
         }
+        if self.is_refused_without_tenant() {
+            return no("no tenant is set, and tenancy.on_missing is error");
+        }
         if !is_found {
             return no("there is no such row for the role");
         }
@@ -387,6 +398,19 @@ impl Asked<'_> {
     /// With `row_security = off` what row security would hold for is refused.
     fn refuses_all(&self) -> bool {
         !self.is_exempt() && option::get(c"row_security").as_deref() == Some("off")
+    }
+
+    /// What touches a protected table without a tenant may be refused as such.
+    fn is_refused_without_tenant(&self) -> bool {
+        self.relation.column.is_some()
+            && !role::bypasses(role::current())
+            && guc::on_missing() == OnMissing::Error
+            && matches!(self.acting, Acting::ForNone)
+    }
+
+    /// Who bypasses may have to say why.
+    fn must_give_reason(&self) -> bool {
+        self.relation.column.is_some() && role::bypasses(role::current()) && guc::on_bypass() == OnBypass::Error
     }
 
     /// To be asked about, a row must be read whole.

@@ -134,8 +134,46 @@ fn a_trigger_that_always_fires_is_not_fired() {
          create function mail() returns trigger language plpgsql as 'begin perform 1 / 0; return new; end';
          create trigger \"Mail\" before insert or update or delete on t for each row execute function mail();
          alter table t enable always trigger \"Mail\"",
-        "trigger \"Mail\" would fire",
+        "trigger \"Mail\" would act",
     );
+}
+
+#[test]
+fn a_rule_that_always_acts_does_not_act() {
+    is_not_planted(
+        "create table t (tenant_id uuid, body text); select tenancy.protect('t'); create table sent (n integer);
+         create rule mail as on insert to t do also insert into sent values (1); alter table t enable always rule mail",
+        "rule mail would act",
+    );
+}
+
+#[test]
+fn what_can_not_be_attacked_does_not_keep_other_tables_from_being_proved() {
+    let lab = Lab::new();
+    lab.run(
+        "alter table app.journal rename tenant_id to customer;
+         create foreign data wrapper remote;
+         create server elsewhere foreign data wrapper remote options (host 'elsewhere.example');
+         create foreign table app.far () inherits (app.parent) server elsewhere",
+    );
+    let mut client = lab.fixture.superuser();
+    let untried = client.texts(
+        "select tbl::text || ': ' || detail from tenancy.prove()
+         group by tbl, detail having bool_and(blocked is null) order by 1",
+    );
+    assert_eq!(untried, ["app.journal: the tenant column is missing", "app.parent: app.far is a foreign table"]);
+    let open = client.texts("select tbl::text || ' ' || attack from tenancy.prove() where not blocked");
+    assert_eq!(open, [""; 0]);
+}
+
+#[test]
+fn registries_full_of_numbers_leave_room_for_made_up_tenants() {
+    let lab = Lab::new();
+    lab.run("insert into tenancy.tenants (id, key) select gen_random_uuid(), n::text from generate_series(1, 33000) n");
+    for table in ["app.orders", "app.events"] {
+        let findings = lab.prove(table);
+        assert!(findings.iter().all(|found| found.blocked == Some(true)), "{findings:#?}");
+    }
 }
 
 #[test]

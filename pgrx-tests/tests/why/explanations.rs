@@ -231,6 +231,24 @@ fn the_context_and_the_access() {
 }
 
 #[test]
+fn settings_that_refuse_whole_statements() {
+    let shop = Shop::new();
+    let mut client = shop.fixture.connect(&shop.app);
+    client.run("set tenancy.on_missing = error");
+    let checks = why(&mut client, "orders", r#"{"id": 1}"#);
+    assert_eq!(of(&checks, "can_select"), (Some(false), "no tenant is set, and tenancy.on_missing is error"));
+    client.refuses("select * from orders", "42501");
+    let mut client = shop.fixture.superuser();
+    client.run("set tenancy.on_bypass = error");
+    let checks = why(&mut client, "orders", r#"{"id": 1}"#);
+    assert_eq!(of(&checks, "bypass_guard"), (Some(true), "tenancy.on_bypass is error"));
+    assert_eq!(of(&checks, "can_select"), (Some(true), "yes, once tenancy.bypass() has been given a reason"));
+    client.refuses("select * from orders", "42501");
+    client.run("set tenancy.on_bypass = allow");
+    assert_eq!(of(&why(&mut client, "orders", r#"{"id": 1}"#), "bypass_guard").0, Some(false));
+}
+
+#[test]
 fn row_security_that_a_session_has_turned_off() {
     let shop = Shop::new();
     let mut client = shop.as_app();

@@ -38,6 +38,6 @@ WITH RECURSIVE app(role) AS (
     WHERE NOT r.rolsuper AND NOT r.rolbypassrls
     GROUP BY s.root, r.oid, r.rolname
 )
-SELECT DISTINCT ON (root, reasons) root, role, pg_catalog.quote_ident(rolname)
+SELECT DISTINCT ON (root, reasons) root, pg_catalog.quote_ident(rolname)
 FROM entitled
 ORDER BY root, reasons, rolname
