@@ -112,20 +112,22 @@ fn functions_that_run_queries_or_fail_meet_own_rows_only() {
     shop.fixture.run("create extension tablefunc");
     let mut app = shop.app();
     let mut tx = World::begin(&mut app, ACME);
-    for (query, own) in [
-        ("select query_to_xml('select body from orders', true, true, '')::text", "acme"),
-        ("select table_to_xml('orders', true, true, '')::text", "acme"),
-        ("select schema_to_xml('public', true, true, '')::text", "acme"),
-        ("select database_to_xml(true, true, '')::text", "acme"),
-        ("select string_agg(word, ' ') from ts_stat($$ select to_tsvector('simple', body) from orders $$)", "acme"),
-        (
-            "select string_agg(t, ' ') from crosstab($$ select id, 1, body from orders $$) as c (id integer, t text)",
-            "acme",
-        ),
-        ("select string_agg(t::text, '') from orders t", "acme"),
-    ] {
+    let as_text = "select query_to_xml('select body from orders', true, true, '')::text";
+    let has_xml = shop.fixture.superuser().query(as_text, &[]).is_ok();
+    let of_xml = [
+        as_text,
+        "select table_to_xml('orders', true, true, '')::text",
+        "select schema_to_xml('public', true, true, '')::text",
+        "select database_to_xml(true, true, '')::text",
+    ];
+    let others = [
+        "select string_agg(word, ' ') from ts_stat($$ select to_tsvector('simple', body) from orders $$)",
+        "select string_agg(t, ' ') from crosstab($$ select id, 1, body from orders $$) as c (id integer, t text)",
+        "select string_agg(t::text, '') from orders t",
+    ];
+    for query in of_xml.iter().filter(|_| has_xml).chain(&others) {
         let text = tx.value(query).unwrap_or_else(|| panic!("nothing from {query}"));
-        assert!(text.contains(own) && !text.contains("globex"), "{query}: {text}");
+        assert!(text.contains("acme") && !text.contains("globex"), "{query}: {text}");
     }
     // Errors that would tell the value they fail on, were it ever looked at.
     for condition in
@@ -167,8 +169,14 @@ fn an_equality_of_ones_own_meets_own_rows_only_and_its_schema_is_reported() {
         "not body = any (array['acme 2'])",
         "nullif(body, 'acme 2') is not null",
     ];
+    let cve = "select count(*) from tenancy.doctor() where code = 'SERVER_TOO_OLD' and detail like '%CVE-2026-116327%'";
+    let is_reported = shop.fixture.superuser().value(cve).as_deref() == Some("1");
     let mut tx = World::begin(&mut app, ACME);
-    for condition in conditions {
+    for (number, condition) in conditions.into_iter().enumerate() {
+        if number == 0 && is_reported {
+            refuses_in_savepoint(&mut tx, &format!("select body from orders where {condition}"), "P0001");
+            continue;
+        }
         assert_eq!(tx.texts(&format!("select body from orders where {condition}")), ["acme 1"], "{condition}");
         tx.run(&format!("explain select from orders where {condition}"));
     }
@@ -179,7 +187,7 @@ fn an_equality_of_ones_own_meets_own_rows_only_and_its_schema_is_reported() {
     shop.fixture.run(&shop.fill_in("alter role {app} bypassrls; grant usage on schema lab to {app}"));
     let mut app = shop.app();
     app.run("set search_path = lab, pg_catalog, public");
-    app.refuses(&format!("select from orders where {}", conditions[0]), "P0001");
+    app.refuses(&format!("select from orders where {}", conditions[1]), "P0001");
 }
 
 /// 43

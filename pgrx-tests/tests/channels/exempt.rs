@@ -249,12 +249,13 @@ fn a_subscription_of_a_bound_owner_writes_nothing() {
     from.fixture.run("select pg_create_logical_replication_slot('feed', 'pgoutput')");
     let to = Fixture::on(&cluster);
     let owner = to.role("subscriber");
+    let without_password = if to.major_version() >= 16 { ", password_required = false" } else { "" };
     to.run(&format!(
         "create table orders (id integer, tenant_id uuid, body text, primary key (tenant_id, id));
          select tenancy.protect('orders'); alter table orders owner to {owner}; alter role {owner} superuser;
          set role {owner};
          create subscription feed connection 'host={} dbname={} user=postgres' publication feed
-             with (create_slot = false, slot_name = feed, enabled = false);
+             with (create_slot = false, slot_name = feed, enabled = false{without_password});
          reset role; alter role {owner} nosuperuser",
         cluster.directory().display(),
         from.fixture.database()
