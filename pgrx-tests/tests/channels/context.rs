@@ -126,10 +126,12 @@ fn a_statement_outside_of_a_transaction_is_one_and_may_name_its_tenant() {
     let mut app = shop.app();
     app.run("select tenancy.set_tenant('acme', is_local => false)");
     assert_eq!(app.texts(injected), ["globex sees 1 2 3 globex"], "the documented limit of a tenant of the session");
-    // A transaction that has taken its tenant is not led out of it.
+    // A transaction that has taken its tenant is not led out of it, nor is a session that was sealed.
     let mut tx = World::begin(&mut app, ACME);
     tx.refuses(injected, "42501");
     drop(tx);
+    app.run("select tenancy.set_tenant('acme', is_local => false); select tenancy.seal('a secret of the application')");
+    app.refuses(injected, "42501");
     shop.fixture
         .run(&shop.fill_in("select tenancy.revoke_access('{app}'); select tenancy.grant_access('{app}', 'acme')"));
     let mut app = shop.app();
@@ -146,6 +148,76 @@ fn tokens_are_not_supported_and_say_so() {
         .superuser()
         .refuses(&shop.fill_in("select tenancy.grant_access('{app}', mode => 'signed')"), "0A000");
     assert!(error.message().contains("signed"), "{error:?}");
+}
+
+/// 69
+#[test]
+fn a_setting_left_behind_misleads_the_next_tenant_unless_the_role_is_strict() {
+    let shop = Shop::new();
+    let poisons = [
+        ("set search_path = pg_catalog", "42P01"),
+        ("select set_config('search_path', 'pg_catalog', false)", "42P01"),
+        ("set default_transaction_read_only = on", "25006"),
+        ("set statement_timeout = 150", "57014"),
+    ];
+    let next = "begin; select tenancy.set_tenant('globex');
+                update orders set body = body; select pg_sleep(0.4); commit";
+    for (poison, failure) in poisons {
+        let mut app = shop.app();
+        app.run("begin; select tenancy.set_tenant('acme')");
+        app.run(&format!("{poison}; commit"));
+        app.refuses(next, failure);
+        app.run("rollback");
+        app.run("discard all");
+        app.run(next);
+    }
+    shop.harden("strict");
+    for (poison, _) in poisons {
+        let mut app = shop.app();
+        app.run("begin; select tenancy.set_tenant('acme')");
+        app.refuses(poison, "42501");
+        app.run("rollback");
+        app.run(next);
+    }
+}
+
+/// 69
+#[test]
+fn nobody_sees_the_former_tenants_rows_by_its_settings() {
+    let shop = Shop::new();
+    let mut app = shop.app();
+    app.run("begin; select tenancy.set_tenant('acme', false)");
+    app.run("set search_path = pg_temp, public; set row_security = on; set tenancy.user_id = 'alice'; select setseed(0.5); commit");
+    let mut tx = World::begin(&mut app, GLOBEX);
+    assert_eq!(tx.texts(READ), ALL[2..]);
+    // What stays of it until DISCARD ALL: the user named for the event log; and beyond: the seed of random().
+    assert_eq!(tx.value("select current_setting('tenancy.user_id')").as_deref(), Some("alice"));
+    let drawn = tx.value("select random()");
+    drop(tx);
+    app.run("discard all");
+    app.run("select setseed(0.5)");
+    assert_eq!(app.value("select random()"), drawn);
+}
+
+/// 70
+#[test]
+fn what_a_role_sets_for_itself_is_reported_and_refused_to_strict_roles() {
+    let shop = Shop::new();
+    let change = "alter role current_user set search_path = pg_temp, public";
+    shop.app().run(change);
+    assert_eq!(shop.app().value("show search_path").as_deref(), Some("pg_temp, public"), "every later session's");
+    shop.mend("ROLE_SETTING", "{app}");
+    shop.harden("strict");
+    let mut app = shop.app();
+    for change in [
+        change,
+        "alter role current_user in database {db} set row_security = off",
+        "alter role current_user password 'x'",
+        "alter role current_user set tenancy.on_missing = 'empty'",
+    ] {
+        app.refuses(&shop.fill_in(change), "42501");
+    }
+    assert_eq!(shop.app().value("show search_path").as_deref(), Some("\"$user\", public"));
 }
 
 /// 71

@@ -105,6 +105,25 @@ fn a_new_table_sheds_what_default_privileges_gave_it() {
     assert!(!may("work.later", "truncate"));
 }
 
+/// 40
+#[test]
+fn a_lock_on_the_table_stops_other_tenants_unless_the_role_is_strict() {
+    let shop = Shop::new();
+    let lock = "lock table orders in access exclusive mode";
+    let mut app = shop.app();
+    let mut tx = World::begin(&mut app, ACME);
+    tx.run(lock);
+    let mut other = shop.app();
+    other
+        .refuses("set lock_timeout = '200ms'; begin; select tenancy.set_tenant('globex'); select from orders", "55P03");
+    drop(tx);
+    drop(app);
+    shop.harden("strict");
+    for mode in ["access share", "row exclusive", "access exclusive"] {
+        shop.app().refuses(&format!("begin; lock table orders in {mode} mode"), "42501");
+    }
+}
+
 /// 41
 #[test]
 fn functions_that_run_queries_or_fail_meet_own_rows_only() {

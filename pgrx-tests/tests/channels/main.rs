@@ -70,6 +70,12 @@ impl<'c> Shop<'c> {
         text.replace("{app}", &self.app).replace("{owner}", &self.owner).replace("{db}", self.fixture.database())
     }
 
+    /// Hardens the application's role.
+    #[track_caller]
+    fn harden(&self, profile: &str) {
+        self.fixture.run(&format!("select tenancy.harden_role('{}', '{profile}')", self.app));
+    }
+
     /// What the application sees in column `body` while it acts for `acme`.
     #[track_caller]
     fn seen(&self, table: &str) -> Vec<String> {
