@@ -53,6 +53,7 @@ impl Config {
 #[derive(Debug)]
 pub struct Cluster {
     bindir: PathBuf,
+    libdir: PathBuf,
     directory: PathBuf,
     account: Option<Account>,
     guard: Child,
@@ -77,7 +78,7 @@ impl Cluster {
 
     /// An empty directory and its guard, no server yet.
     pub(crate) fn prepare(name: &str) -> Self {
-        let bindir = server_bindir();
+        let (bindir, libdir) = (server_path("--bindir"), server_path("--libdir"));
         let account = Account::for_servers();
         // Not the caller's TMPDIR: the server's account must reach it, and a socket's path is limited to 107 bytes.
         let directory = tempfile::Builder::new()
@@ -89,7 +90,7 @@ impl Cluster {
             account.give(&directory);
         }
         let guard = spawn_guard(account, &bindir.join("pg_ctl"), &directory);
-        Self { bindir, directory, account, guard }
+        Self { bindir, libdir, directory, account, guard }
     }
 
     pub(crate) fn append_settings(&self, config: &Config) {
@@ -145,7 +146,10 @@ impl Cluster {
 
     /// A command for one of the server's own programs, under the server's account.
     pub fn server_program(&self, program: &str) -> Command {
-        account::command(self.account, self.bindir.join(program), &self.directory)
+        let mut command = account::command(self.account, self.bindir.join(program), &self.directory);
+        // Its own libpq: dblink and postgres_fdw of a newer server don't load with the system's.
+        command.env("LD_LIBRARY_PATH", &self.libdir);
+        command
     }
 
     /// A command for a client program, connected to this server as superuser unless its arguments say otherwise.
@@ -256,11 +260,12 @@ fn spawn_guard(account: Option<Account>, pg_ctl: &Path, directory: &Path) -> Chi
         .expect("a shell can be started")
 }
 
-fn server_bindir() -> PathBuf {
+/// A path that the server's `pg_config` tells.
+fn server_path(option: &str) -> PathBuf {
     let pg_config = std::env::var_os("PG_TENANCY_PG_CONFIG")
         .expect("PG_TENANCY_PG_CONFIG names the pg_config of a PostgreSQL that has the extension installed");
     // Cargo runs tests in their package's folder; a relative path is meant from the repository's root.
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let output = run(Command::new(repository.join(pg_config)).arg("--bindir"));
+    let output = run(Command::new(repository.join(pg_config)).arg(option));
     PathBuf::from(String::from_utf8(output.stdout).expect("a path in UTF-8").trim())
 }

@@ -53,7 +53,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 62] = [
+const CODES: [Code; 63] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -95,6 +95,11 @@ const CODES: [Code; 62] = [
         "REGISTRY_GRANT",
         Critical,
         "Who writes the extension's own tables can make himself any tenant's; granted: {}.",
+    ),
+    code(
+        "CATALOG_GRANT",
+        Critical,
+        "{} can read what PostgreSQL keeps to itself: values of all tenants' rows, or passwords.",
     ),
     code("ADMIN_FOR_TENANTS", Critical, "Tenants can execute {} of the functions that are for administrators."),
     code("ROLE_CAN_BYPASS", Critical, "A role that acts for tenants can become {}."),
@@ -147,7 +152,7 @@ const CODES: [Code; 62] = [
         High,
         "A function that runs with its owner's rights has a search path that doesn't end in pg_temp: a caller's temporary table can stand in for its tables.",
     ),
-    code("RULE", High, "A rule rewrites what is done to the table, and its commands run with the owner's rights."),
+    code("RULE", High, "A rule rewrites what is done to the relation, and its commands run with the owner's rights."),
     code(
         "TRIGGER_OF_TENANTS",
         High,

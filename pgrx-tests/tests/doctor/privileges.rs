@@ -24,6 +24,11 @@ heals! {
     a_setting_of_the_extension: "PARAMETER_GRANT" on "tenancy.allow_switch"
         by "grant set on parameter tenancy.allow_switch to {other}; grant {other} to {app}";
     writing_the_registry: "REGISTRY_GRANT" on "tenancy.access" by "grant insert, delete on tenancy.access to {other}";
+    all_catalogs: "CATALOG_GRANT" on "pg_catalog.pg_authid"
+        by "grant select on all tables in schema pg_catalog to {app}";
+    a_column_of_the_statistics: "CATALOG_GRANT" on "pg_catalog.pg_statistic"
+        by "grant select (stavalues1) on pg_statistic to {other}; grant {other} to {app}";
+    values_stored_apart: "CATALOG_GRANT" on "pg_toast" by "grant usage on schema pg_toast to public";
     administration_for_tenants: "ADMIN_FOR_TENANTS" on "{app}" by "select tenancy.grant_admin('{app}')";
     administration_for_all: "ADMIN_FOR_TENANTS" on "PUBLIC"
         by "grant execute on all functions in schema tenancy to public";

@@ -13,6 +13,7 @@ heals! {
     a_member_of_a_bypassing_role: "ROLE_CAN_BYPASS" on "{app}" by "alter role {other} bypassrls; grant {other} to {app}";
     a_member_of_a_superuser: "ROLE_CAN_BYPASS" on "{app}" by "grant postgres to {other}; grant {other} to {app}";
     a_reader_of_files: "ROLE_CAN_BYPASS" on "{app}" by "grant pg_read_server_files to {app}";
+    a_reader_of_all_data: "ROLE_CAN_BYPASS" on "{app}" by "grant pg_read_all_data to {other}; grant {other} to {app}";
     an_owner: "ROLE_OWNS_TABLES" on "app.journal" by "alter table app.journal owner to {app}";
     a_member_of_the_owner: "ROLE_OWNS_TABLES" on "{app}"
         by "alter table app.journal owner to {other}; grant {other} to {app}";

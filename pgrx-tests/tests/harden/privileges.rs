@@ -164,15 +164,26 @@ fn tables_registry_and_administration_are_out_of_reach() {
          grant insert on tenancy.access to {app}; select tenancy.grant_admin('{app}');
          alter default privileges in schema public grant truncate, select on tables to {app};
          create foreign data wrapper wrapper; grant usage on foreign data wrapper wrapper to {app};
-         create server server foreign data wrapper wrapper; grant usage on foreign server server to {app}",
+         create server server foreign data wrapper wrapper; grant usage on foreign server server to {app};
+         grant select on all tables in schema pg_catalog to {app}; grant usage on schema pg_toast to {app};
+         grant select (starelid, stavalues1) on pg_statistic to public",
         app = world.app
     ));
+    world.connect().run("select stavalues1 from pg_statistic; select rolpassword from pg_authid");
     harden(&world.fixture, &world.app, "standard");
     let mut client = world.connect();
     client.refuses("insert into tenancy.access (role) values (10)", "42501");
     client.refuses("select tenancy.create_tenant('mine')", "42501");
     client.refuses("create server mine foreign data wrapper wrapper", "42501");
     client.refuses("create user mapping for current_user server server", "42501");
+    for catalog in
+        ["pg_statistic", "pg_statistic_ext_data", "pg_authid", "pg_shadow", "pg_largeobject", "pg_user_mapping"]
+    {
+        client.refuses(&format!("select from {catalog}"), "42501");
+    }
+    client.refuses("select stavalues1 from pg_statistic", "42501");
+    client.refuses("select from pg_toast.pg_toast_1255", "42501");
+    client.run("select from pg_class");
     let mut superuser = world.fixture.superuser();
     for (object, privilege) in [("notes_uuid", "truncate"), ("notes_uuid", "trigger"), ("tenancy.access", "insert")] {
         let has = format!("select has_table_privilege('{}', '{object}', '{privilege}')", world.app);

@@ -95,6 +95,27 @@ CROSS JOIN LATERAL (
 ) AS x
 WHERE c.relnamespace = 'tenancy'::regnamespace AND c.relkind IN ('r', 'p') AND $1::oid IS NULL
 UNION ALL
+-- PostgreSQL keeps these to itself: values of rows in statistics, large objects and long values, and passwords.
+SELECT 'CATALOG_GRANT', format('pg_catalog.%I', c.relname), h.ident,
+       format('REVOKE SELECT ON TABLE pg_catalog.%I FROM %s CASCADE', c.relname, h.ident), NULL
+FROM pg_class AS c
+JOIN holder AS h ON EXISTS (SELECT FROM aclexplode(c.relacl) AS x
+                            WHERE x.grantee = h.role AND x.privilege_type = 'SELECT')
+                 OR EXISTS (SELECT FROM pg_attribute AS a
+                            CROSS JOIN LATERAL aclexplode(a.attacl) AS x
+                            WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL
+                              AND x.grantee = h.role AND x.privilege_type = 'SELECT')
+WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relowner <> h.role AND $1::oid IS NULL
+  AND c.relname IN ('pg_statistic', 'pg_statistic_ext_data', 'pg_largeobject', 'pg_authid', 'pg_shadow',
+                    'pg_user_mapping')
+UNION ALL
+SELECT 'CATALOG_GRANT', n.nspname, h.ident,
+       format('REVOKE USAGE ON SCHEMA %I FROM %s CASCADE', n.nspname, h.ident), NULL
+FROM pg_namespace AS n
+CROSS JOIN LATERAL aclexplode(n.nspacl) AS x
+JOIN holder AS h ON h.role = x.grantee
+WHERE n.nspname = 'pg_toast' AND x.privilege_type = 'USAGE' AND x.grantee <> n.nspowner AND $1::oid IS NULL
+UNION ALL
 SELECT 'RLS_DISABLED', format('tenancy.%I', c.relname), NULL,
        format('ALTER TABLE tenancy.%I ENABLE ROW LEVEL SECURITY', c.relname), NULL
 FROM pg_class AS c

@@ -9,10 +9,12 @@
     SELECT r.oid, quote_ident(r.rolname),
            CASE WHEN r.rolsuper THEN 'is a superuser'
                 WHEN r.rolbypassrls THEN 'bypasses row security'
+                -- Row security holds for tables: not for their statistics, nor for the long values stored beside them.
+                WHEN r.rolname = 'pg_read_all_data' THEN 'reads values of all rows in the catalogs'
                 ELSE 'reads or writes the server''s files' END
     FROM pg_roles AS r
     WHERE r.rolsuper OR r.rolbypassrls
-       OR r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
+       OR r.rolname IN ('pg_read_all_data', 'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
 ), owner AS (
     SELECT p.relowner AS oid, count(*) AS tables
     FROM protected AS p

@@ -1,4 +1,4 @@
--- Views and materialized views through which protected tables are read, however many views lie between.
+-- Views and materialized views (and rules) through which protected tables are read, however many views lie between.
 , view_uses(view, used) AS (
     SELECT DISTINCT r.ev_class, d.refobjid
     FROM pg_rewrite AS r
@@ -45,3 +45,18 @@ SELECT 'MATVIEW', v.name, v.owner,
        format('ALTER MATERIALIZED VIEW %s OWNER TO %s', v.name, (SELECT keeper.ident FROM keeper)), NULL
 FROM view AS v
 WHERE v.relkind = 'm' AND v.of_tenants
+UNION ALL
+-- What a rule does is done with its owner's rights, also where the view's own query is with its reader's.
+SELECT 'RULE', format('%I ON %s.%I', r.rulename, s.ident, c.relname), NULL,
+       format('DROP RULE %I ON %s.%I', r.rulename, s.ident, c.relname), NULL
+FROM pg_rewrite AS r
+JOIN pg_class AS c ON c.oid = r.ev_class
+JOIN user_schema AS s ON s.oid = c.relnamespace
+WHERE r.rulename <> '_RETURN' AND c.relowner IN (SELECT b.role FROM bypasser AS b)
+  AND c.oid NOT IN (SELECT p.oid FROM protected AS p)
+  AND (c.oid IN (SELECT e.oid FROM exposing AS e)
+       OR EXISTS (SELECT FROM pg_depend AS d
+                  WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+                    AND (d.refobjid IN (SELECT p.oid FROM protected AS p)
+                         OR d.refobjid IN (SELECT e.oid FROM exposing AS e))))
+  AND ($1::oid IS NULL OR c.relnamespace = $1)

@@ -34,7 +34,8 @@
     FROM pg_database AS d
     WHERE d.datname = current_database()
   UNION ALL
-    SELECT 'SCHEMA', 'schemas', quote_ident(n.nspname), n.nspowner, n.nspacl, ARRAY['CREATE']
+    SELECT 'SCHEMA', 'schemas', quote_ident(n.nspname), n.nspowner, n.nspacl,
+           ARRAY['CREATE'] || CASE WHEN n.nspname = 'pg_toast' THEN ARRAY['USAGE'] END
     FROM pg_namespace AS n
   UNION ALL
     SELECT 'FOREIGN DATA WRAPPER', 'foreign', quote_ident(w.fdwname), w.fdwowner, w.fdwacl, ARRAY['USAGE']
@@ -54,6 +55,15 @@
     WHERE c.relkind IN ('r', 'p')
       AND (n.nspname = 'tenancy'
            OR c.oid IN (SELECT p.relation FROM tenancy.protection AS p WHERE p.tenant_column IS NOT NULL))
+  UNION ALL
+    -- Values of rows, and passwords: in the table's own list or a column's.
+    SELECT 'TABLE', 'tables', format('pg_catalog.%I', c.relname), c.relowner,
+           c.relacl || (SELECT array_agg(item) FROM pg_attribute AS a, unnest(a.attacl) AS item WHERE a.attrelid = c.oid),
+           ARRAY['SELECT']
+    FROM pg_class AS c
+    WHERE c.relnamespace = 'pg_catalog'::regnamespace
+      AND c.relname IN ('pg_statistic', 'pg_statistic_ext_data', 'pg_largeobject', 'pg_authid', 'pg_shadow',
+                        'pg_user_mapping')
   UNION ALL
     SELECT 'FUNCTION', r.kind, format('%I.%I(%s)', n.nspname, f.proname, oidvectortypes(f.proargtypes)),
            f.proowner, coalesce(f.proacl, acldefault('f', f.proowner)), ARRAY['EXECUTE']
