@@ -9,5 +9,5 @@ mod profile;
 mod rules;
 
 pub use guard::init;
-pub use harden::{Drift, drift, harden_role};
+pub use harden::{drift, harden_role};
 pub use profile::Profile;
