@@ -100,9 +100,8 @@ unsafe fn read_set(set: &pg_sys::VariableSetStmt) -> Option<Statement> {
         return Some(Statement::Become { what, back: resets });
     }
     // What begins with TRANSACTION is the transaction's however it is written.
-    let is_transactions = set.kind == VAR_SET_MULTI && name.to_bytes().starts_with(b"TRANSACTION");
-    let lasts = !(set.is_local || resets || is_transactions);
-    lasts.then(|| Statement::Set(name.to_string_lossy().into_owned()))
+    let is_the_transactions = set.kind == VAR_SET_MULTI && name.to_bytes().starts_with(b"TRANSACTION");
+    (!(set.is_local || resets || is_the_transactions)).then(|| Statement::Set(name.to_string_lossy().into_owned()))
 }
 
 /// From whom and to whom a REASSIGN OWNED gives what there is. PostgreSQL's own errors are raised for roles that
