@@ -53,7 +53,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 63] = [
+const CODES: [Code; 66] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -101,6 +101,7 @@ const CODES: [Code; 63] = [
         Critical,
         "{} can read what PostgreSQL keeps to itself: values of all tenants' rows, or passwords.",
     ),
+    code("FK_CASCADE", Critical, "A foreign key's action reaches all tenants' rows, and tenants can set it off: {}."),
     code("ADMIN_FOR_TENANTS", Critical, "Tenants can execute {} of the functions that are for administrators."),
     code("ROLE_CAN_BYPASS", Critical, "A role that acts for tenants can become {}."),
     code(
@@ -157,6 +158,16 @@ const CODES: [Code; 63] = [
         "TRIGGER_OF_TENANTS",
         High,
         "The trigger's function belongs to {}, who acts for tenants: it runs in other tenants' writes.",
+    ),
+    code(
+        "TYPE_OF_TENANTS",
+        High,
+        "The domain, which protected tables use, belongs to {}, who acts for tenants: a condition that is added to it is checked on all tenants' rows.",
+    ),
+    code(
+        "FUNCTION_OF_TENANTS",
+        High,
+        "The function belongs to {}, who acts for tenants: protected tables call it in other tenants' statements.",
     ),
     code("PARAMETER_GRANT", High, "{} may set this parameter, which is a superuser's otherwise."),
     code(

@@ -232,3 +232,32 @@ fn the_row_under_a_cursor_is_out_of_reach_after_a_switch() {
     app.run("rollback");
     assert_eq!(seen_by(&mut app, "orders"), ACMES);
 }
+
+/// 90
+#[test]
+fn statements_of_newer_servers_meet_own_rows_only() {
+    let shop = Shop::new();
+    let version = shop.fixture.major_version();
+    let mut app = shop.app();
+    let mut tx = World::begin(&mut app, ACME);
+    if version >= 17 {
+        let merge = "merge into orders o using (select 0) v on false when not matched by source then";
+        let touched = tx.texts(&format!("{merge} update set body = o.body returning o.body"));
+        assert_eq!(touched, ACMES);
+        refuses_in_savepoint(
+            &mut tx,
+            &format!("{merge} update set tenant_id = '{}', id = o.id + 10", GLOBEX.id),
+            "42501",
+        );
+    }
+    if version >= 18 {
+        assert_eq!(tx.texts("update orders set body = 'new' || id returning old.body"), ACMES);
+        assert_eq!(tx.texts("delete from orders where id = 1 returning concat(old.body, new.body)"), ["new1"]);
+        let upsert = "insert into orders (id, body) values (2, 'x'), (3, 'x') on conflict (tenant_id, id)
+                      do update set body = 'y' returning coalesce(old.body, 'none')";
+        assert_eq!(tx.texts(upsert), ["new2", "none"]);
+    }
+    drop(tx);
+    let all = shop.fixture.superuser().value("select count(*) from orders");
+    assert_eq!(all.as_deref(), Some("5"));
+}

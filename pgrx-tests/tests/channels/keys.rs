@@ -81,6 +81,25 @@ fn a_scoped_foreign_key_neither_cascades_nor_blocks_across_tenants() {
     }
 }
 
+/// 45
+#[test]
+fn what_tenants_share_takes_no_rows_of_others_along_unreported() {
+    let shop = Shop::new();
+    shop.fixture.run(&shop.fill_in(
+        "create table places (id integer primary key); insert into places values (1), (2);
+         select tenancy.classify('places', 'global');
+         create table stays (tenant_id uuid, place integer references places on delete cascade);
+         create index on stays (place); select tenancy.protect('stays');
+         insert into stays select id, 1 from tenancy.tenants; insert into stays select id, 2 from tenancy.tenants",
+    ));
+    let mut app = shop.app();
+    app.run("begin; select tenancy.set_tenant('acme'); delete from places where id = 1; commit");
+    let globex = format!("select count(*) from stays where tenant_id = '{}'", GLOBEX.id);
+    assert_eq!(shop.fixture.superuser().value(&globex).as_deref(), Some("1"), "one of two is gone");
+    shop.mend("FK_CASCADE", "stays_place_fkey ON public.stays");
+    app.refuses("begin; select tenancy.set_tenant('acme'); delete from places", "42501");
+}
+
 /// 46
 #[test]
 fn a_null_tenant_passes_no_foreign_key() {

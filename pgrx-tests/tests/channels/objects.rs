@@ -272,3 +272,66 @@ fn tables_restored_without_the_extension_are_closed() {
         }
     }
 }
+
+/// 88
+#[test]
+fn the_owner_of_a_domain_asks_all_rows_and_is_reported() {
+    let shop = Shop::new();
+    shop.weaken(
+        "create domain note as text; alter table orders alter body type note; alter domain note owner to {app}",
+    );
+    let mut app = shop.app();
+    let mut tx = World::begin(&mut app, ACME);
+    refuses_in_savepoint(&mut tx, "alter domain note add check (value <> 'globex 3')", "23514");
+    tx.run("alter domain note add check (value <> 'globex 9')");
+    drop(tx);
+    shop.mend("TYPE_OF_TENANTS", "public.note");
+    app.refuses("alter domain note add check (value <> 'globex 3')", "42501");
+    shop.harden("standard");
+}
+
+/// 88
+#[test]
+fn a_function_of_a_tenant_in_other_tenants_statements_is_reported() {
+    let shop = Shop::new();
+    shop.weaken(
+        "create schema lab; grant all on schema lab to {app};
+         create function lab.ok(text) returns boolean language plpgsql as 'begin return true; end';
+         alter table orders add check (lab.ok(body)); alter function lab.ok(text) owner to {app}",
+    );
+    let mut app = shop.app();
+    app.run(
+        "create or replace function lab.ok(text) returns boolean language plpgsql as
+         $$ begin perform pg_notify('heard', $1); return true; end $$; listen heard",
+    );
+    shop.app().run(
+        "begin; select tenancy.set_tenant('globex'); insert into orders (id, body) values (9, 'globex 9'); commit",
+    );
+    app.run("select 1");
+    assert_eq!(app.notifications().len(), 1);
+    shop.mend("FUNCTION_OF_TENANTS", "lab.ok(text)");
+    app.refuses("create or replace function lab.ok(text) returns boolean language sql as 'select true'", "42501");
+    shop.mend("SCHEMA_CREATE", "lab");
+    shop.harden("standard");
+}
+
+/// 89
+#[test]
+fn an_owners_ddl_reads_all_rows_and_no_hardened_role_owns_anything() {
+    let shop = Shop::new();
+    let mut owner = shop.fixture.connect(&shop.owner);
+    for ddl in [
+        "alter table orders add constraint asked check (body <> 'globex 3')",
+        "alter table orders alter body type text using (case body when 'globex 3' then 1 / (id - 3) end)::text",
+        "create index on orders ((1 / (case body when 'globex 3' then 0 else 1 end)))",
+    ] {
+        let outcome = owner.batch_execute(ddl);
+        assert!(matches!(sqlstate(&outcome), Some("23514" | "22012")), "{ddl}: {outcome:?}");
+    }
+    let harden = format!("select tenancy.harden_role('{}')", shop.owner);
+    let error = shop.fixture.superuser().refuses(&harden, "55000");
+    assert!(error.detail().is_some_and(|detail| detail.contains("public.orders")), "{error:?}");
+    shop.weaken("alter table orders owner to {app}");
+    shop.mend("ROLE_OWNS_TABLES", "public.orders");
+    shop.app().refuses("alter table orders add constraint asked check (body <> 'globex 3')", "42501");
+}

@@ -30,6 +30,17 @@ heals! {
             create table app.branch (tenant_id uuid, trunk_id integer references app.trunk,
                 foreign key (trunk_id) references app.trunk on delete cascade);
             select tenancy.protect('app.trunk'), tenancy.protect('app.branch')";
+    a_key_that_tenants_cascade_by: "FK_CASCADE" on "notes_country_fkey ON app.notes"
+        by "create table app.notes (tenant_id uuid, country text references app.countries on delete cascade on update set null);
+            create index on app.notes (country); select tenancy.protect('app.notes')";
+    a_key_that_tenants_change: "FK_CASCADE" on "notes_country_fkey ON app.notes"
+        by "revoke insert, update, delete on app.countries from {app}; grant update (code) on app.countries to public;
+            create table app.notes (tenant_id uuid, country text references app.countries on update cascade);
+            create index on app.notes (country); select tenancy.protect('app.notes')";
+    a_key_to_a_tenants_own_table: "FK_CASCADE" on "notes_country_fkey ON app.notes"
+        by "revoke insert, update, delete on app.countries from {app}; alter table app.countries owner to {app};
+            create table app.notes (tenant_id uuid, country text references app.countries on delete set default);
+            create index on app.notes (country); select tenancy.protect('app.notes')";
     a_foreign_key_without_an_index: "FK_NO_INDEX" on "notes_country_fkey ON app.notes"
         by "create table app.notes (tenant_id uuid, country text references app.countries);
             select tenancy.protect('app.notes')";
@@ -37,6 +48,19 @@ heals! {
         by "create table app.notes (tenant_id uuid, order_id integer,
                 foreign key (tenant_id, order_id) references app.orders (tenant_id, id));
             select tenancy.protect('app.notes')";
+}
+
+#[test]
+fn a_key_by_which_nothing_is_done_or_whose_table_has_row_security_is_left_alone() {
+    let clinic = Clinic::new();
+    clinic.run(
+        "create table app.notes (tenant_id uuid, country text references app.countries on delete restrict,
+             other text references app.countries, own text references app.countries on delete cascade);
+         create index on app.notes (country); create index on app.notes (other); create index on app.notes (own);
+         select tenancy.protect('app.notes');
+         alter table app.countries enable row level security; create policy none on app.countries for select using (code <> '')",
+    );
+    assert_eq!(clinic.illnesses(), []);
 }
 
 #[test]

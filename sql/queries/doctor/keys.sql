@@ -91,6 +91,34 @@ SELECT 'FK_CROSS_TENANT', format('%I ON %s', c.conname, c.child), c.parent,
        CASE WHEN c.parent_kind = 'shared' THEN 'medium' END
 FROM crossing AS c
 UNION ALL
+-- PostgreSQL carries out a foreign key's action on whoever's rows.
+SELECT 'FK_CASCADE', format('%I ON %s', f.conname, f.child),
+       format('%s by %s', h.ident, string_agg(DISTINCT x.privilege || ' on ' || parent.name, ', ')),
+       CASE WHEN h.role = parent.relowner
+            THEN format('ALTER TABLE %s OWNER TO %s', parent.name, (SELECT keeper.ident FROM keeper))
+            ELSE format('REVOKE %s ON TABLE %s FROM %s CASCADE', string_agg(DISTINCT x.privilege, ', '), parent.name,
+                        h.ident) END,
+       NULL
+FROM foreign_key AS f
+CROSS JOIN LATERAL (SELECT c.oid, c.relowner, c.relacl, format('%I.%I', n.nspname, c.relname) AS name
+                    FROM pg_class AS c
+                    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                    -- Who put it under row security says which rows tenants change.
+                    WHERE c.oid = f.confrelid AND NOT c.relrowsecurity) AS parent
+CROSS JOIN LATERAL (
+    SELECT x.grantee, x.privilege_type AS privilege
+    FROM aclexplode(coalesce(parent.relacl, acldefault('r', parent.relowner))) AS x
+  UNION ALL
+    SELECT x.grantee, x.privilege_type
+    FROM pg_attribute AS a
+    CROSS JOIN LATERAL aclexplode(a.attacl) AS x
+    WHERE a.attrelid = parent.oid AND a.attnum = ANY (f.confkey) AND a.attacl IS NOT NULL) AS x
+JOIN holder AS h ON h.role = x.grantee
+WHERE f.parent_kind IS NULL AND EXISTS (SELECT FROM app)
+  AND (x.privilege = 'DELETE' AND f.confdeltype IN ('c', 'n', 'd')
+       OR x.privilege = 'UPDATE' AND f.confupdtype IN ('c', 'n', 'd'))
+GROUP BY f.conname, f.child, parent.name, parent.relowner, h.role, h.ident
+UNION ALL
 SELECT 'FK_NO_INDEX', format('%I ON %s', u.conname, u.child), u.child_columns,
        CASE WHEN u.parent_tenant IS NULL OR u.child_tenant = ANY (u.conkey)
             THEN format('CREATE INDEX ON %s (%s)', u.child, u.child_columns)

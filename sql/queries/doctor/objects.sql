@@ -1,4 +1,23 @@
--- Rules, triggers, large objects, publications and foreign servers: ways round a protected table.
+-- Rules, triggers, types and functions, large objects, publications and foreign servers: ways round a protected table.
+-- Types that columns of protected tables are made of.
+, column_type(oid) AS (
+    SELECT DISTINCT a.atttypid
+    FROM protected AS p
+    JOIN pg_attribute AS a ON a.attrelid = p.oid AND a.attnum > 0 AND NOT a.attisdropped
+  UNION
+    SELECT part.oid
+    FROM column_type AS c
+    JOIN pg_type AS t ON t.oid = c.oid
+    CROSS JOIN LATERAL (
+        SELECT t.typbasetype
+      UNION ALL
+        SELECT t.typelem
+      UNION ALL
+        SELECT a.atttypid FROM pg_attribute AS a WHERE t.typrelid <> 0 AND a.attrelid = t.typrelid AND NOT a.attisdropped
+      UNION ALL
+        SELECT r.rngsubtype FROM pg_range AS r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)) AS part(oid)
+    WHERE part.oid <> 0
+)
 SELECT 'RULE', format('%I ON %s', r.rulename, p.name), NULL::text,
        format('DROP RULE %I ON %s', r.rulename, p.name), NULL::text
 FROM protected AS p
@@ -13,6 +32,34 @@ JOIN pg_proc AS f ON f.oid = t.tgfoid
 WHERE f.proowner IN (SELECT h.role FROM holder AS h)
   AND f.oid <> 'tenancy.guard_truncate()'::regprocedure
   AND ($1::oid IS NULL OR p.relnamespace = $1)
+UNION ALL
+-- ALTER DOMAIN checks a new condition on every row, and asks no policy.
+SELECT 'TYPE_OF_TENANTS', format('%I.%I', n.nspname, t.typname), quote_ident(pg_get_userbyid(t.typowner)),
+       format('ALTER DOMAIN %I.%I OWNER TO %s', n.nspname, t.typname, (SELECT keeper.ident FROM keeper)), NULL
+FROM column_type AS c
+JOIN pg_type AS t ON t.oid = c.oid AND t.typtype = 'd'
+JOIN pg_namespace AS n ON n.oid = t.typnamespace
+WHERE t.typowner IN (SELECT h.role FROM holder AS h)
+  AND ($1::oid IS NULL OR t.typnamespace = $1)
+UNION ALL
+SELECT 'FUNCTION_OF_TENANTS', called.name, quote_ident(pg_get_userbyid(f.proowner)),
+       format('ALTER FUNCTION %s OWNER TO %s', called.name, (SELECT keeper.ident FROM keeper)), NULL
+FROM pg_proc AS f
+JOIN pg_namespace AS n ON n.oid = f.pronamespace
+CROSS JOIN LATERAL (
+    SELECT format('%I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid)) AS name) AS called
+WHERE f.proowner IN (SELECT h.role FROM holder AS h)
+  AND ($1::oid IS NULL OR f.pronamespace = $1)
+  AND f.oid IN (
+      SELECT d.refobjid
+      FROM pg_depend AS d
+      LEFT JOIN pg_constraint AS k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+      LEFT JOIN pg_attrdef AS a ON d.classid = 'pg_attrdef'::regclass AND a.oid = d.objid
+      LEFT JOIN pg_index AS i ON d.classid = 'pg_class'::regclass AND i.indexrelid = d.objid
+      LEFT JOIN pg_policy AS pol ON d.classid = 'pg_policy'::regclass AND pol.oid = d.objid
+      WHERE d.refclassid = 'pg_proc'::regclass
+        AND (coalesce(nullif(k.conrelid, 0), a.adrelid, i.indrelid, pol.polrelid) IN (SELECT p.oid FROM protected AS p)
+             OR k.contypid IN (SELECT c.oid FROM column_type AS c)))
 UNION ALL
 -- What it reads and writes in a tenant's statement is whatever it pleases; only its author knows whether that is meant.
 SELECT 'TRIGGER_BYPASS', format('%I ON %s', t.tgname, p.name), quote_ident(pg_get_userbyid(f.proowner)), NULL, NULL
