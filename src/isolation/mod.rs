@@ -18,5 +18,12 @@ pub use guard::{after_command, after_drop, after_grant};
 pub use kind::Kind;
 pub use managed::manage_schema;
 pub use protect::{Options, classify, drift, protect, protect_schema, unprotect};
-pub use touch::init;
 pub use truncate::check_truncate;
+
+use crate::sys::hooks;
+
+/// Connects the guards to PostgreSQL. Called once per backend; `has_tenant` tells whether a context is set.
+pub fn init(has_tenant: fn() -> bool) {
+    touch::init(has_tenant);
+    hooks::after_reassign(guard::after_reassign);
+}

@@ -38,6 +38,30 @@ pub fn set(name: &CStr, value: &str, scope: Scope) {
     }
 }
 
+/// Runs `work` with PostgreSQL's own schema as the search path, whatever the session's is.
+pub fn with_plain_path<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: a nest level of settings is opened and closed as for a function's SET clause; both strings outlive
+    // the call. When an error jumps over this, the abort of the (sub)transaction closes the level.
+    let level = unsafe {
+        let level = pg_sys::NewGUCNestLevel();
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+        level
+    };
+    let result = work();
+    // SAFETY: closes the level that was opened above.
+    unsafe { pg_sys::AtEOXact_GUC(true, level) };
+    result
+}
+
 /// Gives a check hook's refusal its SQLSTATE, message, DETAIL and HINT; returns false for the hook.
 pub fn refuse(error: &Error) -> bool {
     let text = |text: String| {
