@@ -18,6 +18,8 @@ pub enum Error {
     NoSuchTenantOrAccess { tenant: String, role: String },
     #[error("tenant \"{tenant}\" is {status}")]
     TenantNotActive { tenant: String, status: String },
+    #[error("the key of tenant \"{tenant}\" is malformed")]
+    MalformedKey { tenant: String },
     #[error("tenant \"{tenant}\" is kept in another region")]
     OtherRegion { tenant: String },
     #[error("this transaction already acts for another tenant")]
@@ -36,6 +38,8 @@ pub enum Error {
     RestrictedOperation,
     #[error("this session holds left-overs of another tenant: {0}")]
     Leftovers(String),
+    #[error("the cursor was opened for another tenant than the one in force")]
+    CursorOfOtherTenant,
     #[error("a tenant is required, and none is set")]
     NoTenant,
     #[error("protected table {0} is used without a tenant")]
@@ -144,11 +148,13 @@ impl Error {
             | TruncateUnderTenant
             | TruncateWithoutBypass => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             TenantNotActive { .. }
+            | MalformedKey { .. }
             | OtherRegion { .. }
             | Leftovers(_)
             | NotRecorded
             | NotSealed
             | OwnsObjects { .. }
+            | CursorOfOtherTenant
             | WrongStatus { .. }
             | IsProtected(_)
             | ProtectedThroughParent { .. }
@@ -177,10 +183,12 @@ impl Error {
                  no control characters, no space at either end."
                 .into(),
             TenantNotActive { .. } => "Only an active tenant can be acted for.".into(),
+            MalformedKey { .. } => "What its text and integer tenant columns hold can't be told.".into(),
             OtherRegion { .. } => "This server holds the tenants of the region that tenancy.region names.".into(),
             SecondTenant => "A transaction that has set or used a tenant keeps it until it ends.".into(),
             Sealed => "It acts for the tenant and the user that it was sealed to, or for nobody.".into(),
             Leftovers(_) => "The new tenant could read them, or they could take in what it writes.".into(),
+            CursorOfOtherTenant => "What a cursor has read for a tenant is for that tenant alone.".into(),
             WrongStatus { .. } => "A tenant moves between active and suspended, from suspended to archived, \
                  and from archived to erased."
                 .into(),
@@ -208,10 +216,12 @@ impl Error {
                 "Check the tenant's name, and that tenancy.grant_access() was called for the role.".into()
             }
             TenantNotActive { .. } => "tenancy.resume_tenant() makes a suspended tenant active again.".into(),
+            MalformedKey { .. } => "A superuser can correct it in tenancy.tenants.".into(),
             OtherRegion { .. } => "Connect to the server of the tenant's region.".into(),
             Leftovers(_) => "Run DISCARD ALL when a session passes from one tenant to another, \
                  or have tenancy.set_tenant() discard them: tenancy.on_leftovers = discard."
                 .into(),
+            CursorOfOtherTenant => "Close it and open another one, or fetch before another tenant is set.".into(),
             SecondTenant => "End the transaction with COMMIT or ROLLBACK first. \
                  A superuser can lift the rule for a job's role: \
                  ALTER ROLE ... SET tenancy.allow_switch = on."

@@ -19,6 +19,7 @@ const GUARD_SCRIPT: &str =
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) settings: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
 }
 
 impl Default for Config {
@@ -30,7 +31,19 @@ impl Default for Config {
 impl Config {
     /// A server that loads the extension's library only when a session first needs it.
     pub fn without_preload() -> Self {
-        Self { settings: Vec::new() }.set("fsync", "off").set("max_prepared_transactions", "10")
+        Self::empty().set("fsync", "off").set("max_prepared_transactions", "10")
+    }
+
+    /// No line for `postgresql.conf`.
+    pub(crate) fn empty() -> Self {
+        Self { settings: Vec::new(), environment: Vec::new() }
+    }
+
+    /// Adds a variable to the server's environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Adds one line to `postgresql.conf`; a later value of the same setting wins.
@@ -56,6 +69,7 @@ pub struct Cluster {
     libdir: PathBuf,
     directory: PathBuf,
     account: Option<Account>,
+    environment: Vec<(String, String)>,
     guard: Child,
 }
 
@@ -65,7 +79,8 @@ impl Cluster {
 
     /// Makes and starts a new server; `name` only marks its directory.
     pub fn start(name: &str, config: &Config) -> Self {
-        let cluster = Self::prepare(name);
+        let mut cluster = Self::prepare(name);
+        cluster.environment = config.environment.clone();
         run(cluster
             .server_program("initdb")
             .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--username=postgres"])
@@ -90,7 +105,7 @@ impl Cluster {
             account.give(&directory);
         }
         let guard = spawn_guard(account, &bindir.join("pg_ctl"), &directory);
-        Self { bindir, libdir, directory, account, guard }
+        Self { bindir, libdir, directory, account, environment: Vec::new(), guard }
     }
 
     pub(crate) fn append_settings(&self, config: &Config) {
@@ -106,7 +121,9 @@ impl Cluster {
         // After a crash the old server's processes hold its shared memory for a moment.
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
-            let output = self.pg_ctl("start").arg("--log").arg(self.log_file()).output().expect("pg_ctl runs");
+            let mut start = self.pg_ctl("start");
+            start.envs(self.environment.iter().cloned()).arg("--log").arg(self.log_file());
+            let output = start.output().expect("pg_ctl runs");
             if output.status.success() {
                 return;
             }

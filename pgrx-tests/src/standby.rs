@@ -17,7 +17,7 @@ impl Cluster {
             .arg(standby.data_directory());
         run(&mut backup);
         // The copied postgresql.conf names the primary's socket: the appended lines win.
-        standby.append_settings(&Config { settings: Vec::new() }.set("hot_standby", "on"));
+        standby.append_settings(&Config::empty().set("hot_standby", "on"));
         standby.start_server();
         standby
     }

@@ -20,8 +20,8 @@ COMMENT ON FUNCTION tenancy.registry_changed() IS
     'Trigger: tells every session that tenants or accesses changed';
 
 -- ALWAYS and for each row: a change that is restored or replicated counts at once as well, and those who
--- apply a subscription fire no triggers for a statement. A new row takes nothing from anybody, but it may
--- be rolled back after it was used.
+-- apply a subscription fire no triggers for a statement. A new tenant takes nothing from anybody, but it may
+-- be rolled back after it was used. A new access is waited for by sessions that know of having none.
 CREATE TRIGGER registry_changed
     AFTER UPDATE OR DELETE ON tenancy.tenants
     FOR EACH ROW EXECUTE FUNCTION tenancy.registry_changed();
@@ -30,10 +30,10 @@ CREATE TRIGGER registry_changed_in_bulk
     FOR EACH STATEMENT EXECUTE FUNCTION tenancy.registry_changed();
 ALTER TABLE tenancy.tenants ENABLE ALWAYS TRIGGER registry_changed, ENABLE ALWAYS TRIGGER registry_changed_in_bulk;
 CREATE TRIGGER registry_changed
-    AFTER UPDATE OR DELETE ON tenancy.access
+    AFTER INSERT OR UPDATE OR DELETE ON tenancy.access
     FOR EACH ROW EXECUTE FUNCTION tenancy.registry_changed();
 CREATE TRIGGER registry_changed_in_bulk
-    AFTER INSERT OR TRUNCATE ON tenancy.access
+    AFTER TRUNCATE ON tenancy.access
     FOR EACH STATEMENT EXECUTE FUNCTION tenancy.registry_changed();
 ALTER TABLE tenancy.access ENABLE ALWAYS TRIGGER registry_changed, ENABLE ALWAYS TRIGGER registry_changed_in_bulk;
 

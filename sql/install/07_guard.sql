@@ -63,9 +63,9 @@ CREATE EVENT TRIGGER tenancy_guard_command ON ddl_command_end EXECUTE FUNCTION t
 ALTER EVENT TRIGGER tenancy_guard_command ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER tenancy_guard_command IS
     'Refuses DDL that weakens a protected table; protects what comes to one, or into a managed schema';
--- GRANT reports no object, so every protected table is looked at.
+-- GRANT reports no object, so every protected table is looked at. CREATE SCHEMA may have it among its elements.
 CREATE EVENT TRIGGER tenancy_guard_grant ON ddl_command_end
-    WHEN TAG IN ('GRANT')
+    WHEN TAG IN ('GRANT', 'CREATE SCHEMA')
     EXECUTE FUNCTION tenancy.guard_grant();
 ALTER EVENT TRIGGER tenancy_guard_grant ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER tenancy_guard_grant IS

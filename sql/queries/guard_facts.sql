@@ -18,7 +18,12 @@ FROM pg_catalog.pg_attribute AS a
 WHERE a.attrelid OPERATOR(pg_catalog.=) ANY ($1) AND a.attname OPERATOR(pg_catalog.=) $2::pg_catalog.name
   AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
 UNION ALL
-SELECT a.attrelid, 'not null', ''
+SELECT a.attrelid, 'not null',
+       EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
+               WHERE k.conrelid OPERATOR(pg_catalog.=) a.attrelid
+                 AND k.contype OPERATOR(pg_catalog.=) 'n'
+                 AND k.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum]
+                 AND NOT k.convalidated)::pg_catalog.text
 FROM pg_catalog.pg_attribute AS a
 WHERE a.attrelid OPERATOR(pg_catalog.=) ANY ($1) AND a.attname OPERATOR(pg_catalog.=) $2::pg_catalog.name
   AND a.attnum OPERATOR(pg_catalog.>) 0 AND a.attnotnull
@@ -38,6 +43,9 @@ FROM pg_catalog.pg_trigger AS t
 WHERE t.tgrelid OPERATOR(pg_catalog.=) ANY ($1)
   AND t.tgname OPERATOR(pg_catalog.=) 'tenant_isolation_truncate'
 UNION ALL
+SELECT i.inhrelid, 'parent ' OPERATOR(pg_catalog.||) i.inhparent::pg_catalog.text, ''
+FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid OPERATOR(pg_catalog.=) ANY ($1)
+UNION ALL
 SELECT r.ev_class, 'rule ' OPERATOR(pg_catalog.||) r.rulename::pg_catalog.text, ''
 FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class OPERATOR(pg_catalog.=) ANY ($1)
 UNION ALL
@@ -49,7 +57,7 @@ FROM pg_catalog.pg_class AS c
 CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS x
 WHERE c.oid OPERATOR(pg_catalog.=) ANY ($1)
   AND x.grantee OPERATOR(pg_catalog.<>) c.relowner
-  AND x.privilege_type IN ('TRUNCATE', 'REFERENCES', 'TRIGGER')
+  AND x.privilege_type OPERATOR(pg_catalog.=) ANY ('{TRUNCATE,REFERENCES,TRIGGER}'::pg_catalog.text[])
 UNION ALL
 SELECT c.oid, pg_catalog.format('grant %s REFERENCES (%s)', x.grantee, a.attnum),
        pg_catalog.format('REFERENCES (%I) granted to %s', a.attname,

@@ -1,7 +1,7 @@
 -- $1 relations, $2 triggers, $3 policies, $4 rules, $5 types that a command reports: the tables among
 -- them, or behind them, with what is recorded of each, of its nearest protected parent, and of its
 -- schema. Tables of which nothing is recorded are left out.
-WITH touched(oid) AS (
+WITH RECURSIVE reported(oid) AS (
     SELECT pg_catalog.unnest($1::pg_catalog.oid[])
   UNION
     SELECT t.tgrelid FROM pg_catalog.pg_trigger AS t WHERE t.oid OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.oid[])
@@ -20,8 +20,16 @@ WITH touched(oid) AS (
           ARRAY(SELECT c.reltype FROM pg_catalog.pg_class AS c
                 WHERE c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])
                   AND c.relkind OPERATOR(pg_catalog.=) 'c'))
+), touched(oid, is_reported) AS (
+    SELECT reported.oid, true FROM reported
+  UNION
+    -- Protected children of a table that is not: it passes on what is done to it, and shows their rows.
+    SELECT i.inhrelid, false
+    FROM touched JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) touched.oid
+    WHERE NOT EXISTS (SELECT FROM tenancy.protection AS p
+                      WHERE p.relation OPERATOR(pg_catalog.=) touched.oid AND p.tenant_column IS NOT NULL)
 )
-SELECT c.oid,
+SELECT DISTINCT c.oid,
        own.kind,
        own.tenant_column::pg_catalog.text,
        above.kind,
@@ -45,5 +53,6 @@ LEFT JOIN LATERAL (
 ) AS above ON true
 LEFT JOIN tenancy.managed_schema AS m ON m.schema OPERATOR(pg_catalog.=) c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f')
-  AND coalesce(own.kind, above.kind, m.on_new) IS NOT NULL
+  AND coalesce(own.tenant_column::pg_catalog.text,
+               CASE WHEN touched.is_reported THEN coalesce(own.kind, above.kind, m.on_new) END) IS NOT NULL
 ORDER BY c.oid

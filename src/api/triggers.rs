@@ -23,8 +23,7 @@ native_trigger! {
 }
 
 fn guard_truncate(table: Option<Oid>) -> Result<()> {
-    context::resolve()?;
-    isolation::check_truncate(table, context::current_id().flatten().is_some())
+    isolation::check_truncate(table, context::copied_id()?.is_some())
 }
 
 native_trigger! {

@@ -15,6 +15,7 @@ const REGRANTED: &str = include_str!("../../sql/queries/guard_regranted.sql");
 const DROPPED: &str = "SELECT 1 FROM pg_catalog.pg_event_trigger_dropped_objects() AS d \
                        WHERE d.object_type IN ('policy', 'trigger', 'rule', 'default value', 'table column', \
                                                'table constraint') LIMIT 1";
+const ACTING: &str = include_str!("../../sql/queries/guard_acting.sql");
 const BEREFT: &str = include_str!("../../sql/queries/guard_bereft.sql");
 
 /// What is to happen to tables that come into a schema.
@@ -64,7 +65,7 @@ pub fn is_needed() -> Result<bool> {
 
 /// The tables that the current command reports, or that are behind what it reports.
 pub fn touched() -> Result<Vec<Touched>> {
-    let commands = spi::read_kept(COMMANDS, &[], |row| {
+    let commands = spi::read_latest(COMMANDS, &[], |row| {
         Ok((row.require::<String>(1)?, row.require::<Oid>(2)?, row.require::<bool>(3)?))
     })?;
     let of = |class: &str| -> Vec<Oid> { commands.iter().filter(|command| command.0 == class).map(|c| c.1).collect() };
@@ -72,7 +73,7 @@ pub fn touched() -> Result<Vec<Touched>> {
     if classes.iter().all(Vec::is_empty) {
         return Ok(Vec::new());
     }
-    spi::read_kept(TOUCHED, &classes.map(Into::into), |row| {
+    spi::read_latest(TOUCHED, &classes.map(Into::into), |row| {
         let oid: Oid = row.require(1)?;
         let managed = match (row.get(6)?, row.get(7)?) {
             (Some(on_new), Some(tenant_column)) => Some(Managed { on_new, tenant_column }),
@@ -91,29 +92,29 @@ fn record(row: &Row<'_>, at: usize) -> Result<Option<Protection>> {
 
 /// The topmost tables, of this one and all that inherits from it, that are not recorded as it should be.
 pub fn unrecorded_parts(table: Oid, kind: &str, tenant_column: &str) -> Result<Vec<Part>> {
-    spi::read_kept(PARTS, &[table.into(), kind.into(), tenant_column.into()], |row| {
+    spi::read_latest(PARTS, &[table.into(), kind.into(), tenant_column.into()], |row| {
         Ok(Part { oid: row.require(1)?, parent_has_index: row.require(2)? })
     })
 }
 
-/// Protected tables on which the current GRANT may have granted something.
+/// Protected tables whose privileges or owners may have changed in this transaction.
 pub fn regranted() -> Result<Vec<Oid>> {
-    spi::read_kept(REGRANTED, &[], |row| row.require(1))
+    spi::read_latest(REGRANTED, &[], |row| row.require(1))
 }
 
 /// Protected tables that the current command took something from. For a `sql_drop` event trigger alone.
 pub fn bereft() -> Result<Vec<(Oid, Protection)>> {
-    if spi::read_kept(DROPPED, &[], |_| Ok(()))?.is_empty() {
+    if spi::read_latest(DROPPED, &[], |_| Ok(()))?.is_empty() {
         return Ok(Vec::new());
     }
-    spi::read_kept(BEREFT, &[], |row| {
+    spi::read_latest(BEREFT, &[], |row| {
         Ok((row.require(1)?, Protection { kind: row.require(2)?, tenant_column: row.get(3)? }))
     })
 }
 
 /// What is so of the tables now.
 pub fn facts(tables: &[Oid], tenant_column: &str) -> Result<BTreeMap<u32, Facts>> {
-    let facts = spi::read_kept(FACTS, &[tables.to_vec().into(), tenant_column.into()], fact)?;
+    let facts = spi::read_latest(FACTS, &[tables.to_vec().into(), tenant_column.into()], fact)?;
     Ok(by_table(facts))
 }
 
@@ -149,17 +150,18 @@ pub fn first_owned(owners: &[Oid], but_for: Oid) -> Result<Option<Oid>> {
     Ok(tables.into_iter().next())
 }
 
-/// The name of the role if it is one that acts for tenants: it has access, itself or by inheritance, and is no
-/// superuser.
-pub fn application_role(role: &str) -> Result<Option<String>> {
-    let roles = spi::read(
-        "SELECT r.rolname::pg_catalog.text FROM pg_catalog.pg_roles AS r \
-         WHERE r.oid OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND NOT r.rolsuper \
-         AND EXISTS (SELECT FROM tenancy.access AS a \
-                     JOIN pg_catalog.pg_roles AS granted ON granted.oid OPERATOR(pg_catalog.=) a.role \
-                     WHERE pg_catalog.pg_has_role(r.oid, granted.oid, 'USAGE'))",
-        &[role.into()],
-        |row| row.require(1),
-    )?;
+/// A role, and one that acts for tenants and has its rights: itself, what it inherits from, or a member. Superusers
+/// don't count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActingRole {
+    pub name: String,
+    pub acting: String,
+}
+
+/// The role of that OID, if its rights are those of a role that acts for tenants.
+pub fn acting_role(role: &str) -> Result<Option<ActingRole>> {
+    let roles = spi::read_latest(ACTING, &[role.into()], |row| {
+        Ok(ActingRole { name: row.require(1)?, acting: row.require(2)? })
+    })?;
     Ok(roles.into_iter().next())
 }

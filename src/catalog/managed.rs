@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// 3F000 unknown schema; 0A000 for a system schema or the extension's own.
 pub fn put(schema: &str, on_new: &str) -> Result<bool> {
-    let known = spi::read(
+    let known = spi::read_latest(
         "SELECT nspname OPERATOR(pg_catalog.~) '^(pg_|information_schema$|tenancy$)' FROM pg_catalog.pg_namespace \
          WHERE nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name",
         &[schema.into()],

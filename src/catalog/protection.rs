@@ -86,7 +86,7 @@ pub struct Protection {
 
 /// The record of a table, if it has one. Needs the rights of the extension's owner.
 pub fn find(relation: Oid) -> Result<Option<Protection>> {
-    let rows = spi::read(
+    let rows = spi::read_latest(
         "SELECT kind, tenant_column::pg_catalog.text FROM tenancy.protection \
          WHERE relation OPERATOR(pg_catalog.=) $1",
         &[relation.into()],
@@ -109,7 +109,7 @@ pub struct Root {
 /// extension's owner.
 pub fn roots() -> Result<Vec<Root>> {
     const ROOTS: &str = include_str!("../../sql/queries/protected_roots.sql");
-    spi::read(ROOTS, &[], |row| {
+    spi::read_latest(ROOTS, &[], |row| {
         Ok(Root {
             relation: row.require(1)?,
             kind: row.require(2)?,

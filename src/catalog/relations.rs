@@ -3,10 +3,10 @@
 use super::spi::{self, Row};
 use crate::error::{Error, Result};
 use crate::sql::{Command, Ident};
-use crate::sys::Oid;
 use crate::sys::relation::{self, Kind};
 use crate::sys::types::{self, Base};
-use pgrx::{PgSqlErrorCode, PgTryBuilder};
+use crate::sys::{Oid, savepoint};
+use pgrx::PgSqlErrorCode;
 use std::collections::HashMap;
 
 const TREE: &str = include_str!("../../sql/queries/relation_tree.sql");
@@ -106,15 +106,16 @@ pub fn tree(root: Oid, column: &str) -> Result<Vec<Relation>> {
 /// The trees of several tables, each with its tenant column's name: relations with their roots, those
 /// of one root together. What belongs to several comes once.
 pub fn forest(roots: Vec<Oid>, columns: Vec<String>) -> Result<Vec<(Oid, Relation)>> {
-    let mut relations = spi::read(TREE, &[roots.into(), columns.into()], |row| Ok((row.require(18)?, relation(row)?)))?;
+    let mut relations =
+        spi::read_latest(TREE, &[roots.into(), columns.into()], |row| Ok((row.require(18)?, relation(row)?)))?;
     let oids: Vec<Oid> = relations.iter().map(|(_, relation)| relation.oid).collect();
     let places: HashMap<Oid, usize> = oids.iter().copied().zip(0..).collect();
-    for (oid, policy) in spi::read(POLICIES, &[oids.clone().into()], policy)? {
+    for (oid, policy) in spi::read_latest(POLICIES, &[oids.clone().into()], policy)? {
         if let Some(place) = places.get(&oid) {
             relations[*place].1.policies.push(policy);
         }
     }
-    for (oid, grant) in spi::read(GRANTS, &[oids.into()], grant)? {
+    for (oid, grant) in spi::read_latest(GRANTS, &[oids.into()], grant)? {
         if let Some(place) = places.get(&oid) {
             relations[*place].1.grants.push(grant);
         }
@@ -213,7 +214,7 @@ pub fn check_user_table(brief: &relation::Brief, name: &str) -> Result<()> {
 
 /// The schema of that name.
 pub fn schema(name: &str) -> Result<Oid> {
-    let oids = spi::read(
+    let oids = spi::read_latest(
         "SELECT oid FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name",
         &[name.into()],
         |row| row.require(1),
@@ -234,7 +235,7 @@ pub fn schema_names(schemas: &[Oid]) -> Result<Vec<String>> {
 /// Tables of a schema that have a column of the given name and are not part of another such table.
 pub fn with_column(schema_name: &str, column: &str) -> Result<Vec<Oid>> {
     const TABLES: &str = include_str!("../../sql/queries/tables_with_column.sql");
-    spi::read(TABLES, &[schema(schema_name)?.into(), column.into()], |row| row.require(1))
+    spi::read_latest(TABLES, &[schema(schema_name)?.into(), column.into()], |row| row.require(1))
 }
 
 /// The relation's schema-qualified name, for messages and records.
@@ -244,7 +245,7 @@ pub fn name(relation: Oid) -> Result<String> {
 
 /// The relation's direct and indirect parents.
 pub fn ancestors(relation: Oid) -> Result<Vec<Oid>> {
-    spi::read(
+    spi::read_latest(
         "WITH RECURSIVE up(oid) AS ( \
            SELECT inhparent FROM pg_catalog.pg_inherits WHERE inhrelid OPERATOR(pg_catalog.=) $1 \
            UNION \
@@ -262,10 +263,9 @@ pub fn execute(ddl: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs an ALTER COLUMN … SET NOT NULL as the current user. Returns false, with the transaction no
-/// longer usable, when there are null values.
+/// Runs an ALTER COLUMN … SET NOT NULL as the current user. Returns false, as if it had not been run, when there
+/// are null values.
 pub fn execute_not_null(ddl: &str) -> Result<bool> {
-    PgTryBuilder::new(|| execute(ddl).map(|()| true))
-        .catch_when(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, |_| Ok(false))
-        .execute()
+    savepoint::attempt(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, || execute(ddl))
+        .map_or(Ok(false), |outcome| outcome.map(|()| true))
 }

@@ -1,10 +1,11 @@
 //! SPI in two verbs, with named failures.
 
 use crate::error::{Error, Result};
-use crate::sys::{hooks, snapshot};
+use crate::sys::snapshot::{Plan, Seen};
+use crate::sys::{Oid, hooks};
 use pgrx::datum::DatumWithOid;
-use pgrx::spi::{OwnedPreparedStatement, Spi, SpiHeapTupleData};
-use pgrx::{FromDatum, IntoDatum, PgOid};
+use pgrx::spi::{Spi, SpiHeapTupleData};
+use pgrx::{FromDatum, IntoDatum};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CString, c_long};
@@ -32,41 +33,48 @@ pub fn read<T>(query: &str, args: &[DatumWithOid<'_>], map: impl Fn(Row<'_>) -> 
 
 thread_local! {
     /// Never freed: the texts are constants, and each is planned once per session.
-    static KEPT: RefCell<HashMap<&'static str, &'static OwnedPreparedStatement>> = RefCell::default();
+    static KEPT: RefCell<HashMap<&'static str, Plan>> = RefCell::default();
 }
 
-/// As `read`, for a query that runs with every DDL command: its plan is kept as long as the session.
-pub fn read_kept<T>(
+/// As `read`, but sees what others have committed by now whatever the isolation level, as PostgreSQL does where it
+/// reads its catalogs itself. The plan is kept as long as the session.
+pub fn read_latest<T>(
     query: &'static str,
     args: &[DatumWithOid<'_>],
     map: impl Fn(Row<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
+    Ok(read_as(Seen::Now, query, args, map)?.unwrap_or_default())
+}
+
+/// As `read_latest`, without what the running statement has done; `None` when that can't be told apart any more.
+/// What functions in the query look up themselves is of now.
+pub fn read_before_statement<T>(
+    query: &'static str,
+    args: &[DatumWithOid<'_>],
+    map: impl Fn(Row<'_>) -> Result<T>,
+) -> Result<Option<Vec<T>>> {
+    read_as(Seen::BeforeStatement, query, args, map)
+}
+
+fn read_as<T>(
+    seen: Seen,
+    query: &'static str,
+    args: &[DatumWithOid<'_>],
+    map: impl Fn(Row<'_>) -> Result<T>,
+) -> Result<Option<Vec<T>>> {
     let _internal = hooks::internal();
     Spi::connect(|client| {
         let plan = match KEPT.with_borrow(|kept| kept.get(query).copied()) {
             Some(plan) => plan,
             None => {
-                let types: Vec<PgOid> = args.iter().map(|arg| PgOid::from(arg.oid())).collect();
-                let plan: &'static OwnedPreparedStatement = Box::leak(Box::new(client.prepare(query, &types)?.keep()));
+                let text = CString::new(query).map_err(|error| Error::Spi(error.to_string()))?;
+                let types: Vec<Oid> = args.iter().map(DatumWithOid::oid).collect();
+                let plan = Plan::keep(&text, &types).ok_or_else(|| Error::Spi("a plan can't be kept".into()))?;
                 KEPT.with_borrow_mut(|kept| kept.insert(query, plan));
                 plan
             }
         };
-        client.select(plan, None, args)?.map(|tuple| map(Row(tuple))).collect()
-    })
-}
-
-/// Runs a SELECT that sees the database as the running statement found it, and maps its rows; `None` when
-/// that can't be seen any more. What functions in it look up themselves is of now.
-pub fn read_before_statement<T>(
-    query: &str,
-    args: &[DatumWithOid<'_>],
-    map: impl Fn(Row<'_>) -> Result<T>,
-) -> Result<Option<Vec<T>>> {
-    let _internal = hooks::internal();
-    let query = CString::new(query).map_err(|error| Error::Spi(error.to_string()))?;
-    Spi::connect(|client| {
-        let Some(name) = snapshot::open_before_statement(&query, args) else { return Ok(None) };
+        let Some(name) = plan.open(seen, args) else { return Ok(None) };
         let mut cursor = client.find_cursor(&name)?;
         cursor.fetch(c_long::MAX)?.map(|tuple| map(Row(tuple))).collect::<Result<_>>().map(Some)
     })

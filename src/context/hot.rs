@@ -1,6 +1,7 @@
 //! What policies read once per row: the resolved context, as datums ready to be returned.
 
 use super::cache::Tenant;
+use super::cursors;
 use crate::error::Result;
 use crate::sys::backend::BackendCell;
 use crate::sys::fmgr::Nullable;
@@ -51,7 +52,8 @@ fn read(cell: &BackendCell<Hot>, value: impl Fn(&Hot) -> Nullable) -> Option<Nul
     (hot.role == role::outer()).then(|| value(&hot))
 }
 
-/// A procedure begins: from here on datums are copied. Can't fail.
+/// A procedure begins, and from here on datums are copied; or a cursor's query, which is to be told for whom it reads.
+/// Can't fail.
 pub fn close_fast_path() {
     HOT.set(UNRESOLVED);
 }
@@ -90,7 +92,7 @@ pub fn copied_number() -> Result<Nullable> {
 }
 
 fn resolved() -> Result<Hot> {
-    if read(&CURRENT, |hot| hot.id).is_none() {
+    if read(&CURRENT, |hot| hot.id).is_none() || cursors::wants_note() {
         super::resolve()?;
     }
     Ok(CURRENT.get())

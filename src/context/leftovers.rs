@@ -133,7 +133,10 @@ fn check(remedy: Remedy) -> Result<()> {
         session::forget();
         return Ok(());
     }
-    if mode == OnLeftovers::Error || remedy == Remedy::None {
+    // What is running now can't be taken from under itself.
+    let in_use =
+        !statements.is_empty() && session::is_executing() || cursors.iter().any(|cursor| session::is_busy(cursor));
+    if mode == OnLeftovers::Error || remedy == Remedy::None || in_use {
         return Err(Error::Leftovers(describe(&cursors, &statements, temporary)));
     }
     for cursor in &cursors {

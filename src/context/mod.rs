@@ -2,6 +2,7 @@
 //! use in each transaction, then read on the hot path. May import `catalog`, `guc` and what is below.
 
 mod cache;
+mod cursors;
 mod hot;
 mod leftovers;
 mod pin;
@@ -32,12 +33,13 @@ pub fn init() {
         user_counts: seal::admits_user,
         context_changed: || {
             hot::forget();
+            cursors::context_changed();
             leftovers::context_changed();
         },
         region_changed: cache::discard,
     });
     xact::on_end(transaction_ended);
-    xact::on_rollback_to_savepoint(leftovers::savepoint_rolled_back);
+    xact::on_rollback_to_savepoint(savepoint_rolled_back);
     invalidation::on_relation(cache::relation_changed);
     invalidation::on_role(cache::role_changed);
     hooks::install(Checks {
@@ -46,6 +48,12 @@ pub fn init() {
         before_run,
         procedure_begins: hot::close_fast_path,
         set_local: check_set_local,
+        watches_portals: cursors::is_watching,
+        opens: cursors::opens,
+        piece_begins: cursors::begins,
+        piece_ended: cursors::ended,
+        may_fetch_held: cursors::may_fetch_held,
+        fetched_held: cursors::fetched_held,
     });
 }
 
@@ -91,11 +99,19 @@ fn before_run(parallel: bool) -> Result<()> {
 }
 
 fn transaction_ended(committed: bool) {
+    hooks::transaction_ended();
+    cursors::transaction_ended(committed);
     leftovers::transaction_ended(committed);
     procedure::transaction_ended();
     hot::forget();
     pin::release();
     cache::transaction_ended();
+}
+
+fn savepoint_rolled_back() {
+    hooks::savepoint_rolled_back();
+    cursors::savepoint_rolled_back();
+    leftovers::savepoint_rolled_back();
 }
 
 /// SET LOCAL outside a transaction block would be a mere warning, and leave an earlier value of the

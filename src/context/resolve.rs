@@ -2,7 +2,7 @@
 
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
-use super::{hot, pin, seal};
+use super::{cursors, hot, pin, seal};
 use crate::catalog::{access, registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
@@ -28,14 +28,19 @@ pub fn effective_name() -> Option<(String, Trust)> {
 ///
 /// # Errors
 /// 42501 when the tenant is unknown, the role has no access to it, or the transaction has another
-/// one; 55000 when it is not active or belongs to another region; 22023 when the name is malformed.
+/// one; 55000 when it is not active or belongs to another region, or a cursor was opened for another
+/// one; 22023 when the name is malformed.
 pub fn resolve() -> Result<()> {
     invalidation::accept();
     let role = role::outer();
     match effective_name() {
-        None => hot::remember(role, None),
+        None => {
+            cursors::note(None)?;
+            hot::remember(role, None);
+        }
         Some((name, trust)) => {
             let tenant = admit(role, &name, trust, Remedy::None)?;
+            cursors::note(Some(&tenant))?;
             hot::remember(role, Some(&tenant));
         }
     }
@@ -99,6 +104,10 @@ fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Resu
     }
     if !tenant.is_active() {
         return Err(Error::TenantNotActive { tenant: name.into(), status: tenant.status });
+    }
+    // Only somebody who took the registry's constraints away can have made such a key.
+    if !TenantRef::parse(tenant.key.as_str()).is_ok_and(|key| key.names(tenant.id, &tenant.key)) {
+        return Err(Error::MalformedKey { tenant: name.into() });
     }
     match (guc::region(), &tenant.region) {
         (Some(here), Some(there)) if here != *there => Err(Error::OtherRegion { tenant: name.into() }),

@@ -53,7 +53,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 66] = [
+const CODES: [Code; 67] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -71,6 +71,11 @@ const CODES: [Code; 66] = [
         "PARTITION_UNPROTECTED",
         Critical,
         "A partition or child of a protected table can be addressed directly, and this one is not recorded as protected.",
+    ),
+    code(
+        "PARENT_UNPROTECTED",
+        Critical,
+        "Who reads this table reads the protected {} as a part of it, past its policies: row security asks the table that is named alone.",
     ),
     code("RLS_NOT_FORCED", Critical, "Row security is not forced: it does not hold for the owner and its members."),
     code(

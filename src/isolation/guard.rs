@@ -6,7 +6,8 @@ use super::loss;
 use super::managed;
 use super::plan::{self, Goal};
 use super::protect::{Options, protect};
-use crate::catalog::guard::{self, Touched};
+use crate::catalog::guard::{self, ActingRole, Facts, Touched};
+use crate::catalog::protection::{self, Protection};
 use crate::catalog::registry::as_owner;
 use crate::catalog::relations;
 use crate::error::{Error, Result};
@@ -44,9 +45,7 @@ pub fn after_command() -> Result<()> {
     for table in as_owner(guard::touched)? {
         if let Some((kind, column)) = standard_of(&table) {
             take_in_parts(table.oid, &kind, &column)?;
-            if table.own.as_ref().is_some_and(|own| own.tenant_column.is_some()) {
-                check(table.oid, &kind, &column)?;
-            }
+            check(table.oid, &kind, &column)?;
         } else {
             managed::after_command(&table)?;
         }
@@ -89,7 +88,7 @@ pub fn after_drop() -> Result<()> {
     Ok(())
 }
 
-/// After GRANT, which names no object: refuses it when a protected table is weaker for it.
+/// After GRANT and REASSIGN OWNED, which name no object: refuses it when a protected table is weaker for it.
 pub fn after_grant() -> Result<()> {
     if !is_awake()? {
         return Ok(());
@@ -98,7 +97,9 @@ pub fn after_grant() -> Result<()> {
     let Some(before) = guard::facts_before(&tables, "")? else { return Ok(()) };
     for (table, now) in guard::facts(&tables, "")? {
         if let Some(before) = before.get(&table) {
-            refuse(Oid::from(table), loss::granted(before, &now), None)?;
+            let mut losses = loss::granted(before, &now);
+            losses.extend(owner_lost(before, &now)?);
+            refuse(Oid::from(table), losses)?;
         }
     }
     Ok(())
@@ -112,27 +113,61 @@ fn check(table: Oid, kind: &str, column: &str) -> Result<()> {
     let tables: Vec<Oid> = tree.iter().map(|relation| relation.oid).collect();
     let Some(before) = guard::facts_before(&tables, column)? else { return Ok(()) };
     let now = guard::facts(&tables, column)?;
+    let nothing = Facts::new();
     for relation in &tree {
         let oid = relation.oid.to_u32();
-        let (Some(before), Some(now)) = (before.get(&oid), now.get(&oid)) else { continue };
-        let missing = plan::missing(relation, goal).ok();
-        let mut losses = loss::weakened(before, now, missing.as_deref());
-        losses.extend(loss::granted(before, now));
-        refuse(relation.oid, losses, owner_lost(before, now)?)?;
+        let Some(now) = now.get(&oid) else { continue };
+        let before = before.get(&oid);
+        let mut losses = open_parents(goal, before.unwrap_or(&nothing), now)?;
+        if let Some(before) = before {
+            let missing = plan::missing(relation, goal).ok();
+            losses.extend(loss::weakened(before, now, missing.as_deref()));
+            losses.extend(loss::granted(before, now));
+            losses.extend(owner_lost(before, now)?);
+        }
+        refuse(relation.oid, losses)?;
     }
     Ok(())
 }
 
-fn owner_lost(before: &guard::Facts, now: &guard::Facts) -> Result<Option<String>> {
+/// New parents that are not protected in the same way: who reads those reads the table past its policies.
+fn open_parents(goal: Goal<'_>, before: &Facts, now: &Facts) -> Result<Vec<String>> {
+    let mut open = Vec::new();
+    for parent in loss::new_parents(before, now) {
+        let how = match as_owner(|| protection::find(parent))? {
+            Some(Protection { kind, tenant_column: Some(column) }) => {
+                if kind == goal.kind.as_str() && column == goal.column_name {
+                    continue;
+                }
+                "which is protected otherwise"
+            }
+            _ => "which is not protected",
+        };
+        open.push(format!("the parent {}, {how}", relations::name(parent)?));
+    }
+    Ok(open)
+}
+
+/// How a role's rights are those of one that acts for tenants, if they are.
+pub fn acts_for_tenants(owner: &str) -> Result<Option<String>> {
+    Ok(as_owner(|| guard::acting_role(owner))?.map(|ActingRole { name, acting }| {
+        if acting == name {
+            format!("the owner {name}, which acts for tenants")
+        } else {
+            format!("the owner {name}, of which {acting} is a member, which acts for tenants")
+        }
+    }))
+}
+
+fn owner_lost(before: &Facts, now: &Facts) -> Result<Option<String>> {
     match now.get("owner") {
-        Some(owner) if before.get("owner") != Some(owner) => as_owner(|| guard::application_role(owner)),
+        Some(owner) if before.get("owner") != Some(owner) => acts_for_tenants(owner),
         _ => Ok(None),
     }
 }
 
 /// Refuses what makes a table weaker, if anything does.
-pub fn refuse(table: Oid, mut losses: Vec<String>, application_owner: Option<String>) -> Result<()> {
-    losses.extend(application_owner.map(|role| format!("owner {role}, which acts for tenants")));
+pub fn refuse(table: Oid, losses: Vec<String>) -> Result<()> {
     if losses.is_empty() {
         return Ok(());
     }

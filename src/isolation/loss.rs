@@ -2,6 +2,7 @@
 
 use super::plan::Part;
 use crate::catalog::guard::Facts;
+use crate::sys::Oid;
 
 /// What the table misses now because the command changed it, as words for people. `missing` is `None` when the
 /// tenant column is gone, or unsuitable. What was not there before can't have been taken.
@@ -40,6 +41,12 @@ pub fn granted(before: &Facts, now: &Facts) -> Vec<String> {
             _ => None,
         })
         .collect()
+}
+
+/// The tables that the command made parents of this one.
+pub fn new_parents(before: &Facts, now: &Facts) -> Vec<Oid> {
+    let added = now.keys().filter(|fact| !before.contains_key(*fact));
+    added.filter_map(|fact| Some(Oid::from(fact.strip_prefix("parent ")?.parse::<u32>().ok()?))).collect()
 }
 
 #[cfg(test)]
@@ -86,5 +93,13 @@ mod tests {
         ]);
         assert_eq!(granted(&before, &now), ["TRIGGER granted to PUBLIC", "rule r"]);
         assert!(granted(&now, &before).is_empty());
+    }
+
+    #[test]
+    fn parents_count_when_they_are_new() {
+        let before = facts(&[("parent 11", ""), ("owner", "10")]);
+        let now = facts(&[("parent 11", ""), ("parent 12", ""), ("owner", "10")]);
+        assert_eq!(new_parents(&before, &now), [Oid::from(12)]);
+        assert!(new_parents(&now, &before).is_empty());
     }
 }

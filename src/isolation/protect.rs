@@ -98,7 +98,7 @@ pub fn unprotect(table: Oid) -> Result<Vec<String>> {
     let Some(Protection { tenant_column: Some(column), .. }) = recorded else {
         return Err(Error::NotProtected(name));
     };
-    if let Some((parent, _)) = protected_parent(table)? {
+    if let Some((parent, _)) = protected_parents(table)?.into_iter().next() {
         return Err(Error::ProtectedThroughParent { relation: name, parent: relations::name(parent)? });
     }
     let (kept, tree) = shared_with_others(table, locked_tree(table, &column)?)?;
@@ -225,28 +225,29 @@ fn recorded_column(table: Oid) -> Result<Option<String>> {
     Ok(as_owner(|| protection::find(table))?.and_then(|found| found.tenant_column))
 }
 
-/// The nearest protected parent, with its record.
-fn protected_parent(table: Oid) -> Result<Option<(Oid, Protection)>> {
+/// The protected parents, direct and indirect, with their records.
+fn protected_parents(table: Oid) -> Result<Vec<(Oid, Protection)>> {
+    let mut parents = Vec::new();
     for parent in relations::ancestors(table)? {
         if let Some(found) = as_owner(|| protection::find(parent))?
             && found.tenant_column.is_some()
         {
-            return Ok(Some((parent, found)));
+            parents.push((parent, found));
         }
     }
-    Ok(None)
+    Ok(parents)
 }
 
-/// A partition must not differ from the table it belongs to.
+/// A partition must not differ from the tables it belongs to.
 fn check_parents(table: Oid, options: &Options) -> Result<()> {
-    match protected_parent(table)? {
-        Some((parent, found))
-            if found.kind != options.kind.as_str()
-                || found.tenant_column.as_deref() != Some(&options.tenant_column) =>
-        {
+    let differs = |found: &Protection| {
+        found.kind != options.kind.as_str() || found.tenant_column.as_deref() != Some(&options.tenant_column)
+    };
+    match protected_parents(table)?.into_iter().find(|(_, found)| differs(found)) {
+        Some((parent, _)) => {
             Err(Error::ProtectedThroughParent { relation: relations::name(table)?, parent: relations::name(parent)? })
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -268,8 +269,20 @@ fn execute(line: &str, tree: &[Relation], column: &str) -> Result<()> {
     if relations::execute_not_null(line)? {
         return Ok(());
     }
-    let relation = tree.first().map(|root| root.ident.to_string()).unwrap_or_default();
-    Err(Error::NullTenants { relation, column: column.to_owned() })
+    Err(Error::NullTenants { relation: holder_of_nulls(tree, column)?, column: column.to_owned() })
+}
+
+/// The table of a tree that holds NULL: children are tried before their parents, which would speak for them.
+fn holder_of_nulls(tree: &[Relation], column: &str) -> Result<String> {
+    for relation in tree.iter().skip(1).rev().filter(|relation| !relation.is_partitioned()) {
+        if let Some(tenant_column) = &relation.column {
+            let line = sql::alter_column(&relation.ident, &tenant_column.ident, "SET NOT NULL");
+            if !relations::execute_not_null(&line)? {
+                return Ok(relation.ident.to_string());
+            }
+        }
+    }
+    Ok(tree.first().map_or_else(|| column.to_owned(), |root| root.ident.to_string()))
 }
 
 fn record(tree: &[Relation], options: &Options, ddl: &[String]) -> Result<()> {

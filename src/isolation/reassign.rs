@@ -1,6 +1,6 @@
 //! REASSIGN OWNED, of which no event trigger hears: a protected table must not become an application role's.
 
-use super::guard::{is_off, refuse};
+use super::guard::{acts_for_tenants, is_off, refuse};
 use crate::catalog::guard;
 use crate::catalog::registry::as_owner;
 use crate::error::Result;
@@ -16,6 +16,5 @@ pub fn check(owners: &[Oid], to: Oid) -> Result<()> {
         return Ok(());
     }
     let Some(table) = as_owner(|| guard::first_owned(owners, to))? else { return Ok(()) };
-    let application_owner = as_owner(|| guard::application_role(&to.to_u32().to_string()))?;
-    refuse(table, Vec::new(), application_owner)
+    refuse(table, acts_for_tenants(&to.to_u32().to_string())?.into_iter().collect())
 }

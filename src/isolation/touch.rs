@@ -16,7 +16,7 @@ static BOUND: BackendCell<Oid> = BackendCell::new(INVALID_OID);
 
 static HAS_TENANT: BackendCell<HasTenant> = BackendCell::new(|| false);
 
-/// Connects the guards to PostgreSQL. Called once per backend; `has_tenant` tells whether a context is set.
+/// Connects the checks to PostgreSQL. Called once per backend; `has_tenant` tells whether a context is set.
 pub fn init(has_tenant: HasTenant) {
     HAS_TENANT.set(has_tenant);
     invalidation::on_relation(protection::relation_changed);

@@ -3,11 +3,12 @@
 
 use crate::error::{Error, Result};
 use crate::sys::backend::{BackendCell, Raised};
+use crate::sys::portal::{self, Piece, Query};
 use crate::sys::statement::{self, Statement};
-use crate::sys::{directory, leftovers, permissions, procedure};
+use crate::sys::{directory, leftovers, permissions, procedure, xact};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_int};
 
 /// What to ask before PostgreSQL goes on.
 #[derive(Clone, Copy)]
@@ -24,6 +25,18 @@ pub struct Checks {
     pub procedure_begins: fn(),
     /// Before `SET LOCAL <name>` runs as a statement of its own.
     pub set_local: fn(&str) -> Result<()>,
+    /// Whether portals are watched that are run but once, too. Can't fail.
+    pub watches_portals: fn() -> bool,
+    /// A portal is being opened for a query; if they are watched.
+    pub opens: fn(Query) -> Result<()>,
+    /// Before a portal's query runs, for the first time or again.
+    pub piece_begins: fn(Piece) -> Result<()>,
+    /// After it has run without an error. Can't fail.
+    pub piece_ended: fn(Query),
+    /// Before FETCH from a cursor that is sealed: whether it may be unsealed for that.
+    pub may_fetch_held: fn(&CStr) -> Result<bool>,
+    /// After it was unsealed and fetched from without an error. Can't fail.
+    pub fetched_held: fn(&CStr),
 }
 
 /// Who may object to a statement. Each is asked before it runs, and only of what it watches.
@@ -61,6 +74,7 @@ pub fn guard_functions(is_watched: fn(pg_sys::Oid) -> bool, guard: fn(pg_sys::Oi
 
 #[derive(Clone, Copy)]
 struct Previous {
+    start: pg_sys::ExecutorStart_hook_type,
     run: pg_sys::ExecutorRun_hook_type,
     utility: pg_sys::ProcessUtility_hook_type,
     access: pg_sys::object_access_hook_type,
@@ -80,7 +94,18 @@ pub fn is_internal() -> bool {
     INTERNAL.get()
 }
 
-static PREVIOUS: BackendCell<Previous> = BackendCell::new(Previous { run: None, utility: None, access: None });
+static PREVIOUS: BackendCell<Previous> =
+    BackendCell::new(Previous { start: None, run: None, utility: None, access: None });
+
+/// The top-level transaction has ended. Can't fail.
+pub fn transaction_ended() {
+    leftovers::rolled_back(0);
+}
+
+/// A savepoint was rolled back. Can't fail.
+pub fn savepoint_rolled_back() {
+    leftovers::rolled_back(xact::nest_level());
+}
 
 /// PostgreSQL's own functions, declared past pgrx's guard: an error that they raise must jump over
 /// the hooks below as if these were not there. The hooks hold nothing that needs dropping.
@@ -89,6 +114,10 @@ mod standard {
     unsafe extern "C-unwind" {
         #[link_name = "AcceptInvalidationMessages"]
         pub fn accept_invalidation_messages();
+        #[link_name = "ExecutorRewind"]
+        pub fn rewind(query: *mut pg_sys::QueryDesc);
+        #[link_name = "standard_ExecutorStart"]
+        pub fn start(query: *mut pg_sys::QueryDesc, flags: c_int);
         #[cfg(not(feature = "pg18"))]
         #[link_name = "standard_ExecutorRun"]
         pub fn run(query: *mut pg_sys::QueryDesc, direction: pg_sys::ScanDirection::Type, count: u64, once: bool);
@@ -149,12 +178,54 @@ unsafe fn ask_before_run(parallel: bool) {
     }
 }
 
+/// Returns whether `after_run` is to be called.
+///
 /// # Safety
 /// As for `guarded`; `query` is the descriptor of a started query.
 #[inline]
-unsafe fn before_run(query: *mut pg_sys::QueryDesc) {
-    // SAFETY: a started query has a plan.
-    unsafe { ask_before_run((*(*query).plannedstmt).parallelModeNeeded) };
+unsafe fn before_run(query: *mut pg_sys::QueryDesc, direction: pg_sys::ScanDirection::Type, count: u64) -> bool {
+    // SAFETY: a started query has a plan; a cursor that scrolls has one that can be rewound. The rest is passed on to the
+    // caller.
+    unsafe {
+        ask_before_run((*(*query).plannedstmt).parallelModeNeeded);
+        if !portal::runs(query) || INTERNAL.get() {
+            return false;
+        }
+        let Some(checks) = CHECKS.get() else { return false };
+        if !(checks.watches_portals)() && !portal::is_piece(query, count) {
+            return false;
+        }
+        guarded(|| (checks.piece_begins)(portal::piece(query)));
+        // Once more, now that it is known who asks.
+        if direction != pg_sys::ScanDirection::NoMovementScanDirection && portal::is_rewound(query) {
+            standard::rewind(query);
+        }
+        true
+    }
+}
+
+/// What `before_run` asked for; not when an error jumps over it, which ends a transaction or savepoint.
+fn after_run(query: *mut pg_sys::QueryDesc) {
+    if let Some(checks) = CHECKS.get() {
+        (checks.piece_ended)(Query::of(query));
+    }
+}
+
+unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags: c_int) {
+    // SAFETY: called by PostgreSQL, arguments are passed on as they came.
+    unsafe {
+        if let Some(checks) = CHECKS.get()
+            && (checks.watches_portals)()
+            && !INTERNAL.get()
+            && let Some(opening) = portal::opening(query)
+        {
+            guarded(|| (checks.opens)(opening));
+        }
+        match PREVIOUS.get().start {
+            Some(previous) => previous(query, flags),
+            None => standard::start(query, flags),
+        }
+    }
 }
 
 #[cfg(not(feature = "pg18"))]
@@ -166,10 +237,13 @@ unsafe extern "C-unwind" fn executor_run(
 ) {
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
-        before_run(query);
+        let is_piece = before_run(query, direction, count);
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count, once),
             None => standard::run(query, direction, count, once),
+        }
+        if is_piece {
+            after_run(query);
         }
     }
 }
@@ -182,10 +256,13 @@ unsafe extern "C-unwind" fn executor_run(
 ) {
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
-        before_run(query);
+        let is_piece = before_run(query, direction, count);
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count),
             None => standard::run(query, direction, count),
+        }
+        if is_piece {
+            after_run(query);
         }
     }
 }
@@ -273,6 +350,8 @@ unsafe extern "C-unwind" fn process_utility(
                 }
             }
         }
+        let executes = leftovers::executes(node);
+        let unsealed = unsealed(node);
         let run = PREVIOUS.get().utility.unwrap_or(standard::utility);
         if (*node).type_ == pg_sys::NodeTag::T_AlterTableStmt {
             // Should it fail, `permissions::rolled_back` lowers the flag.
@@ -282,6 +361,42 @@ unsafe extern "C-unwind" fn process_utility(
         } else {
             run(statement, text, read_only_tree, context, params, environment, receiver, completion);
         }
+        if executes {
+            leftovers::executed();
+        }
+        if let Some(checks) = CHECKS.get()
+            && !unsealed.is_null()
+        {
+            (checks.fetched_held)(CStr::from_ptr(unsealed));
+        }
+    }
+}
+
+/// Unseals the cursor that is to be fetched from, if it is sealed and may be. Returns its name then, otherwise NULL.
+///
+/// # Safety
+/// As for `guarded`; `node` is a valid parse node.
+unsafe fn unsealed(node: *mut pg_sys::Node) -> *const c_char {
+    // SAFETY: by the contract above; the node is read as what its tag says, and names a cursor as long as it lives.
+    unsafe {
+        if (*node).type_ == pg_sys::NodeTag::T_FetchStmt {
+            let name = (*node.cast::<pg_sys::FetchStmt>()).portalname;
+            if let Some(checks) = CHECKS.get()
+                && !name.is_null()
+                && portal::is_sealed(CStr::from_ptr(name))
+            {
+                let mut may = false;
+                guarded(|| {
+                    may = (checks.may_fetch_held)(CStr::from_ptr(name))?;
+                    Ok(())
+                });
+                if may {
+                    portal::unseal(CStr::from_ptr(name));
+                    return name;
+                }
+            }
+        }
+        std::ptr::null()
     }
 }
 
@@ -293,10 +408,12 @@ pub fn install(checks: Checks) {
     // SAFETY: the hook variables are this backend's own, and only set while the library loads.
     unsafe {
         PREVIOUS.set(Previous {
+            start: pg_sys::ExecutorStart_hook,
             run: pg_sys::ExecutorRun_hook,
             utility: pg_sys::ProcessUtility_hook,
             access: pg_sys::object_access_hook,
         });
+        pg_sys::ExecutorStart_hook = Some(executor_start);
         pg_sys::ExecutorRun_hook = Some(executor_run);
         pg_sys::ProcessUtility_hook = Some(process_utility);
         pg_sys::object_access_hook = Some(object_access);

@@ -2,6 +2,7 @@
 
 use crate::sys::backend::BackendCell;
 use crate::sys::scan::{self, Key};
+use crate::sys::{portal, xact};
 use pgrx::pg_sys;
 use std::ffi::CString;
 
@@ -54,6 +55,57 @@ pub unsafe fn note(node: *mut pg_sys::Node) {
     }
 }
 
+/// The level of savepoints at which the outermost statement runs that executes a prepared one; 0 while none does.
+static EXECUTING: BackendCell<i32> = BackendCell::new(0);
+
+/// Whether a prepared statement is being executed by name, and so must not vanish.
+pub fn is_executing() -> bool {
+    EXECUTING.get() != 0
+}
+
+/// A utility statement begins. Returns whether `executed` is to be called when it has ended well.
+///
+/// # Safety
+/// `node` is a valid parse node.
+pub unsafe fn executes(node: *mut pg_sys::Node) -> bool {
+    // SAFETY: by the contract above.
+    let begins = EXECUTING.get() == 0 && unsafe { is_execute(node) };
+    if begins {
+        EXECUTING.set(xact::nest_level());
+    }
+    begins
+}
+
+/// The statement of which `executes` said so has ended.
+pub fn executed() {
+    EXECUTING.set(0);
+}
+
+/// A savepoint of that level was rolled back, or at level 0 the transaction ended: with it what was running in it.
+pub fn rolled_back(level: i32) {
+    if EXECUTING.get() >= level {
+        EXECUTING.set(0);
+    }
+}
+
+/// EXECUTE, or a statement around one: EXPLAIN, CREATE TABLE AS.
+///
+/// # Safety
+/// `node` is a valid parse node.
+unsafe fn is_execute(node: *mut pg_sys::Node) -> bool {
+    // SAFETY: by the contract above; each node is read as what its tag says, and the parts are valid nodes or NULL.
+    unsafe {
+        let inner = match (*node).type_ {
+            pg_sys::NodeTag::T_ExecuteStmt => return true,
+            pg_sys::NodeTag::T_ExplainStmt => (*node.cast::<pg_sys::ExplainStmt>()).query,
+            pg_sys::NodeTag::T_CreateTableAsStmt => (*node.cast::<pg_sys::CreateTableAsStmt>()).query,
+            pg_sys::NodeTag::T_Query => (*node.cast::<pg_sys::Query>()).utilityStmt,
+            _ => return false,
+        };
+        !inner.is_null() && is_execute(inner)
+    }
+}
+
 // Of pg_depend, fixed since long: OID, OID of the index on what is referenced, and its columns.
 const DEPEND: u32 = 2608;
 const DEPEND_BY_REFERENCE: u32 = 2674;
@@ -84,6 +136,11 @@ pub fn deallocate(name: &str) {
         // SAFETY: the string outlives the call; absence is no error.
         unsafe { pg_sys::DropPreparedStatement(name.as_ptr(), false) }
     }
+}
+
+/// Whether a cursor is in use by what is running.
+pub fn is_busy(cursor: &str) -> bool {
+    CString::new(cursor).is_ok_and(|name| portal::is_busy(&name))
 }
 
 /// Closes a cursor, as CLOSE does.

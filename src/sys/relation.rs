@@ -100,12 +100,8 @@ pub fn is_extension_schema(brief: &Brief) -> bool {
 }
 
 /// Keeps other schema changes of the relation away until the transaction ends, while reads and
-/// writes go on. What is read of the catalogs from here on is no older than the lock.
+/// writes go on.
 pub fn lock_definition(relation: pg_sys::Oid) {
-    // SAFETY: takes a lock, held to the end of the transaction; with a transaction id assigned, SPI
-    // takes a new snapshot for each statement instead of that of the calling one.
-    unsafe {
-        pg_sys::GetCurrentTransactionId();
-        pg_sys::LockRelationOid(relation, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE);
-    }
+    // SAFETY: takes a lock, held to the end of the transaction.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) }
 }

@@ -40,6 +40,13 @@ pub fn in_restricted_operation() -> bool {
     unsafe { pg_sys::InSecurityRestrictedOperation() }
 }
 
+/// How deep in savepoints we are: 1 outside of them. Within a callback of `on_rollback_to_savepoint`, the level of that
+/// savepoint.
+pub fn nest_level() -> i32 {
+    // SAFETY: reads the backend's transaction state.
+    unsafe { pg_sys::GetCurrentTransactionNestLevel() }
+}
+
 /// Calls `at_end` whenever a top-level transaction of this backend ends, with whether it was committed
 /// (or prepared). It must not fail: it runs where an error can't be handled any more.
 pub fn on_end(at_end: fn(bool)) {

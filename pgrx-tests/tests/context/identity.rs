@@ -104,6 +104,31 @@ fn a_role_that_stops_inheriting_loses_the_access_of_its_group() {
 }
 
 #[test]
+fn a_database_that_changes_hands_takes_its_owners_access_along() {
+    let world = world_without_access();
+    let database = world.fixture.database();
+    world.fixture.run(&format!(
+        "select tenancy.grant_access('pg_database_owner'); alter database {database} owner to {}",
+        world.app
+    ));
+    let mut idle = world.connect();
+    idle.run("set tenancy.tenant_id = 'acme'");
+    assert_eq!(visible(&mut idle), ["acme"]);
+    let mut busy = world.connect();
+    busy.run("begin; select tenancy.set_tenant('acme')");
+    assert_eq!(visible(&mut busy), ["acme"]);
+    // A statement that needs no lock which the session has not got yet.
+    busy.run("prepare reading as select body from notes_uuid; execute reading");
+
+    world.fixture.run(&format!("alter database {database} owner to postgres"));
+
+    idle.refuses(READ, "42501");
+    busy.refuses("execute reading", "42501");
+    world.fixture.run(&format!("alter database {database} owner to {}", world.app));
+    assert_eq!(visible(&mut idle), ["acme"]);
+}
+
+#[test]
 fn a_role_that_bypasses_row_security_needs_access_like_any_other() {
     let world = world_without_access();
     world.fixture.run(&format!("alter role {} bypassrls", world.app));
@@ -172,6 +197,7 @@ fn a_database_without_the_extension_goes_on_beside_it() {
     let world = World::new();
     let fixture = Fixture::empty(world.fixture.cluster());
     let mut client = fixture.superuser();
+    let leaver = fixture.role("leaver");
     client.run("create table t (a integer); insert into t values (1)");
     for statement in [
         "set tenancy.tenant_id = 'acme'",
@@ -179,10 +205,12 @@ fn a_database_without_the_extension_goes_on_beside_it() {
         "begin; set local tenancy.tenant_id = 'globex'; select * from t; commit",
         "set tenancy.default_tenant = 'acme'",
         "select * from t",
+        "begin; declare c scroll cursor with hold for select * from t; fetch 1 from c; fetch first from c; commit; fetch 1 from c",
+        "reassign owned by {leaver} to postgres",
         "reset all",
         "discard all",
     ] {
-        client.run(statement);
+        client.run(&statement.replace("{leaver}", &leaver));
     }
     client.run("create extension pg_tenancy; select tenancy.create_tenant('acme')");
     client.run("select tenancy.set_tenant('acme', false)");

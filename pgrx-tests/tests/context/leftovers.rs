@@ -189,3 +189,130 @@ fn a_name_that_the_role_may_not_use_does_not_make_left_overs_its_own() {
     client.run(&format!("reset tenancy.tenant_id; set role {other}"));
     client.refuses("begin; select tenancy.set_tenant('globex'); insert into notes_uuid (id) values (1)", "55000");
 }
+
+/// A session of acme that holds statement `kept`, which takes globex, in a server that discards left-overs.
+fn with_a_statement_that_passes_on(world: &World<'_>) -> Client {
+    world.fixture.run(&format!("alter role {} set tenancy.on_leftovers = discard", world.app));
+    littered(world, "prepare kept as select tenancy.set_tenant('globex') from generate_series(1, 3)")
+}
+
+#[test]
+fn a_statement_that_is_executed_is_not_discarded_from_under_itself() {
+    let world = world();
+    for executing in [
+        "execute kept",
+        "explain analyze execute kept",
+        "create temp table t as execute kept",
+        "explain analyze create temp table t as execute kept",
+        "do $$ begin execute 'execute kept'; end $$",
+        "do $$ declare r record; begin for r in execute 'execute kept' loop null; end loop; end $$",
+    ] {
+        let mut client = with_a_statement_that_passes_on(&world);
+        client.run("begin");
+        let error = client.refuses(executing, "55000");
+        assert!(error.message().contains("prepared statements"), "{executing}: {error:?}");
+        client.run("rollback");
+        let prepared = "select count(*) from pg_prepared_statements where from_sql";
+        assert_eq!(client.value(prepared).as_deref(), Some("1"), "{executing}");
+        // What has failed is running no more.
+        let mut tx = World::begin(&mut client, GLOBEX);
+        assert_eq!(tx.value(prepared).as_deref(), Some("0"), "{executing}");
+        assert_eq!(visible(&mut tx), ["globex"], "{executing}");
+    }
+}
+
+#[test]
+fn a_statement_that_failed_within_a_savepoint_is_executed_no_more() {
+    let world = world();
+    let mut client = with_a_statement_that_passes_on(&world);
+    client.run("begin; savepoint s");
+    client.refuses("execute kept", "55000");
+    client.run("rollback to s; select tenancy.set_tenant('globex')");
+    assert_eq!(visible(&mut client), ["globex"]);
+    client.run("rollback");
+    let mut client = with_a_statement_that_passes_on(&world);
+    client.run(
+        "do $$ begin
+           begin execute 'execute kept'; exception when object_not_in_prerequisite_state then null; end;
+           perform tenancy.set_tenant('globex', false);
+         end $$",
+    );
+    assert_eq!(visible(&mut client), ["globex"]);
+}
+
+#[test]
+fn a_cursor_that_is_read_is_not_closed_from_under_itself() {
+    let world = world();
+    world.fixture.run(&format!("alter role {} set tenancy.on_leftovers = discard", world.app));
+    let query = "select tenancy.set_tenant('globex') from generate_series(1, 3)";
+    for reading in [
+        "fetch 1 from c",
+        "fetch all from c",
+        "do $$ declare c refcursor := 'c'; r record; begin fetch c into r; end $$",
+        "do $$ declare c refcursor := 'c'; r record; begin for i in 1 .. 3 loop fetch c into r; end loop; end $$",
+        "commit",
+    ] {
+        let mut client = littered(&world, "select 1");
+        client.run(&format!("begin; declare c cursor with hold for {query}"));
+        let error = client.refuses(reading, "55000");
+        assert!(error.message().contains("cursors"), "{reading}: {error:?}");
+        client.run("rollback");
+        let mut tx = World::begin(&mut client, GLOBEX);
+        assert_eq!(visible(&mut tx), ["globex"], "{reading}");
+    }
+}
+
+#[test]
+fn a_temporary_table_that_is_read_is_not_dropped_from_under_its_reader() {
+    let world = world();
+    world.fixture.run(&format!("alter role {} set tenancy.on_leftovers = discard", world.app));
+    let mut client = littered(&world, "create temp table t as select generate_series(1, 3)");
+    client.refuses("begin; select tenancy.set_tenant('globex') from t", "55006");
+    client.run("rollback");
+    let mut client = littered(
+        &world,
+        "create function pg_temp.pass_on() returns text language plpgsql as $$ begin
+           perform tenancy.set_tenant('globex'); return tenancy.current_key(); end $$",
+    );
+    let mut tx = client.transaction().unwrap();
+    assert_eq!(tx.value("select pg_temp.pass_on()").as_deref(), Some("globex"), "a function outlives its definition");
+    assert_eq!(visible(&mut tx), ["globex"]);
+    tx.refuses("select pg_temp.pass_on()", "42883");
+}
+
+#[test]
+fn a_statement_may_deallocate_itself_and_what_runs_beside_it() {
+    let world = world();
+    world.fixture.run(
+        "create function deallocating() returns integer language plpgsql as
+           $$ begin execute 'deallocate all'; return 1; end $$",
+    );
+    let mut client = world.connect();
+    for executing in ["explain analyze execute kept", "create temp table t as execute kept"] {
+        client.run("prepare kept as select deallocating() from generate_series(1, 3)");
+        client.run(executing);
+        client.refuses("execute kept", "26000");
+    }
+    client.run("prepare kept as select deallocating() from generate_series(1, 3)");
+    client.refuses("execute kept", "26000");
+    assert_eq!(context(&mut client), "none", "the server is still there");
+}
+
+#[test]
+fn the_former_tenants_sequence_values_are_forgotten_in_any_case() {
+    let world = world();
+    world.fixture.run("create sequence numbers; grant usage on sequence numbers to public");
+    for mode in ["error", "discard", "ignore"] {
+        world.fixture.run(&format!("alter role {} set tenancy.on_leftovers = {mode}", world.app));
+        for (way_in, same) in [(WAYS_IN[0], ACME), (WAYS_IN[1], ACME)] {
+            let mut client = littered(&world, "select nextval('numbers')");
+            let mut tx = World::begin(&mut client, same);
+            assert!(tx.value("select lastval()").is_some(), "the same tenant's are kept");
+            tx.commit().unwrap();
+            client.run(&format!("begin; {way_in}"));
+            client.refuses("select lastval(), tenancy.current_tenant()", "55000");
+            client.run(&format!("rollback; begin; {way_in}; select tenancy.current_tenant()"));
+            client.refuses("select currval('numbers')", "55000");
+        }
+    }
+}

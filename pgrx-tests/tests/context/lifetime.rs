@@ -1,6 +1,7 @@
 //! How long a context lasts: the rules of any PostgreSQL setting.
 
-use tenancy_harness::{ACME, GLOBEX, Session, World};
+use postgres::Client;
+use tenancy_harness::{ACME, GLOBEX, Session, World, postgres};
 
 use crate::{READ, context, visible};
 
@@ -155,5 +156,37 @@ fn discard_all_between_transactions_suits_a_pooler() {
         assert_eq!(visible(&mut client), [tenant.key]);
         client.run("discard all");
         assert_eq!(client.texts(READ).len(), 0);
+    }
+}
+
+/// What the server's process takes of the machine's memory, in kilobytes.
+fn memory_of(client: &mut Client) -> u64 {
+    let pid: i32 = client.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is ours to see");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells the resident set");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn resolving_again_and_again_takes_no_more_memory() {
+    let world = World::new();
+    world.fixture.run(&format!("alter role {} set tenancy.default_tenant = 'acme'", world.app));
+    // Each setting makes the context unresolved, each reading resolves it: the default tenant, or the one that is named.
+    let block = |rounds: u32, setting: &str| {
+        format!(
+            "do $$ begin for i in 1 .. {rounds} loop
+               perform set_config('tenancy.tenant_id', {setting}, false);
+               if tenancy.current_key() <> 'acme' then raise exception 'lost'; end if; end loop; end $$"
+        )
+    };
+    for setting in
+        ["''", "'acme'", "'aaaaaaaa-0000-4000-8000-000000000001'", "case when i % 2 = 0 then 'acme' else '' end"]
+    {
+        let mut client = world.connect();
+        client.run(&block(20_000, setting));
+        let before = memory_of(&mut client);
+        client.run(&block(300_000, setting));
+        let grown = memory_of(&mut client).saturating_sub(before);
+        assert!(grown < 3_000, "{setting}: {grown} kB more");
     }
 }

@@ -1,7 +1,10 @@
 //! The context: ways in and out, one tenant per transaction, and who may act for whom at every statement.
 
 mod access;
+mod backtraces;
+mod cursors;
 mod directory;
+mod held;
 mod identity;
 mod late_load;
 mod leftovers;

@@ -1,6 +1,6 @@
 //! Suspending a tenant and revoking access reach sessions that are already at work, at their next statement.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres::Client;
 use tenancy_harness::{ACME, GLOBEX, Session, World, postgres};
@@ -82,6 +82,44 @@ fn looping_block() -> &'static str {
          if clock_timestamp() > started + interval '10 s' then raise exception 'was never stopped'; end if;
        end loop;
      end $$"
+}
+
+/// Waits until `client` waits for a lock.
+fn wait_until_blocked(observer: &mut Client, pid: i32) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let waits = format!("select wait_event_type is not distinct from 'Lock' from pg_stat_activity where pid = {pid}");
+    while observer.value(&waits).as_deref() != Some("t") {
+        assert!(Instant::now() < deadline, "never waits for a lock");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The registry row is read before access is, which is locked meanwhile: what changes in between is announced once, in
+/// the middle of being resolved.
+#[test]
+fn what_changes_while_the_tenant_is_being_resolved_is_not_missed() {
+    for (change, sqlstate) in [
+        ("select tenancy.suspend_tenant('acme')", "55000"),
+        ("update tenancy.tenants set key = 'former acme' where key = 'acme'", "42501"),
+    ] {
+        for first_use in
+            ["begin; select tenancy.set_tenant('acme')", "set tenancy.tenant_id = 'acme'; select body from notes_uuid"]
+        {
+            let world = World::new();
+            let mut client = world.connect();
+            let pid: i32 = client.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
+            let mut observer = world.fixture.superuser();
+            let mut admin = world.fixture.superuser();
+            admin.run("begin; lock table tenancy.access in access exclusive mode");
+            std::thread::scope(|scope| {
+                let outcome = scope.spawn(move || client.batch_execute(first_use));
+                wait_until_blocked(&mut observer, pid);
+                admin.run(&format!("{change}; commit"));
+                let outcome = outcome.join().expect("the session ends");
+                tenancy_harness::assert_sqlstate(outcome, sqlstate);
+            });
+        }
+    }
 }
 
 #[test]

@@ -16,6 +16,13 @@ heals! {
             grant all on app.loose to {app};
             alter table app.events attach partition app.loose for values from ('2024-01-01') to ('2025-01-01')";
     a_new_child: "PARTITION_UNPROTECTED" on "app.grandchild" by "create table app.grandchild () inherits (app.child)";
+    an_open_parent: "PARENT_UNPROTECTED" on "app.everything"
+        by "create table app.everything (tenant_id uuid, email text); alter table app.orders inherit app.everything";
+    an_open_parent_without_tenants: "PARENT_UNPROTECTED" on "app.everything"
+        by "create table app.everything (note text); alter table app.orders inherit app.everything";
+    an_open_partitioned_parent: "PARENT_UNPROTECTED" on "app.sessions"
+        by "create table app.sessions (tenant_id uuid, at date) partition by range (at);
+            create table app.sessions_1 partition of app.sessions default; select tenancy.protect('app.sessions_1')";
     a_nullable_tenant: "TENANT_ID_NULLABLE" on "app.journal"
         by "alter table app.journal alter tenant_id drop not null";
     a_default_of_ones_own: "TENANT_ID_DEFAULT" on "app.orders"

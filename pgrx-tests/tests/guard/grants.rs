@@ -7,6 +7,7 @@ use crate::Shop;
 #[test]
 fn dangerous_privileges_are_not_granted_again() {
     let shop = Shop::new();
+    shop.fixture.run(&format!("grant create on database {} to {}", shop.fixture.database(), shop.owner));
     for role in [shop.owner.as_str(), "postgres"] {
         let mut client = shop.fixture.connect(role);
         for statement in [
@@ -17,6 +18,9 @@ fn dangerous_privileges_are_not_granted_again() {
             "grant references (id) on orders to {app}",
             "grant all on all tables in schema public to {app}",
             "grant truncate on orders to {app} with grant option",
+            "create schema made grant truncate on public.orders to {app}",
+            "create schema made create table t (id integer) grant all on public.orders to public",
+            "do $$ begin execute 'grant truncate on orders to {app}'; end $$",
         ] {
             let error = client.refuses(&statement.replace("{app}", &shop.app), "42501");
             assert!(error.detail().is_some_and(|detail| detail.contains("public.orders")), "{statement}: {error:?}");
@@ -51,4 +55,20 @@ fn a_grant_elsewhere_is_not_stopped_by_what_was_granted_before() {
     client.refuses(&format!("grant trigger on orders to {}", shop.app), "42501");
     client.run(&format!("revoke truncate on orders from {}", shop.app));
     client.refuses(&format!("grant truncate on orders to {}", shop.app), "42501");
+}
+
+#[test]
+fn default_privileges_do_not_come_in_with_a_part() {
+    let shop = Shop::new();
+    shop.fixture.run(&format!(
+        "set role {}; create table parts (id integer, tenant_id uuid) partition by range (id); select tenancy.protect('parts');
+         alter default privileges in schema public grant all on tables to {}, public",
+        shop.owner, shop.app
+    ));
+    let mut owner = shop.fixture.connect(&shop.owner);
+    owner.run("create table part partition of parts default; create table kid () inherits (orders)");
+    for table in ["part", "kid"] {
+        assert!(shop.is_whole(table), "{table}");
+        shop.fixture.connect(&shop.app).refuses(&format!("truncate {table}"), "42501");
+    }
 }

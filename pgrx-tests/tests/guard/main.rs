@@ -3,7 +3,9 @@
 mod dump;
 mod grants;
 mod managed;
+mod parents;
 mod parts;
+mod races;
 mod reassign;
 mod refusals;
 mod truncate;

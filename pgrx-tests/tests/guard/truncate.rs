@@ -1,6 +1,6 @@
 //! TRUNCATE knows nothing of row security.
 
-use tenancy_harness::{Session, refuses_in_savepoint};
+use tenancy_harness::{Fixture, Session, refuses_in_savepoint, sqlstate};
 
 use crate::Shop;
 
@@ -39,6 +39,38 @@ fn who_bypasses_truncates_without_a_tenant_only() {
     refuses_in_savepoint(&mut tx, "truncate orders", "42501");
     drop(tx);
     assert_eq!(rows(&shop, "orders"), "2");
+}
+
+#[test]
+fn a_procedure_or_a_late_library_does_not_hide_the_tenant() {
+    let shop = Shop::new();
+    shop.fixture.run(
+        "create procedure empty_all() language plpgsql as 'begin truncate orders; end';
+         create procedure empty_all_later() language plpgsql as
+           'begin commit; perform tenancy.current_tenant(); truncate orders; end'",
+    );
+    let mut superuser = shop.fixture.superuser();
+    superuser.run("set tenancy.tenant_id = 'acme'");
+    for statement in [
+        "truncate orders",
+        "call empty_all()",
+        "call empty_all_later()",
+        "do $$ begin call empty_all(); end $$",
+        "do $$ declare r record; begin for r in select 1 from orders loop truncate orders restart identity; end loop; end $$",
+    ] {
+        let outcome = superuser.batch_execute(statement);
+        // A table that is being read is not truncated anyway.
+        assert!(matches!(sqlstate(&outcome), Some("42501" | "55006")), "{statement}: {outcome:?}");
+    }
+    assert_eq!(rows(&shop, "orders"), "2");
+
+    let late = Fixture::without_preload();
+    late.run(
+        "create table orders (tenant_id uuid); select tenancy.create_tenant('acme'); select tenancy.protect('orders');
+         insert into orders select id from tenancy.tenants",
+    );
+    late.superuser().refuses("set tenancy.tenant_id = 'acme'; truncate orders", "42501");
+    late.superuser().run("truncate orders");
 }
 
 #[test]

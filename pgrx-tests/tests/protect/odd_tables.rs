@@ -175,3 +175,75 @@ fn a_referenced_table_can_be_protected_and_its_foreign_keys_go_on() {
     client.run("rollback");
     assert_eq!(seen_by_acme(&fixture, &app, "t"), ["acme", "more"]);
 }
+
+#[test]
+fn a_child_of_two_protected_parents_stays_protected_until_both_are_released() {
+    let (fixture, app) = fixture_with_tenants();
+    for (first, second) in [("a", "b"), ("b", "a")] {
+        fixture.run(&format!(
+            "create table a (tenant_id uuid, body text); create table b (tenant_id uuid, extra text);
+             create table t (more text) inherits (a, b); create table a_too () inherits (a); create table grandchild () inherits (t);
+             {FILL}; select tenancy.protect('a'); select tenancy.protect('b');
+             grant select on all tables in schema public to {app}"
+        ));
+        let mut superuser = fixture.superuser();
+        superuser.refuses("select tenancy.unprotect('t')", "55000");
+        superuser.refuses("select tenancy.unprotect('grandchild')", "55000");
+        superuser.run(&format!("select tenancy.unprotect('{first}')"));
+        assert_eq!(seen_by_acme(&fixture, &app, "t"), ["acme"], "{first} was released");
+        for table in ["t", "grandchild", second] {
+            let missing = superuser.texts(&format!("select tenancy.protect('{table}', dry_run => true)"));
+            assert!(missing.is_empty(), "{table} after {first} was released: {missing:?}");
+        }
+        let left = "select string_agg(relation::text, ' ' order by relation::text) from tenancy.protected_tables";
+        let expected = if first == "a" { "b grandchild t" } else { "a a_too grandchild t" };
+        assert_eq!(superuser.value(left).as_deref(), Some(expected));
+        superuser.refuses("select tenancy.unprotect('t')", "55000");
+        superuser.run(&format!("select tenancy.unprotect('{second}')"));
+        assert_eq!(superuser.value(left), None);
+        assert_eq!(seen_by_acme(&fixture, &app, "t").len(), 2, "nothing is left");
+        superuser.run("drop table a, b cascade");
+    }
+}
+
+#[test]
+fn a_child_of_parents_that_are_protected_differently_is_refused() {
+    let (fixture, _) = fixture_with_tenants();
+    let mut superuser = fixture.superuser();
+    superuser.run(
+        "create table a (tenant_id uuid); create table b (org uuid); create table c (tenant_id uuid);
+         select tenancy.protect('a'); select tenancy.protect('b', 'org');
+         select tenancy.protect('c', kind => 'append_only')",
+    );
+    for parents in ["a, b", "b, a", "a, c", "c, a"] {
+        superuser.refuses(&format!("create table t () inherits ({parents})"), "55000");
+    }
+    superuser.run("create table t (org uuid not null) inherits (a)");
+    let outcome = superuser.batch_execute("alter table t inherit b");
+    assert!(matches!(sqlstate(&outcome), Some("55000" | "42501")), "{outcome:?}");
+}
+
+#[test]
+fn a_temporary_child_is_left_to_its_session() {
+    let (fixture, app) = fixture_with_tenants();
+    fixture.run("create table t (tenant_id uuid not null default tenancy.current_tenant(), body text)");
+    fixture.run(&format!("{FILL}; grant select on t to {app}"));
+    let temporary = "set tenancy.guard_ddl = off; create temporary table own () inherits (t); reset tenancy.guard_ddl;
+        insert into own values ('aaaaaaaa-0000-4000-8000-000000000001', 'mine')";
+    let mut other = fixture.superuser();
+    other.run(temporary);
+    let mut superuser = fixture.superuser();
+    superuser.run(temporary);
+    superuser.run("select tenancy.protect('t')");
+    let recorded = "select count(*) from tenancy.protected_tables";
+    assert_eq!(superuser.value(recorded).as_deref(), Some("1"), "the parent alone");
+    let again = superuser.texts("select tenancy.protect('t')");
+    assert!(again.is_empty(), "{again:?}");
+    assert_eq!(seen_by_acme(&fixture, &app, "t"), ["acme"]);
+    for client in [&mut superuser, &mut other] {
+        assert_eq!(client.texts("select body from t order by 1"), ["acme", "globex", "mine"]);
+        client.run("drop table own");
+    }
+    superuser.run("create temporary table alone (tenant_id uuid)");
+    superuser.refuses("select tenancy.protect('alone')", "0A000");
+}

@@ -224,3 +224,40 @@ fn unprotecting_what_is_not_protected_harms_nothing() {
     assert!(matches!(sqlstate(&outcome), None | Some("55000" | "42704")), "{outcome:?}");
     assert_eq!(catalog(&mut superuser, "orders"), before);
 }
+
+#[test]
+fn the_part_that_holds_rows_without_tenant_is_named_and_no_value_is() {
+    let (fixture, _) = fixture_with_tenants();
+    let mut superuser = fixture.superuser();
+    superuser.run(
+        "create schema \"It's\";
+         create table parts (id integer, tenant_id uuid, body text) partition by range (id);
+         create table parts_0 partition of parts for values from (0) to (10);
+         create table parts_1 partition of parts for values from (10) to (20) partition by range (id);
+         create table \"It's\".\"Part 1\" partition of parts_1 for values from (10) to (15);
+         create table parts_1_2 partition of parts_1 for values from (15) to (20);
+         create table parent (tenant_id uuid, body text); create table child () inherits (parent);
+         create table grandchild () inherits (child); create table sibling () inherits (parent)",
+    );
+    for (root, holder, insert) in [
+        ("parts", "public.parts_0", "insert into parts values (1, null, 'secret')"),
+        ("parts", "\"It's\".\"Part 1\"", "insert into parts values (12, null, 'secret')"),
+        ("parts", "public.parts_1_2", "insert into parts values (17, null, 'secret')"),
+        ("parts_1", "public.parts_1_2", "insert into parts values (17, null, 'secret')"),
+        ("parent", "public.parent", "insert into parent values (null, 'secret')"),
+        ("parent", "public.child", "insert into child values (null, 'secret')"),
+        ("parent", "public.grandchild", "insert into grandchild values (null, 'secret')"),
+        ("parent", "public.sibling", "insert into sibling values (null, 'secret')"),
+        ("grandchild", "public.grandchild", "insert into grandchild values (null, 'secret')"),
+    ] {
+        superuser.run(insert);
+        let before = catalog(&mut superuser, root);
+        let error = superuser.refuses(&format!("select tenancy.protect('{root}')"), "23502");
+        assert_eq!(error.message(), format!("column \"tenant_id\" of relation {holder} contains null values"));
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        assert!(error.hint().is_some(), "{error:?}");
+        assert_eq!(catalog(&mut superuser, root), before, "nothing is half-done");
+        superuser.run("delete from parts; delete from parent");
+    }
+    superuser.run("select tenancy.protect('parts'), tenancy.protect('parent')");
+}

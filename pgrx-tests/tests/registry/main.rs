@@ -2,9 +2,11 @@
 
 mod admins;
 mod dump;
+mod encoding;
 mod events;
 mod lifecycle;
 mod privileges;
+mod replication;
 mod tenants;
 
 use tenancy_harness::{ACME, Fixture, GLOBEX};

@@ -141,3 +141,28 @@ fn nothing_in_the_schema_shows_one_tenant_another() {
         }
     }
 }
+
+#[test]
+fn a_key_that_was_spoilt_behind_the_constraints_is_acted_for_by_nobody() {
+    let (fixture, app) = fixture_with_tenants();
+    let mut superuser = fixture.superuser();
+    superuser.run(
+        "alter table tenancy.tenants drop constraint tenants_key_is_valid, drop constraint tenants_uuid_key_is_id;
+         create table t (tenant_id text, body text); select tenancy.protect('t')",
+    );
+    for key in ["''", "' acme'", "E'ac\\tme'", "repeat('x', 256)", "'cccccccc-0000-4000-8000-000000000003'"] {
+        let mut open = fixture.connect(&app);
+        open.run(&format!("set tenancy.tenant_id = '{}'; select tenancy.current_tenant()", ACME.id));
+        superuser.run(&format!("update tenancy.tenants set key = {key} where id = '{}'", ACME.id));
+        let error = open.refuses("select body from t", "55000");
+        assert!(error.message().contains(ACME.id) && error.message().contains("malformed"), "{error:?}");
+        let mut client = fixture.connect(&app);
+        client.refuses(&format!("select tenancy.set_tenant('{}', false)", ACME.id), "55000");
+        client.run("select tenancy.set_tenant('globex', false)");
+        client.refuses("select tenancy.set_tenant('cccccccc-0000-4000-8000-000000000003', false)", "42501");
+        // Who administers may still stop it.
+        superuser.run(&format!("select tenancy.suspend_tenant('{0}'); select tenancy.resume_tenant('{0}')", ACME.id));
+        superuser.run(&format!("update tenancy.tenants set key = 'acme' where id = '{}'", ACME.id));
+        assert_eq!(open.value("select tenancy.current_key()").as_deref(), Some("acme"));
+    }
+}

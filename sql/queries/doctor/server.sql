@@ -35,7 +35,7 @@ FROM (VALUES ('tenancy_forget_dropped', 'sql_drop',
               'WHEN TAG IN (''DROP TABLE'', ''DROP SCHEMA'', ''DROP OWNED'', ''DROP EXTENSION'', ''DROP TYPE'')',
               'tenancy.forget_dropped()'),
              ('tenancy_guard_command', 'ddl_command_end', '', 'tenancy.guard_command()'),
-             ('tenancy_guard_grant', 'ddl_command_end', 'WHEN TAG IN (''GRANT'')', 'tenancy.guard_grant()'),
+             ('tenancy_guard_grant', 'ddl_command_end', 'WHEN TAG IN (''GRANT'', ''CREATE SCHEMA'')', 'tenancy.guard_grant()'),
              ('tenancy_guard_drop', 'sql_drop', '', 'tenancy.guard_drop()')) AS wanted(name, event, filter, function)
 WHERE $1::oid IS NULL
   AND NOT EXISTS (SELECT FROM pg_event_trigger AS e WHERE e.evtfoid = to_regprocedure(wanted.function))
@@ -44,9 +44,11 @@ SELECT 'TRIGGER_MISSING', format('%I ON %s', wanted.name, relation), NULL,
        format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION tenancy.registry_changed(); '
               'ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', wanted.name, wanted.events, relation, wanted.level,
               relation, wanted.name), NULL
-FROM (VALUES ('registry_changed', 'UPDATE OR DELETE', 'ROW'), ('registry_changed_in_bulk', 'INSERT OR TRUNCATE', 'STATEMENT'))
-     AS wanted(name, events, level)
-CROSS JOIN (VALUES ('tenancy.tenants'), ('tenancy.access')) AS registry(relation)
+FROM (VALUES ('tenancy.tenants', 'registry_changed', 'UPDATE OR DELETE', 'ROW'),
+             ('tenancy.tenants', 'registry_changed_in_bulk', 'INSERT OR TRUNCATE', 'STATEMENT'),
+             ('tenancy.access', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW'),
+             ('tenancy.access', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT'))
+     AS wanted(relation, name, events, level)
 WHERE $1::oid IS NULL
   AND NOT EXISTS (SELECT FROM pg_trigger AS t
                   WHERE t.tgrelid = relation::regclass AND t.tgname = wanted.name

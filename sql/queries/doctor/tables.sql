@@ -24,6 +24,20 @@ FROM (
     FROM protected AS p
     WHERE NOT EXISTS (SELECT FROM tenancy.protection AS r WHERE r.relation = p.oid AND r.tenant_column IS NOT NULL)
   UNION ALL
+    SELECT 'PARENT_UNPROTECTED', format('%I.%I', n.nspname, c.relname), p.name,
+           CASE WHEN EXISTS (SELECT FROM pg_attribute AS a
+                             WHERE a.attrelid = c.oid AND a.attname = p.tenant_column AND a.attnum > 0
+                               AND NOT a.attisdropped)
+                THEN format('SELECT tenancy.protect(%L, %L, %L)', format('%I.%I', n.nspname, c.relname),
+                            p.tenant_column, p.kind)
+                ELSE format('ALTER TABLE %s NO INHERIT %I.%I', p.name, n.nspname, c.relname) END,
+           c.relnamespace
+    FROM protected AS p
+    JOIN pg_inherits AS i ON i.inhrelid = p.oid
+    JOIN pg_class AS c ON c.oid = i.inhparent
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE NOT EXISTS (SELECT FROM protected AS q WHERE q.oid = c.oid)
+  UNION ALL
     SELECT 'TENANT_ID_NULLABLE', p.name, format('%I', p.tenant_column), p.protect, p.relnamespace
     FROM protected AS p
     WHERE p.kind <> 'shared' AND NOT p.attnotnull

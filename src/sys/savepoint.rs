@@ -1,0 +1,26 @@
+//! Savepoints of our own: trying what may fail.
+
+use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
+
+/// Runs `work` in a savepoint. `None` when it failed with that SQLSTATE: then the savepoint is rolled back, and the
+/// transaction goes on. Any other error passes.
+pub fn attempt<T: UnwindSafe + RefUnwindSafe>(expected: PgSqlErrorCode, work: impl FnOnce() -> T) -> Option<T> {
+    // SAFETY: what PL/pgSQL does around a block with an exception clause: memory context and resource owner, which
+    // starting and ending a subtransaction change, are put back. An error that passes aborts the transaction,
+    // savepoint included.
+    unsafe {
+        let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(context);
+        let work = AssertUnwindSafe(work);
+        let result = PgTryBuilder::new(move || Some({ work }.0())).catch_when(expected, |_| None).execute();
+        match result {
+            Some(_) => pg_sys::ReleaseCurrentSubTransaction(),
+            None => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+        }
+        pg_sys::MemoryContextSwitchTo(context);
+        pg_sys::CurrentResourceOwner = owner;
+        result
+    }
+}
