@@ -390,3 +390,33 @@ CREATE TABLE broken.padded (tenant_id char(8));
 -- @ - -> LO_COLUMN broken.scans.scan
 CALL broken.make('scans');
 ALTER TABLE broken.scans ADD scan oid;
+
+-- @ - -> CATALOG_GRANT pg_catalog.pg_statistic
+GRANT SELECT ON pg_catalog.pg_statistic TO anon;
+
+-- @ - -> ROLE_CAN_BYPASS reader_of_all
+CREATE ROLE reader_of_all LOGIN IN ROLE pg_read_all_data;
+SELECT tenancy.grant_access('reader_of_all');
+
+-- @ - -> RULE copy ON broken.seen
+CALL broken.make('seen_by_rule');
+CREATE VIEW broken.seen WITH (security_invoker, security_barrier) AS SELECT body FROM broken.seen_by_rule;
+CREATE RULE copy AS ON INSERT TO broken.seen DO INSTEAD INSERT INTO auth.users (email) SELECT body FROM broken.seen_by_rule;
+
+-- @ - -> FK_CASCADE cascading_place_fkey ON broken.cascading
+CALL broken.make('cascading');
+CREATE TABLE auth.places (id bigint PRIMARY KEY);
+GRANT DELETE ON auth.places TO anon;
+ALTER TABLE broken.cascading ADD place bigint REFERENCES auth.places ON DELETE CASCADE;
+
+-- @ - -> TYPE_OF_TENANTS broken.note
+CREATE DOMAIN broken.note AS text;
+ALTER DOMAIN broken.note OWNER TO anon;
+CALL broken.make('noted');
+ALTER TABLE broken.noted ADD note broken.note;
+
+-- @ - -> FUNCTION_OF_TENANTS broken.looks_fine(text)
+CREATE FUNCTION broken.looks_fine(text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+ALTER FUNCTION broken.looks_fine(text) OWNER TO anon;
+CALL broken.make('looked_at');
+ALTER TABLE broken.looked_at ADD CHECK (broken.looks_fine(body));
