@@ -185,8 +185,8 @@ fn resolving_again_and_again_takes_no_more_memory() {
         let mut client = world.connect();
         client.run(&block(20_000, setting));
         let before = memory_of(&mut client);
-        client.run(&block(300_000, setting));
+        client.run(&block(200_000, setting));
         let grown = memory_of(&mut client).saturating_sub(before);
-        assert!(grown < 3_000, "{setting}: {grown} kB more");
+        assert!(grown < 2_000, "{setting}: {grown} kB more");
     }
 }
