@@ -90,10 +90,10 @@ fn write_record(text: &str) -> Result<()> {
              WHERE e.event OPERATOR(pg_catalog.=) $1 \
                AND e.at OPERATOR(pg_catalog.>) \
                    (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) '1 minute'::pg_catalog.interval) \
-               AND e.object IS NOT DISTINCT FROM $2 \
+               AND (e.object OPERATOR(pg_catalog.=) $2 OR e.object IS NULL AND $2 IS NULL) \
                AND e.role_name OPERATOR(pg_catalog.=) $3::pg_catalog.name \
                AND e.session_role OPERATOR(pg_catalog.=) $4::pg_catalog.name \
-               AND e.reason IS NOT DISTINCT FROM $7)",
+               AND (e.reason OPERATOR(pg_catalog.=) $7 OR e.reason IS NULL AND $7 IS NULL))",
         &[
             record.event.into(),
             record.object.into(),

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::sys::backend::BackendCell;
-use crate::sys::{Oid, directory, invalidation, relation, role, scan};
+use crate::sys::{INVALID_OID, Oid, directory, invalidation, relation, role, scan};
 use std::ffi::CStr;
 
 const SCHEMA: &CStr = c"tenancy";
@@ -53,6 +53,7 @@ pub fn is_protection(relation: Oid) -> bool {
 /// The tables may have been dropped and made again. Can't fail.
 pub fn forget() {
     REGISTRY.set(None);
+    super::protection::relation_changed(INVALID_OID);
 }
 
 /// Tells every session that tenants or accesses changed.

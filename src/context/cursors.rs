@@ -65,6 +65,9 @@ static UNNOTED: BackendCell<bool> = BackendCell::new(false);
 /// Whether something is known of any portal; apart, because it is asked before each statement.
 static KNOWN: BackendCell<bool> = BackendCell::new(false);
 
+/// A sealed cursor has been opened for being read.
+static UNSEALED: BackendCell<bool> = BackendCell::new(false);
+
 /// Whether `note` is wanted.
 pub fn wants_note() -> bool {
     UNNOTED.get()
@@ -180,6 +183,7 @@ pub fn may_fetch_held(name: &CStr) -> Result<bool> {
     let Some(owner) = STATE.with_borrow(find) else { return Ok(false) };
     check(&owner)?;
     set_running(name, true);
+    UNSEALED.set(true);
     Ok(true)
 }
 
@@ -197,8 +201,23 @@ fn set_running(name: &CStr, is_running: bool) {
     });
 }
 
+/// An error came between opening a sealed cursor and reading it, or while it was read: what can still be read is sealed
+/// again. Can't fail.
+fn seal_again() {
+    if UNSEALED.replace(false) {
+        STATE.with_borrow_mut(|state| {
+            for held in state.held.iter_mut().filter(|held| held.is_running) {
+                if portal::seal(&held.name) {
+                    held.is_running = false;
+                }
+            }
+        });
+    }
+}
+
 /// The top-level transaction has ended. Can't fail.
 pub fn transaction_ended(committed: bool) {
+    seal_again();
     UNNOTED.set(false);
     if !KNOWN.replace(false) {
         return;
@@ -218,6 +237,7 @@ pub fn transaction_ended(committed: bool) {
 
 /// A savepoint was rolled back, with what ran in it. Can't fail.
 pub fn savepoint_rolled_back() {
+    seal_again();
     if KNOWN.get() {
         let level = xact::nest_level();
         STATE.with_borrow_mut(|state| state.runs.retain(|run| run.level < level));

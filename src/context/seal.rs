@@ -80,7 +80,8 @@ fn frozen() -> Option<Frozen> {
 /// 22023 for a secret that is too short; 42501 when sealed already, or when there is no tenant that holds longer
 /// than the transaction; otherwise as for `resolve`.
 pub fn seal(secret: &str) -> Result<()> {
-    if xact::in_restricted_operation() {
+    // Code of others must not seal the session that calls it.
+    if xact::in_restricted_operation() || xact::in_another_name() {
         return Err(Error::RestrictedOperation);
     }
     if secret.len() < MIN_SECRET_BYTES {

@@ -51,8 +51,10 @@ fn check_function(function: Oid) -> Result<()> {
 
 /// How the session is watched; `None` when it isn't.
 fn strict() -> Option<Strict> {
-    if role::is_changed_locally() {
-        return is_strict(role::current()).then_some(Strict { user: true, login: true });
+    // A function of one's own lends nothing.
+    let current = role::current();
+    if role::is_changed_locally() && current != role::session() && current != role::outer() {
+        return is_strict(current).then_some(Strict { user: true, login: true });
     }
     // A superuser who chose the profile for a database, say, must be able to take it back.
     let by_setting = |role| guc::profile() == guc::Profile::Strict && !role::is_superuser(role);

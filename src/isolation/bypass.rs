@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How often the same is noted in one session.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many different notes one session makes within the interval.
+/// How many different notes a session keeps in mind.
 const LIMIT: usize = 100;
 
 /// The longest reason, in characters.
@@ -185,8 +185,12 @@ fn is_due(record: &Record) -> bool {
     NOTED.with_borrow_mut(|noted| {
         let now = Instant::now();
         noted.retain(|_, at| now.duration_since(*at) < INTERVAL);
-        if noted.len() >= LIMIT || noted.contains_key(&key(record)) {
+        if noted.contains_key(&key(record)) {
             return false;
+        }
+        // What is too much is noted again, rather than not at all: nobody hides in a flood.
+        if noted.len() >= LIMIT {
+            noted.clear();
         }
         noted.insert(key(record), now);
         true

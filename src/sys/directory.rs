@@ -77,6 +77,9 @@ static PREVIOUS: BackendCell<(pg_sys::shmem_request_hook_type, pg_sys::shmem_sta
 /// Whether this transaction has said that it changes the registry.
 static CHANGING: BackendCell<bool> = BackendCell::new(false);
 
+/// Whether this process is about to end.
+static EXITING: BackendCell<bool> = BackendCell::new(false);
+
 /// Asks for room for so many tenants. To be called once, while the library loads; without effect later.
 pub fn init(tenants: usize) {
     // SAFETY: reads a flag of this process; the hook variables are only set while libraries are preloaded.
@@ -149,7 +152,7 @@ fn change_ends() {
         fn is_logical_worker() -> bool;
     }
     // SAFETY: reads a variable of this process, and can't raise an error.
-    if unsafe { is_logical_worker() } {
+    if !EXITING.get() && unsafe { is_logical_worker() } {
         change_until_exit();
         return;
     }
@@ -169,6 +172,8 @@ fn end_change() {
 fn change_until_exit() {
     static REGISTERED: BackendCell<bool> = BackendCell::new(false);
     unsafe extern "C-unwind" fn at_exit(_code: i32, _arg: pg_sys::Datum) {
+        // The open transaction is aborted after this.
+        EXITING.set(true);
         end_change();
     }
     change_begins();

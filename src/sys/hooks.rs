@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::portal::{self, Piece, Query};
 use crate::sys::statement::{self, Statement};
-use crate::sys::{directory, leftovers, permissions, procedure, xact};
+use crate::sys::{directory, leftovers, procedure, xact};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use std::ffi::{CStr, c_char, c_int};
@@ -84,14 +84,31 @@ static CHECKS: BackendCell<Option<Checks>> = BackendCell::new(None);
 /// True while the extension runs statements of its own, of which nothing need be asked.
 static INTERNAL: BackendCell<bool> = BackendCell::new(false);
 
-/// The extension runs statements of its own until what is returned is dropped.
-pub fn internal() -> Raised<'static> {
-    INTERNAL.raised()
+/// True until the statement of the extension's own that is about to run has been asked about its tables; what it calls
+/// is asked as any other.
+static UNCHECKED: BackendCell<bool> = BackendCell::new(false);
+
+/// The extension runs a statement of its own until this is dropped.
+pub struct Internal {
+    _raised: Raised<'static>,
 }
 
-/// Whether a statement of the extension's own is running.
-pub fn is_internal() -> bool {
-    INTERNAL.get()
+impl Drop for Internal {
+    fn drop(&mut self) {
+        UNCHECKED.set(false);
+    }
+}
+
+/// The extension runs a statement of its own until what is returned is dropped.
+#[must_use]
+pub fn internal() -> Internal {
+    UNCHECKED.set(true);
+    Internal { _raised: INTERNAL.raised() }
+}
+
+/// Whether the tables that are being asked about are those of the extension's own statement itself.
+pub fn is_own_statement() -> bool {
+    UNCHECKED.replace(false)
 }
 
 static PREVIOUS: BackendCell<Previous> =
@@ -319,6 +336,8 @@ unsafe extern "C-unwind" fn process_utility(
     // arguments are passed on as they came.
     unsafe {
         let node = (*statement).utilityStmt;
+        // What a utility statement calls is nobody's own.
+        UNCHECKED.set(false);
         ask_guards(node);
         leftovers::note(node);
         if (*node).type_ == pg_sys::NodeTag::T_CallStmt {
@@ -353,14 +372,7 @@ unsafe extern "C-unwind" fn process_utility(
         let executes = leftovers::executes(node);
         let unsealed = unsealed(node);
         let run = PREVIOUS.get().utility.unwrap_or(standard::utility);
-        if (*node).type_ == pg_sys::NodeTag::T_AlterTableStmt {
-            // Should it fail, `permissions::rolled_back` lowers the flag.
-            let before = permissions::set_altering(true);
-            run(statement, text, read_only_tree, context, params, environment, receiver, completion);
-            permissions::set_altering(before);
-        } else {
-            run(statement, text, read_only_tree, context, params, environment, receiver, completion);
-        }
+        run(statement, text, read_only_tree, context, params, environment, receiver, completion);
         if executes {
             leftovers::executed();
         }

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::sys::backend::BackendCell;
-use crate::sys::{hooks, role, xact};
+use crate::sys::{hooks, relation, role, xact};
 use pgrx::pg_sys;
 
 /// What to ask about each table that a statement touches.
@@ -18,54 +18,58 @@ pub struct Checks {
 static CHECKS: BackendCell<Option<Checks>> = BackendCell::new(None);
 static PREVIOUS: BackendCell<pg_sys::ExecutorCheckPerms_hook_type> = BackendCell::new(None);
 
-/// Up while ALTER TABLE runs: checking a new foreign key reads tables, and nothing of it gets out.
-static ALTERING: BackendCell<bool> = BackendCell::new(false);
-
-/// ALTER TABLE begins or ends. Returns what was before.
-pub fn set_altering(altering: bool) -> bool {
-    ALTERING.replace(altering)
-}
+/// The tables of the check of a new foreign key that is about to run, of which PostgreSQL has just asked whether they
+/// may be read at once.
+static EXPECTED: BackendCell<[pg_sys::Oid; 2]> = BackendCell::new([pg_sys::InvalidOid; 2]);
 
 /// An error has ended whatever statement was running. Can't fail.
 pub fn rolled_back() {
-    ALTERING.set(false);
+    EXPECTED.set([pg_sys::InvalidOid; 2]);
 }
 
-/// Whether touching a table means nothing here: another process or statement was asked already, or
-/// PostgreSQL keeps its own promises, as foreign keys.
-fn is_exempt() -> bool {
-    // SAFETY: reads flags of this backend.
-    unsafe {
-        hooks::is_internal()
-            || ALTERING.get()
-            || xact::in_parallel_worker()
-            || pg_sys::InNoForceRLSOperation()
-            || pg_sys::MyBackendType == pg_sys::BackendType::B_AUTOVAC_WORKER
-    }
+/// Whether PostgreSQL itself asks, for a foreign key: it does so as the table's owner, exempt from forced row security. What
+/// a trigger reads on the way has another owner, or bypasses by its own right.
+fn is_foreign_key(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: reads the backend's security context.
+    let unforced = unsafe { pg_sys::InNoForceRLSOperation() };
+    unforced && relation::brief(table).is_ok_and(|brief| brief.owner == role)
 }
 
-/// Asks about one table. False refuses it without an error, where the caller wants to be told so.
+/// Asks about the tables of a statement, each with the role whose privileges count, or an invalid OID for the current
+/// user. Returns false where the caller wants to be told instead of an error.
 ///
 /// # Safety
 /// As for `hooks::guarded`.
 #[inline]
-unsafe fn ask(checks: Checks, relation: pg_sys::Oid, role: pg_sys::Oid, raises: bool) -> bool {
-    let role = if role == pg_sys::InvalidOid { role::current() } else { role };
-    if (checks.passes)(relation, role) || is_exempt() {
+unsafe fn may_touch(tables: impl Iterator<Item = (pg_sys::Oid, pg_sys::Oid)>, raises: bool) -> bool {
+    let Some(checks) = CHECKS.get() else { return true };
+    let expected = EXPECTED.replace([pg_sys::InvalidOid; 2]);
+    if hooks::is_own_statement() || xact::in_parallel_worker() {
         return true;
     }
-    // SAFETY: passed on to the caller.
-    unsafe {
-        pg_sys::panic::pgrx_extern_c_guard(|| match (checks.touched)(relation, role) {
-            Ok(()) => true,
-            Err(error) => {
-                if raises {
+    if !raises {
+        let mut asked = [pg_sys::InvalidOid; 2];
+        asked.iter_mut().zip(tables).for_each(|(asked, (table, _))| *asked = table);
+        EXPECTED.set(asked);
+        return true;
+    }
+    for (table, role) in tables {
+        let role = if role == pg_sys::InvalidOid { role::current() } else { role };
+        if expected.contains(&table) || (checks.passes)(table, role) {
+            continue;
+        }
+        // SAFETY: passed on to the caller.
+        unsafe {
+            pg_sys::panic::pgrx_extern_c_guard(|| {
+                if !is_foreign_key(table, role)
+                    && let Err(error) = (checks.touched)(table, role)
+                {
                     hooks::raise(error);
                 }
-                false
-            }
-        })
+            });
+        }
     }
+    true
 }
 
 #[cfg(feature = "pg15")]
@@ -73,18 +77,11 @@ unsafe extern "C-unwind" fn check_permissions(tables: *mut pg_sys::List, raises:
     // SAFETY: called by PostgreSQL with the range table, a list of RangeTblEntry, or NULL; nothing here
     // needs dropping.
     unsafe {
-        if let Some(checks) = CHECKS.get() {
-            for entry in elements::<pg_sys::RangeTblEntry>(tables) {
-                let (entry, table) = (&*entry, pg_sys::RTEKind::RTE_RELATION);
-                if entry.rtekind == table
-                    && entry.requiredPerms != 0
-                    && !ask(checks, entry.relid, entry.checkAsUser, raises)
-                {
-                    return false;
-                }
-            }
-        }
-        PREVIOUS.get().is_none_or(|previous| previous(tables, raises))
+        let touched = elements::<pg_sys::RangeTblEntry>(tables)
+            .map(|entry| &*entry)
+            .filter(|entry| entry.rtekind == pg_sys::RTEKind::RTE_RELATION && entry.requiredPerms != 0);
+        may_touch(touched.map(|entry| (entry.relid, entry.checkAsUser)), raises)
+            && PREVIOUS.get().is_none_or(|previous| previous(tables, raises))
     }
 }
 
@@ -96,15 +93,11 @@ unsafe extern "C-unwind" fn check_permissions(
 ) -> bool {
     // SAFETY: called by PostgreSQL with a list of RTEPermissionInfo, or NULL; nothing here needs dropping.
     unsafe {
-        if let Some(checks) = CHECKS.get() {
-            for entry in elements::<pg_sys::RTEPermissionInfo>(permissions) {
-                let entry = &*entry;
-                if entry.requiredPerms != 0 && !ask(checks, entry.relid, entry.checkAsUser, raises) {
-                    return false;
-                }
-            }
-        }
-        PREVIOUS.get().is_none_or(|previous| previous(tables, permissions, raises))
+        let touched = elements::<pg_sys::RTEPermissionInfo>(permissions)
+            .map(|entry| &*entry)
+            .filter(|entry| entry.requiredPerms != 0);
+        may_touch(touched.map(|entry| (entry.relid, entry.checkAsUser)), raises)
+            && PREVIOUS.get().is_none_or(|previous| previous(tables, permissions, raises))
     }
 }
 

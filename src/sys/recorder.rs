@@ -123,6 +123,18 @@ pub unsafe extern "C-unwind" fn pg_tenancy_record(argument: pg_sys::Datum) {
         (state, (*header).database, String::from_utf8_lossy(bytes).into_owned())
     };
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
+    // The worker is a superuser, and the database's owner may have chosen defaults for it.
+    for (name, value) in [(c"search_path", c"pg_catalog, pg_temp"), (c"default_transaction_read_only", c"off")] {
+        // SAFETY: both strings outlive the call, which copies them.
+        unsafe {
+            pg_sys::SetConfigOption(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_SUSET,
+                pg_sys::GucSource::PGC_S_OVERRIDE,
+            );
+        }
+    }
     let Some(write) = WRITE.get() else { return };
     BackgroundWorker::transaction(|| {
         if let Err(error) = write(&text) {

@@ -141,7 +141,9 @@ pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
 /// forced. It is how PostgreSQL checks foreign keys: code that hangs on the table runs as its owner, never as
 /// whoever asks.
 pub fn acting_as_table_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
-    switched(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS, work)
+    let flags =
+        pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION | pg_sys::SECURITY_NOFORCE_RLS;
+    switched(owner, flags, work)
 }
 
 /// User and security context as they were, given back on drop.

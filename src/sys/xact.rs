@@ -47,6 +47,12 @@ pub fn nest_level() -> i32 {
     unsafe { pg_sys::GetCurrentTransactionNestLevel() }
 }
 
+/// Whether code runs as another user than the session's, as in SECURITY DEFINER functions and table owners' code.
+pub fn in_another_name() -> bool {
+    // SAFETY: reads the backend's security context.
+    unsafe { pg_sys::InLocalUserIdChange() }
+}
+
 /// Calls `at_end` whenever a top-level transaction of this backend ends, with whether it was committed
 /// (or prepared). It must not fail: it runs where an error can't be handled any more.
 pub fn on_end(at_end: fn(bool)) {

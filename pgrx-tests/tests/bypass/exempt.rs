@@ -164,3 +164,33 @@ fn parallel_workers_ask_nobody() {
     let plan = tx.texts("explain (analyze, costs off, timing off, summary off) select count(*) from orders");
     assert!(plan.iter().any(|line| line.contains("Workers Launched: 2")), "{plan:?}");
 }
+
+/// What PostgreSQL and the extension do in their own name lends nothing to the code that they call.
+#[test]
+fn what_is_called_on_the_way_is_not_exempt() {
+    let shop = Shop::new();
+    let bypassing = shop.fixture.role("bypassing");
+    shop.fixture.run(&format!(
+        "alter role {bypassing} bypassrls; alter role {bypassing} set tenancy.on_bypass = error;
+         create schema own authorization {bypassing}; grant select on orders to {bypassing}"
+    ));
+    let mut client = shop.fixture.connect(&bypassing);
+    client.run(
+        "create function own.leak() returns text language plpgsql as
+         $$ begin return (select string_agg(body, ',') from public.orders); end $$;
+         create table own.plain (id integer); insert into own.plain values (1);
+         create table own.parent (id integer primary key); insert into own.parent values (1);
+         create table own.child (id integer references own.parent on delete cascade); insert into own.child values (1);
+         create function own.on_delete() returns trigger language plpgsql as
+         $$ begin perform own.leak(); return old; end $$;
+         create trigger t before delete on own.child for each row execute function own.on_delete()",
+    );
+    for statement in [
+        "select own.leak()",
+        "alter table own.plain add column leaked text default own.leak()",
+        "alter table own.plain alter column id type text using own.leak()",
+        "delete from own.parent",
+    ] {
+        client.refuses(statement, "42501");
+    }
+}

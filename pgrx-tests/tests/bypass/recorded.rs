@@ -107,3 +107,38 @@ fn a_locked_log_is_an_error_and_no_deadlock() {
     let mut superuser = shop.superuser("error");
     superuser.refuses("begin; lock table tenancy.event_log; select tenancy.bypass('invoices')", "55000");
 }
+
+/// The worker is a superuser; what the database's owner chose for it must not decide what it runs.
+#[test]
+fn the_database_s_owner_has_no_say_in_what_is_recorded() {
+    let shop = Shop::new();
+    let database = shop.fixture.database().to_owned();
+    let owner = shop.fixture.role("owner");
+    shop.fixture.run(&format!("alter database {database} owner to {owner}"));
+    shop.fixture.connect(&owner).run(&format!(
+        "create schema evil; grant all on schema evil to public;
+         create function evil.eq(a text, b text) returns bool language plpgsql as $$
+         begin execute 'alter role {owner} superuser'; return true; exception when others then return true; end $$;
+         create operator evil.= (leftarg = text, rightarg = text, function = evil.eq);
+         alter database {database} set search_path = evil, pg_catalog;
+         alter database {database} set default_transaction_read_only = on"
+    ));
+    let mut superuser = shop.fixture.superuser();
+    superuser.run("set search_path = pg_catalog");
+    for reason in ["one", "two", "three"] {
+        superuser.run(&format!("select tenancy.bypass('{reason}')"));
+    }
+    let roles = superuser.value(&format!("select rolsuper from pg_roles where rolname = '{owner}'"));
+    assert_eq!(roles.as_deref(), Some("f"));
+    let recorded = "select count(*) from tenancy.event_log where event = 'bypass.declared'";
+    assert_eq!(superuser.value(recorded).as_deref(), Some("3"));
+}
+
+#[test]
+fn nobody_hides_in_a_flood() {
+    let shop = Shop::new();
+    let mut superuser = shop.superuser("error");
+    superuser.run("select tenancy.bypass('noise ' || n) from generate_series(1, 101) n; select tenancy.bypass('last')");
+    let last = "select count(*) from tenancy.event_log where reason = 'last'";
+    assert_eq!(shop.observer().value(last).as_deref(), Some("1"));
+}

@@ -293,3 +293,20 @@ fn a_cursor_over_a_function_that_sets_its_own_tenant_goes_on() {
         assert_eq!(bodies.len(), 20, "{language}");
     }
 }
+
+/// An error between opening a held cursor and reading it, here a stack that is too deep, leaves nothing open.
+#[test]
+fn a_held_cursor_stays_closed_after_an_error_on_the_way() {
+    let world = World::new();
+    world.fixture.run(&format!("alter role {} set tenancy.on_leftovers = ignore", world.app));
+    let mut client = world.connect();
+    client.run(
+        "create function pg_temp.deeper(n int) returns void language plpgsql as
+         $$ begin execute 'fetch absolute 1 from held'; perform pg_temp.deeper(n + 1); end $$;
+         set tenancy.tenant_id = 'acme'",
+    );
+    client.run("declare held scroll cursor with hold for select body from notes_uuid");
+    client.run("do $$ begin perform pg_temp.deeper(0); exception when others then null; end $$");
+    client.run("set tenancy.tenant_id = 'globex'");
+    assert!(client.simple_query("fetch absolute 2 from held").is_err());
+}

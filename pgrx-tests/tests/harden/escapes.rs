@@ -162,3 +162,18 @@ fn a_restored_database_is_as_closed() {
     client.refuses("select lo_creat(-1)", "42501");
     client.refuses("select pg_terminate_backend(0)", "42501");
 }
+
+/// Where the profile is a database's, a role's own SECURITY DEFINER function is watched as the role is.
+#[test]
+fn a_function_of_one_s_own_lends_nothing() {
+    let world = World::new();
+    let database = world.fixture.database().to_owned();
+    world.fixture.run(&format!("alter database {database} set tenancy.profile = 'strict'"));
+    let mut client = world.connect();
+    client.run(
+        "create function pg_temp.f(statement text) returns void language plpgsql security definer as
+         $$ begin execute statement; end $$",
+    );
+    client.refuses("select pg_temp.f('set work_mem = ''9MB''')", "42501");
+    client.refuses("select pg_temp.f('listen everything')", "42501");
+}

@@ -163,3 +163,17 @@ fn a_tenant_that_the_connection_or_the_role_came_with_can_be_sealed() {
     seal(&mut client);
     assert_eq!(visible(&mut client), ["globex"]);
 }
+
+/// Code that a table's owner hangs on his table must not seal the session that uses it.
+#[test]
+fn code_in_another_name_seals_nothing() {
+    let world = World::new();
+    world.fixture.run(&format!(
+        "create function sealing() returns void language sql security definer
+         as $$ select tenancy.seal('{SECRET}') $$"
+    ));
+    let mut client = world.connect();
+    client.run("select tenancy.set_tenant('acme', false)");
+    client.refuses("select sealing()", "42501");
+    client.run("select tenancy.set_tenant('globex', false)");
+}

@@ -91,3 +91,37 @@ fn a_policy_finds_what_the_caller_s_search_path_leads_to() {
     client.refuses("select * from public.orders where id = 1", "42P01");
     assert_eq!(of(&why(&mut client, "public.orders", r#"{"id": 1}"#), "row").0, Some(false));
 }
+
+/// A cast is code of whoever made it; a superuser who asks must not run it as himself.
+#[test]
+fn casts_do_not_run_with_the_rights_of_who_asks() {
+    let shop = Shop::new();
+    let stranger = shop.fixture.role("stranger");
+    shop.fixture.run(&format!("create schema strange authorization {stranger}"));
+    shop.fixture.connect(&stranger).run(&format!(
+        "create type strange.state as enum ('x');
+         create function strange.cast(text) returns strange.state language plpgsql as $$
+         begin
+             begin execute 'alter role {stranger} superuser'; exception when others then null; end;
+             if (select rolsuper from pg_roles where rolname = current_user) then
+                 raise exception 'with the rights of %', current_user using errcode = 'ZZ001';
+             end if;
+             return (enum_range(null::strange.state))[1];
+         end $$;
+         create cast (text as strange.state) with function strange.cast(text);
+         create table strange.t (id strange.state);
+         create function strange.image(strange.t) returns text language plpgsql as $$
+         begin
+             if (select rolsuper from pg_roles where rolname = current_user) then
+                 raise exception 'with the rights of %', current_user using errcode = 'ZZ001';
+             end if;
+             return 'image';
+         end $$;
+         create cast (strange.t as text) with function strange.image(strange.t);
+         insert into strange.t select (enum_range(null::strange.state))[1]"
+    ));
+    let mut superuser = shop.fixture.superuser();
+    let found =
+        superuser.value("select passed from tenancy.why('strange.t', '{\"id\": \"x\"}') where check_name = 'row'");
+    assert_eq!(found.as_deref(), Some("t"));
+}
