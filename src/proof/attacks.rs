@@ -162,7 +162,11 @@ fn cursor(scene: &Scene<'_>) -> Option<Outcome> {
             });
         }
     };
-    Some(reading(scene.as_mine(|| attack::fetch_after(&select_foreign(scene), 1, switch))))
+    Some(match scene.as_mine(|| attack::fetch_after(&select_foreign(scene), 1, switch)) {
+        // A cursor of another tenant is refused as such.
+        Came::Refused(sqlstate) if sqlstate == "55000" => Outcome::Blocked(code(&sqlstate)),
+        came => reading(came),
+    })
 }
 
 /// A plan that was made for one tenant, run for another.
