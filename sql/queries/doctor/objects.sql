@@ -4,6 +4,9 @@
     SELECT DISTINCT a.atttypid
     FROM protected AS p
     JOIN pg_attribute AS a ON a.attrelid = p.oid AND a.attnum > 0 AND NOT a.attisdropped
+    -- Nothing to look for where tenants own nothing.
+    WHERE EXISTS (SELECT FROM holder AS h
+                  WHERE h.role IN (SELECT t.typowner FROM pg_type AS t UNION ALL SELECT f.proowner FROM pg_proc AS f))
   UNION
     SELECT part.oid
     FROM column_type AS c
@@ -50,14 +53,13 @@ CROSS JOIN LATERAL (
     SELECT format('%I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid)) AS name) AS called
 WHERE f.proowner IN (SELECT h.role FROM holder AS h)
   AND ($1::oid IS NULL OR f.pronamespace = $1)
-  AND f.oid IN (
-      SELECT d.refobjid
-      FROM pg_depend AS d
+  AND EXISTS (
+      SELECT FROM pg_depend AS d
       LEFT JOIN pg_constraint AS k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
       LEFT JOIN pg_attrdef AS a ON d.classid = 'pg_attrdef'::regclass AND a.oid = d.objid
       LEFT JOIN pg_index AS i ON d.classid = 'pg_class'::regclass AND i.indexrelid = d.objid
       LEFT JOIN pg_policy AS pol ON d.classid = 'pg_policy'::regclass AND pol.oid = d.objid
-      WHERE d.refclassid = 'pg_proc'::regclass
+      WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = f.oid
         AND (coalesce(nullif(k.conrelid, 0), a.adrelid, i.indrelid, pol.polrelid) IN (SELECT p.oid FROM protected AS p)
              OR k.contypid IN (SELECT c.oid FROM column_type AS c)))
 UNION ALL
