@@ -15,6 +15,9 @@ const LEFTOVERS: [(&str, &str); 3] = [
 /// A table that stands before the real one of its name.
 const TRAP: &str = LEFTOVERS[0].0;
 
+/// A cursor that has read for the tenant that opened it.
+const HELD: &str = LEFTOVERS[1].0;
+
 /// Both ways in which the next client may name its tenant.
 const WAYS_IN: [&str; 2] = ["select tenancy.set_tenant('globex')", "set local tenancy.tenant_id = 'globex'"];
 
