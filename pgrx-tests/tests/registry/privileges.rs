@@ -16,6 +16,7 @@ const FOR_EVERYBODY: [&str; 10] = [
     "seal",
     "set_tenant",
     "unseal",
+    "why",
 ];
 
 /// The extension's own functions: `(oid, proname, ...)` of `pg_proc`.
