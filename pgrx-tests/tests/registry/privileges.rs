@@ -5,7 +5,7 @@ use tenancy_harness::{Fixture, Session};
 use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, or can only refuse.
-const FOR_EVERYBODY: [&str; 10] = [
+const FOR_EVERYBODY: [&str; 11] = [
     "bypass",
     "clear_tenant",
     "current_key",
