@@ -157,6 +157,26 @@ fn what_is_protected_may_change_at_any_time() {
 }
 
 #[test]
+fn without_the_extension_nothing_is_protected() {
+    let shop = Shop::new();
+    let [mut superuser, mut other] = [shop.superuser("error"), shop.superuser("error")];
+    for _ in 0..2 {
+        for client in [&mut superuser, &mut other] {
+            client.refuses("select from orders", "42501");
+        }
+        shop.fixture.run("drop extension pg_tenancy cascade");
+        for client in [&mut superuser, &mut other] {
+            client.run("select from orders");
+        }
+        shop.fixture.run("create extension pg_tenancy");
+        for client in [&mut superuser, &mut other] {
+            client.run("select from orders");
+        }
+        shop.fixture.run("select tenancy.protect('orders')");
+    }
+}
+
+#[test]
 fn a_role_may_become_a_bypassing_one_at_any_time() {
     let shop = Shop::new();
     shop.fixture.run(&format!("alter role {} set tenancy.on_bypass = error", shop.app));

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use std::time::{Duration, Instant};
+
 use tenancy_harness::{ACME, Cluster, Config, Fixture, Session, assert_sqlstate};
 
 const SET: &str = "select tenancy.set_tenant('acme', false)";
@@ -26,6 +28,16 @@ impl<'c> Shop<'c> {
     #[track_caller]
     fn admits(&self, name: &str) {
         self.fixture.connect(&self.app).run(&format!("select tenancy.set_tenant('{name}', false)"));
+    }
+
+    /// Whether a new session has to read the registry to admit the tenant.
+    #[track_caller]
+    fn has_to_read(&self) -> bool {
+        let mut client = self.fixture.connect(&self.app);
+        client.run("begin; select tenancy.set_tenant('acme')");
+        let scans = "pg_stat_get_xact_numscans('tenancy.tenants_key_key'::regclass)
+                     + pg_stat_get_xact_numscans('tenancy.tenants'::regclass)";
+        client.value(&format!("select {scans}")).as_deref() != Some("0")
     }
 
     #[track_caller]
@@ -162,6 +174,53 @@ struct Stop<'a>(&'a AtomicBool);
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_one_session_has_read_the_next_one_need_not() {
+    let cluster = alone();
+    let shop = Shop::on(Fixture::on(&cluster));
+    assert!(shop.has_to_read());
+    assert!(!shop.has_to_read());
+    shop.fixture.run("select tenancy.create_tenant('globex')");
+    assert!(shop.has_to_read());
+    assert!(!shop.has_to_read());
+}
+
+/// A subscription's worker commits prepared transactions and tells nobody, so while there is one all sessions read the
+/// registry. When it has gone they need not any more.
+#[test]
+fn a_subscription_is_a_time_without() {
+    let cluster = Cluster::start("directory", &Config::default().set("wal_level", "logical"));
+    let shop = Shop::on(Fixture::on(&cluster));
+    let source = Fixture::empty(&cluster);
+    source.run("create table notes (body text); create publication notes for table notes");
+    source.run("select pg_create_logical_replication_slot('notes', 'pgoutput')");
+    let mut superuser = shop.fixture.superuser();
+    superuser.run("create table notes (body text)");
+    superuser.run(&format!(
+        "create subscription notes connection 'host={} dbname={} user=postgres' publication notes
+         with (create_slot = false, slot_name = notes, copy_data = false)",
+        cluster.directory().display(),
+        source.database()
+    ));
+    source.run("insert into notes values ('first')");
+    await_that("the row arrives", || superuser.value("select count(*) from notes").as_deref() == Some("1"));
+    for _ in 0..3 {
+        assert!(shop.has_to_read());
+    }
+    superuser.run("alter subscription notes disable; alter subscription notes set (slot_name = none)");
+    superuser.run("drop subscription notes");
+    await_that("the directory is used again", || !shop.has_to_read());
+}
+
+#[track_caller]
+fn await_that(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
