@@ -73,6 +73,7 @@ pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<T
     let tenant = loop {
         cache::refresh();
         let tenant = lookup(role, name, &reference, trust)?;
+        seal::check_resolved(tenant.id)?;
         pin::hold(&tenant)?;
         leftovers::take(&tenant, remedy)?;
         if !cache::is_stale() {

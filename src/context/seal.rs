@@ -163,6 +163,14 @@ pub fn check_user(user: &str) -> Result<()> {
     }
 }
 
+/// What is set has turned out to be this tenant: the key may have passed to another one since.
+pub fn check_resolved(tenant: Uuid) -> Result<()> {
+    match frozen() {
+        Some(frozen) if frozen.tenant != tenant => Err(Error::Sealed),
+        _ => Ok(()),
+    }
+}
+
 /// Whether there is a seal.
 pub fn is_on() -> bool {
     SEALED.get() || xact::in_parallel_worker() && !guc::sealed().is_empty()

@@ -62,6 +62,23 @@ fn the_same_tenant_can_be_set_by_either_name() {
 }
 
 #[test]
+fn it_holds_the_tenant_and_not_its_key() {
+    let world = World::new();
+    let mut client = sealed(&world);
+    world.fixture.run(
+        "delete from tenancy.tenants where key = 'acme'; select tenancy.create_tenant('acme');
+         insert into notes_uuid select 1, id, 'new 1' from tenancy.tenants where key = 'acme'",
+    );
+    for change in
+        ["select tenancy.current_tenant()", "select tenancy.set_tenant('acme', false)", "select from notes_uuid"]
+    {
+        client.refuses(change, "42501");
+    }
+    unseal(&mut client);
+    assert_eq!(visible(&mut client), ["new"]);
+}
+
+#[test]
 fn leave_to_switch_does_not_lift_the_seal() {
     let world = World::new();
     world.fixture.run(&format!("alter role {} set tenancy.allow_switch = on", world.app));
