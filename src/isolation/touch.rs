@@ -27,8 +27,8 @@ pub fn init(has_tenant: HasTenant) {
     hooks::guard_reassigning(reassign::check);
 }
 
-/// What most statements are: those of a role that is known to be bound, or on tables that are known not
-/// to be protected.
+/// What most statements are: those of a role that is known to be bound, on whatever table, or on tables that are
+/// known not to be protected.
 fn passes(table: Oid, user: Oid) -> bool {
     let bound = BOUND.get();
     (bound != INVALID_OID && bound == user && guc::on_missing() == OnMissing::Empty)
@@ -41,14 +41,11 @@ fn transaction_ended(committed: bool) {
 }
 
 fn touched(table: Oid, user: Oid) -> Result<()> {
-    if !protection::is_protected(table) {
-        return Ok(());
-    }
     if role::bypasses(user) {
-        return bypass::check(table, user);
+        return if protection::is_protected(table) { bypass::check(table, user) } else { Ok(()) };
     }
     BOUND.set(user);
-    if guc::on_missing() == OnMissing::Error && !HAS_TENANT.get()() {
+    if guc::on_missing() == OnMissing::Error && protection::is_protected(table) && !HAS_TENANT.get()() {
         let name = relation::name(table).unwrap_or_else(|| table.to_u32().to_string());
         return Err(Error::NoTenantForTable(name));
     }
