@@ -5,28 +5,59 @@
 //! Nothing is looked for while the tenant stays the same.
 
 use super::cache::Tenant;
-use super::resolve::effective_name;
+use super::resolve::{self, effective_name};
 use crate::catalog::leftovers;
 use crate::error::{Error, Result};
 use crate::guc::{self, OnLeftovers};
 use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::{leftovers as session, xact};
-use crate::tenant::{TenantKey, TenantRef};
-use std::cell::RefCell;
 use uuid::Uuid;
 
-/// The tenants that the session acted for: what it holds may be theirs.
-#[derive(Default)]
-struct Tenants {
-    /// In the last transaction that was committed with a tenant.
-    last: Option<(Uuid, TenantKey)>,
-    /// In this transaction. A rollback brings back what the check has seen gone, so it is forgotten then.
-    checked: Option<(Uuid, TenantKey)>,
+/// Whose the left-overs may be that the session holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Owner {
+    /// No tenant has acted yet: what there is, is the application's own.
+    #[default]
+    Nobody,
+    /// This tenant's alone.
+    Tenant(Uuid),
+    /// It is not known whose, or somebody's who may not act for the tenant he named.
+    Unknown,
 }
 
-thread_local! {
-    static TENANTS: RefCell<Tenants> = RefCell::default();
+impl Owner {
+    /// Either of the two.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, one) | (one, Self::Nobody) => one,
+            (one, other) if one == other => one,
+            _ => Self::Unknown,
+        }
+    }
 }
+
+/// Whom the session acts for, or acted for last. No rollback takes that back: a statement that was prepared outlives it,
+/// and so does what was made before it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Owners {
+    now: Owner,
+    /// Whoever it was before this transaction found that nothing of his was left. A rollback may bring that back.
+    before: Owner,
+}
+
+impl Owners {
+    const NONE: Self = Self { now: Owner::Nobody, before: Owner::Nobody };
+
+    fn pass_to(self, owner: Owner) -> Self {
+        Self { now: owner, before: self.before.or(self.now) }
+    }
+
+    fn rolled_back(self) -> Self {
+        Self { now: self.before.or(self.now), ..self }
+    }
+}
+
+static OWNERS: BackendCell<Owners> = BackendCell::new(Owners::NONE);
 
 /// The setting may name another tenant than it did; set by the assign hook, which can do no more.
 static CHANGED: BackendCell<bool> = BackendCell::new(false);
@@ -58,16 +89,14 @@ pub fn is_pending() -> bool {
     CHANGED.get()
 }
 
-/// A statement is about to run, though maybe not one that uses the tenant that is set.
+/// A statement is about to run, though maybe not one that uses the tenant that is set. It may leave something all the same.
 pub fn before_run() -> Result<()> {
     if !CHANGED.get() || ASIDE.get() || xact::in_parallel_worker() {
         return Ok(());
     }
-    if let Some((name, _)) = effective_name()
-        && let Ok(tenant) = TenantRef::parse(&name)
-        && !is_known(|id, key| tenant.names(*id, key))
-    {
-        check(Remedy::None)?;
+    if let Some((name, trust)) = effective_name() {
+        let owner = resolve::find(&name, trust).map_or(Owner::Unknown, |tenant| Owner::Tenant(tenant.id));
+        pass_to(owner, Remedy::None)?;
     }
     CHANGED.set(false);
     Ok(())
@@ -78,48 +107,39 @@ pub fn take(tenant: &Tenant, remedy: Remedy) -> Result<()> {
     if ASIDE.get() || xact::in_parallel_worker() {
         return Ok(());
     }
-    if !is_known(|id, _| *id == tenant.id) {
+    pass_to(Owner::Tenant(tenant.id), remedy)
+}
+
+fn pass_to(owner: Owner, remedy: Remedy) -> Result<()> {
+    let owners = OWNERS.get();
+    if owners.now == owner && owner != Owner::Unknown {
+        return Ok(());
+    }
+    if owners.now != Owner::Nobody {
         check(remedy)?;
     }
-    TENANTS.with_borrow_mut(|tenants| {
-        if tenants.checked.as_ref().is_none_or(|(id, _)| *id != tenant.id) {
-            tenants.checked = Some((tenant.id, tenant.key.clone()));
-        }
-    });
+    OWNERS.set(owners.pass_to(owner));
     Ok(())
 }
 
-/// The top-level transaction has ended.
+/// The top-level transaction has ended. Can't fail.
 pub fn transaction_ended(committed: bool) {
-    TENANTS.with_borrow_mut(|tenants| {
-        if let (Some(checked), true) = (tenants.checked.take(), committed) {
-            tenants.last = Some(checked);
-        }
-    });
+    let owners = OWNERS.get();
+    let now = if committed { owners.now } else { owners.rolled_back().now };
+    OWNERS.set(Owners { now, before: Owner::Nobody });
 }
 
-/// A savepoint was rolled back: what was gone may be there again.
+/// A savepoint was rolled back: what was gone may be there again. Can't fail.
 pub fn savepoint_rolled_back() {
     if ASIDE.get() {
         return;
     }
-    TENANTS.with_borrow_mut(|tenants| tenants.checked = None);
+    OWNERS.set(OWNERS.get().rolled_back());
     CHANGED.set(true);
 }
 
-/// Whether what the session holds can only be of the tenant that `is` asks for.
-fn is_known(is: impl Fn(&Uuid, &TenantKey) -> bool) -> bool {
-    TENANTS.with_borrow(|tenants| {
-        let latest = tenants.checked.as_ref().or(tenants.last.as_ref());
-        latest.is_some_and(|(id, key)| is(id, key))
-    })
-}
-
-/// Looks for what the session's former tenant left. What was made before the first one is nobody's.
+/// Looks for what the session's former tenant left.
 fn check(remedy: Remedy) -> Result<()> {
-    if TENANTS.with_borrow(|tenants| tenants.checked.is_none() && tenants.last.is_none()) {
-        return Ok(());
-    }
     session::forget_sequences();
     let mode = guc::on_leftovers();
     if mode == OnLeftovers::Ignore {
@@ -164,6 +184,26 @@ fn describe(cursors: &[String], statements: &[String], temporary: bool) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ACME: Owner = Owner::Tenant(Uuid::from_u128(1));
+    const GLOBEX: Owner = Owner::Tenant(Uuid::from_u128(2));
+
+    #[test]
+    fn what_may_be_several_tenants_is_nobodys_own() {
+        assert_eq!(ACME.or(GLOBEX), Owner::Unknown);
+        assert_eq!(Owner::Unknown.or(ACME), Owner::Unknown);
+        assert_eq!(Owner::Nobody.or(ACME), ACME);
+        assert_eq!(ACME.or(ACME), ACME);
+    }
+
+    #[test]
+    fn a_rollback_gives_back_whose_it_was_before() {
+        let acmes = Owners { now: ACME, before: Owner::Nobody };
+        assert_eq!(acmes.rolled_back().now, ACME);
+        assert_eq!(acmes.pass_to(GLOBEX).now, GLOBEX);
+        assert_eq!(acmes.pass_to(GLOBEX).rolled_back().now, Owner::Unknown);
+        assert_eq!(Owners::NONE.pass_to(ACME).rolled_back().now, ACME);
+    }
 
     #[test]
     fn left_overs_are_told_by_kind_alone() {

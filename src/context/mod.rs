@@ -46,6 +46,8 @@ pub fn init() {
         listens: || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
         has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending(),
         before_run,
+        is_new_to: leftovers::is_pending,
+        before_utility: leftovers::before_run,
         procedure_begins: hot::close_fast_path,
         set_local: check_set_local,
         watches_portals: cursors::is_watching,

@@ -84,6 +84,13 @@ pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<T
     Ok(tenant)
 }
 
+/// The tenant of that name, if the session may act for it; it isn't taken thereby.
+pub fn find(name: &str, trust: Trust) -> Option<Rc<Tenant>> {
+    invalidation::accept();
+    cache::refresh();
+    lookup(role::outer(), name, &TenantRef::parse(name).ok()?, trust).ok()
+}
+
 fn lookup(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Result<Rc<Tenant>> {
     if let Some(tenant) = cache::get(role, trust, name) {
         return Ok(tenant);

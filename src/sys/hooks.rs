@@ -21,6 +21,10 @@ pub struct Checks {
     pub has_to_check: fn(bool) -> bool,
     /// The check itself.
     pub before_run: fn(bool) -> Result<()>,
+    /// Whether no statement has run yet since the context was set; asked before utility statements. Can't fail.
+    pub is_new_to: fn() -> bool,
+    /// Before a utility statement that may leave something behind runs, where `is_new_to` says so.
+    pub before_utility: fn() -> Result<()>,
     /// Before a procedure is called; can't fail.
     pub procedure_begins: fn(),
     /// Before `SET LOCAL <name>` runs as a statement of its own.
@@ -339,6 +343,13 @@ unsafe extern "C-unwind" fn process_utility(
         // What a utility statement calls is nobody's own.
         UNCHECKED.set(false);
         ask_guards(node);
+        if let Some(checks) = CHECKS.get()
+            && (checks.is_new_to)()
+            && !INTERNAL.get()
+            && leftovers::may_leave(node)
+        {
+            guarded(checks.before_utility);
+        }
         leftovers::note(node);
         if (*node).type_ == pg_sys::NodeTag::T_CallStmt {
             procedure::begins();

@@ -55,6 +55,37 @@ pub unsafe fn note(node: *mut pg_sys::Node) {
     }
 }
 
+/// Whether a utility statement may leave something behind in the session, or call what does. Those that clean up may not
+/// be asked, nor those that must be the first of their transaction.
+///
+/// # Safety
+/// `node` is a valid parse node.
+pub unsafe fn may_leave(node: *mut pg_sys::Node) -> bool {
+    use pg_sys::NodeTag::*;
+    // SAFETY: by the contract above.
+    !matches!(
+        unsafe { (*node).type_ },
+        T_TransactionStmt
+            | T_VariableSetStmt
+            | T_VariableShowStmt
+            | T_DiscardStmt
+            | T_DeallocateStmt
+            | T_ClosePortalStmt
+            | T_DropStmt
+            | T_LockStmt
+            | T_ConstraintsSetStmt
+            | T_ListenStmt
+            | T_UnlistenStmt
+            | T_NotifyStmt
+            | T_LoadStmt
+            | T_CheckPointStmt
+            | T_VacuumStmt
+            | T_ClusterStmt
+            | T_ReindexStmt
+            | T_IndexStmt
+    )
+}
+
 /// The level of savepoints at which the outermost statement runs that executes a prepared one; 0 while none does.
 static EXECUTING: BackendCell<i32> = BackendCell::new(0);
 

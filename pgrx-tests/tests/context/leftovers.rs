@@ -1,7 +1,7 @@
 //! What one tenant leaves in a pooled session is neither readable by the next one nor a trap for it.
 
 use postgres::Client;
-use tenancy_harness::{ACME, GLOBEX, Session, World};
+use tenancy_harness::{ACME, GLOBEX, Session, World, assert_sqlstate};
 
 use crate::{context, visible};
 
@@ -314,5 +314,71 @@ fn the_former_tenants_sequence_values_are_forgotten_in_any_case() {
             client.run(&format!("rollback; begin; {way_in}; select tenancy.current_tenant()"));
             client.refuses("select currval('numbers')", "55000");
         }
+    }
+}
+
+#[test]
+fn a_statement_that_a_rolled_back_transaction_prepared_is_a_left_over() {
+    let world = world();
+    let mut client = world.connect();
+    client.run("begin; select tenancy.set_tenant('acme'); prepare kept as select 'from acme'; rollback");
+    client.refuses("begin; select tenancy.set_tenant('globex'); execute kept", "55000");
+}
+
+#[test]
+fn what_a_tenant_leaves_after_an_exception_block_is_its_own() {
+    let world = world();
+    for undo in
+        ["savepoint s; rollback to s", "do $$ begin perform 1 / 0; exception when division_by_zero then null; end $$"]
+    {
+        for (leave, using) in LEFTOVERS {
+            let mut client = littered(&world, &format!("select count(*) from public.notes_uuid; {undo}; {leave}"));
+            client.refuses(&format!("begin; select tenancy.set_tenant('globex'); {using}"), "55000");
+        }
+    }
+}
+
+#[test]
+fn what_a_tenant_leaves_before_it_has_read_anything_is_its_own() {
+    let world = world();
+    for (leave, using) in LEFTOVERS {
+        let mut client = world.connect();
+        client.run(&format!("begin; set local tenancy.tenant_id = 'acme'; {leave}; commit"));
+        client.refuses(&format!("begin; select tenancy.set_tenant('globex'); {using}"), "55000");
+        client.run(&format!("rollback; begin; select tenancy.set_tenant('acme'); {using}; commit"));
+    }
+}
+
+/// The default of a connection comes back when what was set for a transaction ends.
+#[test]
+fn what_the_default_tenant_leaves_is_its_own() {
+    let world = world();
+    for (leave, using) in LEFTOVERS {
+        let mut client = world.fixture.try_connect(&world.app, "-c tenancy.tenant_id=acme").unwrap();
+        client.run("begin; set local tenancy.tenant_id = 'globex'; select count(*) from notes_uuid; commit");
+        client.run(leave);
+        client.refuses(&format!("begin; set local tenancy.tenant_id = 'globex'; {using}"), "55000");
+    }
+}
+
+#[test]
+fn several_tenants_in_one_transaction_leave_what_is_somebodys() {
+    let world = world();
+    world.fixture.run(&format!("alter role {} set tenancy.allow_switch = on", world.app));
+    for (leave, using) in LEFTOVERS {
+        let mut client = world.connect();
+        client.run(&format!(
+            "begin; set local tenancy.tenant_id = 'acme'; {leave}; set local tenancy.tenant_id = 'globex'"
+        ));
+        client.refuses(using, "55000");
+
+        let mut client = world.connect();
+        client.run(&format!("begin; set local tenancy.tenant_id = 'acme'; {leave}"));
+        // A cursor that is held is read at the end, so that comes to nothing.
+        if let Err(error) = client.batch_execute("set local tenancy.tenant_id = 'globex'; commit") {
+            assert_sqlstate::<()>(Err(error), "55000");
+            continue;
+        }
+        client.refuses(&format!("begin; set local tenancy.tenant_id = 'globex'; {using}"), "55000");
     }
 }
