@@ -154,7 +154,7 @@ fn supports(index: &Index, key: &ForeignKey, table: &Table) -> bool {
     let wide = [key.columns.as_slice(), &[table.tenant]].concat();
     let not_null = |predicate: &String| key.idents.iter().any(|ident| *predicate == format!("({ident} IS NOT NULL)"));
     index.valid
-        && ["btree", "hash"].contains(&index.method.as_str())
+        && ["btree", "hash", "gist"].contains(&index.method.as_str())
         && index.predicate.as_ref().is_none_or(not_null)
         && (led_by(&key.columns) || key.to_tenants && led_by(&wide))
 }
@@ -368,4 +368,168 @@ fn unusable(operators: &HashMap<Oid, Operators>, index: &Index, table: &Table) -
         measured: index.oid,
         ddl: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::Ident;
+    use proptest::prelude::*;
+
+    const TENANT: i16 = 1;
+
+    fn table() -> Table {
+        Table {
+            oid: Oid::from(1),
+            ident: Ident::quoted("app.t".into()),
+            partitioned: false,
+            parent: None,
+            tenant: TENANT,
+            tenant_collation: Oid::from(0),
+            tenant_ident: Ident::quoted("c1".into()),
+        }
+    }
+
+    fn key(attribute: i16) -> Key {
+        Key {
+            attribute,
+            operator_class: Oid::from(10),
+            collation: Oid::from(0),
+            options: 0,
+            text: format!("c{attribute}"),
+            leaky: false,
+        }
+    }
+
+    fn on(oid: u32, columns: &[i16]) -> Index {
+        Index {
+            oid: Oid::from(oid),
+            table: Oid::from(1),
+            ident: Ident::quoted(format!("app.i{oid}")),
+            method: "btree".into(),
+            keys: columns.iter().copied().map(key).collect(),
+            included: Vec::new(),
+            expressions: None,
+            predicate: None,
+            unique: false,
+            nulls_not_distinct: false,
+            immediate: true,
+            valid: true,
+            bound: false,
+            partitioned: false,
+            attached: false,
+        }
+    }
+
+    fn foreign_key(columns: &[i16], to_tenants: bool) -> ForeignKey {
+        ForeignKey {
+            table: Oid::from(1),
+            name: Ident::quoted("fk".into()),
+            columns: columns.to_vec(),
+            idents: columns.iter().map(|column| format!("c{column}")).collect(),
+            to_tenants,
+        }
+    }
+
+    fn codes(indexes: Vec<Index>, foreign_keys: Vec<ForeignKey>) -> Vec<&'static str> {
+        let facts = Facts { tables: vec![table()], indexes, foreign_keys, operators: HashMap::new() };
+        decide(&facts).into_iter().map(|one| one.code).collect()
+    }
+
+    #[test]
+    fn an_index_in_the_opposite_order_serves_as_well_and_one_with_nulls_elsewhere_does_not() {
+        for (options, expected) in [(0, vec![REDUNDANT]), (3, vec![REDUNDANT]), (1, vec![]), (2, vec![])] {
+            let mut single = on(1, &[2]);
+            single.keys[0].options = options;
+            assert_eq!(codes(vec![single, on(2, &[TENANT, 2])], vec![]), expected, "{options}");
+        }
+    }
+
+    #[test]
+    fn an_index_by_which_a_foreign_key_is_checked_is_kept() {
+        let indexes = || vec![on(1, &[2]), on(2, &[TENANT, 2])];
+        assert_eq!(codes(indexes(), vec![]), [REDUNDANT]);
+        assert_eq!(codes(indexes(), vec![foreign_key(&[2], true)]), [""; 0]);
+        assert_eq!(codes(indexes(), vec![foreign_key(&[TENANT, 2], true)]), [REDUNDANT]);
+    }
+
+    #[test]
+    fn a_foreign_key_wants_the_tenant_in_front_where_both_tables_have_one() {
+        let columns = |key: &ForeignKey| columns_for(key, &table());
+        assert_eq!(columns(&foreign_key(&[2], true)), ["c1", "c2"]);
+        assert_eq!(columns(&foreign_key(&[3, TENANT, 2], true)), ["c1", "c3", "c2"]);
+        assert_eq!(columns(&foreign_key(&[3, 2], false)), ["c3", "c2"]);
+    }
+
+    #[test]
+    fn an_index_that_is_not_complete_is_none() {
+        let mut building = on(1, &[TENANT]);
+        building.valid = false;
+        assert_eq!(codes(vec![building.clone()], vec![]), [NOT_TENANT_LED]);
+        assert_eq!(codes(vec![building, on(2, &[TENANT])], vec![]), [""; 0]);
+    }
+
+    #[test]
+    fn the_reference_lists_every_code() {
+        let reference = include_str!("../../docs/reference.md");
+        for code in [NOT_TENANT_LED, NO_INDEX, DUPLICATE, REDUNDANT, UNUSABLE, PARTLY_UNUSABLE] {
+            assert!(reference.contains(&format!("| `{code}` | ")), "docs/reference.md lacks {code}");
+        }
+    }
+
+    fn any_index() -> impl Strategy<Value = Index> {
+        let keys = proptest::collection::vec(1..4_i16, 1..4);
+        (keys, any::<[bool; 4]>(), 0..4_i16).prop_map(|(columns, [unique, bound, partial, attached], options)| {
+            let mut index = on(1, &columns);
+            index.unique = unique;
+            index.bound = bound;
+            index.attached = attached;
+            index.predicate = partial.then(|| "c1 > 0".into());
+            if let Some(key) = index.keys.last_mut() {
+                key.options = options;
+            }
+            index
+        })
+    }
+
+    proptest! {
+        /// Whatever is there: no index is dropped that something hangs on, none twice, and what is dropped is not
+        /// missed, since the same advice is not given the other way round afterwards.
+        #[test]
+        fn following_the_advice_leads_to_an_end(
+            mut indexes in proptest::collection::vec(any_index(), 0..8),
+            foreign_keys in proptest::collection::vec((1..4_i16, any::<bool>()), 0..3),
+        ) {
+            for (index, oid) in indexes.iter_mut().zip(1..) {
+                index.oid = Oid::from(oid);
+                index.ident = Ident::quoted(format!("app.i{oid}"));
+            }
+            let foreign_keys: Vec<_> =
+                foreign_keys.into_iter().map(|(column, to_tenants)| foreign_key(&[column], to_tenants)).collect();
+            let facts = Facts { tables: vec![table()], indexes, foreign_keys, operators: HashMap::new() };
+            let first = decide(&facts);
+            let mut dropped: Vec<Oid> =
+                first.iter().filter(|one| one.ddl.as_deref().is_some_and(|ddl| ddl.starts_with("DROP"))).map(|one| one.measured).collect();
+            for index in facts.indexes.iter().filter(|index| dropped.contains(&index.oid)) {
+                prop_assert!(!index.bound && !index.attached);
+            }
+            let count = dropped.len();
+            dropped.sort_unstable();
+            dropped.dedup();
+            prop_assert_eq!(dropped.len(), count);
+
+            let mut then = facts.clone();
+            then.indexes.retain(|index| !dropped.contains(&index.oid));
+            let made = first.iter().filter(|one| one.ddl.as_deref().is_some_and(|ddl| ddl.starts_with("CREATE")));
+            let columns = made.filter_map(|one| one.ddl.as_ref()?.split(['(', ')']).nth(1).map(str::to_owned));
+            for (columns, oid) in columns.zip(100..) {
+                let columns: Vec<i16> = columns.split(", ").filter_map(|column| column[1..].parse().ok()).collect();
+                then.indexes.push(on(oid, &columns));
+            }
+            for one in decide(&then) {
+                // A new index can make another one superfluous, and two foreign keys may want the same one.
+                prop_assert!(one.ddl.is_none() || [REDUNDANT, DUPLICATE].contains(&one.code), "{one:?}");
+            }
+        }
+    }
 }

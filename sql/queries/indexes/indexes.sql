@@ -18,12 +18,12 @@ JOIN pg_am AS am ON am.oid = c.relam
 CROSS JOIN LATERAL (
     SELECT array_agg(u.attnum ORDER BY u.place) AS attributes,
            array_agg(u.class ORDER BY u.place) AS classes,
-           array_agg(u.collation ORDER BY u.place) AS collations,
-           array_agg(u.option ORDER BY u.place) AS options,
+           array_agg(u.sort ORDER BY u.place) AS collations,
+           array_agg(u.options ORDER BY u.place) AS options,
            array_agg(coalesce(quote_ident(a.attname), pg_get_indexdef(i.indexrelid, u.place::int, false))
                      ORDER BY u.place) AS texts
     FROM ROWS FROM (unnest(i.indkey::int2[]), unnest(i.indclass::oid[]), unnest(i.indcollation::oid[]),
-                    unnest(i.indoption::int2[])) WITH ORDINALITY AS u(attnum, class, collation, option, place)
+                    unnest(i.indoption::int2[])) WITH ORDINALITY AS u(attnum, class, sort, options, place)
     LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = u.attnum AND u.attnum <> 0
     WHERE u.place <= i.indnkeyatts) AS keys
 WHERE i.indrelid = ANY ($1)
