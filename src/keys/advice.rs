@@ -358,13 +358,13 @@ fn unusable(operators: &HashMap<Oid, Operators>, index: &Index, table: &Table) -
         return None;
     }
     let (code, what) = match usable {
-        0 => (UNUSABLE, "no condition of a tenant's query"),
-        _ => (PARTLY_UNUSABLE, "not every condition of a tenant's query"),
+        0 => (UNUSABLE, "every condition"),
+        _ => (PARTLY_UNUSABLE, "some conditions"),
     };
     Some(Advice {
         table: table.oid,
         code,
-        detail: format!("Row security lets {what} use {}: {}. {WAYS_OUT}", index.ident, reasons.join("; ")),
+        detail: format!("Row security keeps {what} of a tenant's query from {}: {}. {WAYS_OUT}", index.ident, reasons.join("; ")),
         measured: index.oid,
         ddl: None,
     })
@@ -514,7 +514,7 @@ mod tests {
                 prop_assert!(!index.bound && !index.attached);
             }
             let count = dropped.len();
-            dropped.sort_unstable();
+            dropped.sort_by_key(|oid| oid.to_u32());
             dropped.dedup();
             prop_assert_eq!(dropped.len(), count);
 

@@ -40,8 +40,8 @@ fn execute_all(fixture: &Fixture<'_>) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A database without anything to advise, broken by `broken_by`: the codes with their tables, in order; all of them gone
-/// once the statements have run.
+/// A database without anything to advise, broken by `broken_by`: the codes with their tables, in order. Those that have
+/// one answer are gone once the statements have run.
 #[track_caller]
 fn advises(broken_by: &str, expected: &[(&str, &str)]) {
     let (fixture, _) = fixture_with_tenants();
@@ -56,7 +56,9 @@ fn advises(broken_by: &str, expected: &[(&str, &str)]) {
     let expected: Vec<_> = expected.iter().map(|(code, table)| ((*code).to_owned(), (*table).to_owned())).collect();
     assert_eq!(codes(&mut superuser), expected);
     execute_all(&fixture);
-    assert_eq!(codes(&mut superuser), [], "after the statements");
+    let unanswered = |(code, _): &(String, String)| code.ends_with("UNUSABLE");
+    let expected: Vec<_> = expected.into_iter().filter(unanswered).collect();
+    assert_eq!(codes(&mut superuser), expected, "after the statements");
 }
 
 #[test]
@@ -249,7 +251,7 @@ fn all_that_is_advised_can_be_run_at_once() {
     );
     let mut superuser = fixture.superuser();
     let first = advice(&mut superuser);
-    assert_eq!(first.iter().filter(|one| one.ddl.is_some()).count(), 8, "{first:#?}");
+    assert_eq!(first.iter().filter(|one| one.ddl.is_some()).count(), 7, "{first:#?}");
     execute_all(&fixture);
     let left = advice(&mut superuser);
     assert!(left.iter().all(|one| one.ddl.is_none()), "{left:#?}");
@@ -266,11 +268,11 @@ fn indexes_that_row_security_does_not_let_be_used() {
          create table t (tenant_id uuid, a integer, b text, n numeric, e color, d jsonb, v tsvector, at timestamptz, r int4range,
                          s text[], u uuid);
          create index i_int on t (a); create index i_text on t (b); create index i_at on t using brin (at);
-         create index i_uuid on t using hash (u); create index i_led on t (tenant_id, a, b, at);
+         create index i_uuid on t using hash (u); create index i_led on t (tenant_id, at, a, b);
          create index i_numeric on t (n); create index i_enum on t (e); create index i_array on t using gin (s);
          create index i_json on t using gin (d); create index i_words on t using gin (v); create index i_range on t using gist (r);
          create index i_expr on t (lower(b)); create index i_brin on t using brin (n);
-         create index i_trigram on t using gin (b gin_trgm_ops); create index i_part on t (tenant_id, n);
+         create index i_trigram on t using gin (b gin_trgm_ops); create index i_part on t (tenant_id, u, n);
          create index i_json_led on t using gin (tenant_id, d); create index i_mixed on t (n, a);
          select tenancy.protect('t')",
     );
@@ -297,32 +299,33 @@ fn indexes_that_row_security_does_not_let_be_used() {
 
     // What is said is so: the planner uses these indexes without row security, and not under it.
     fixture.run(&format!("insert into t (tenant_id) values ('{}'); analyze t", ACME.id));
-    for (condition, index) in [
-        ("n = 5", "i_numeric"),
-        ("e = 'red'", "i_enum"),
-        ("s @> '{x}'", "i_array"),
-        ("d @> '{}'", "i_json"),
-        ("v @@ 'x'::tsquery", "i_words"),
-        ("r && '[1,2]'", "i_range"),
-        ("lower(b) = 'x'", "i_expr"),
-        ("b like '%xyz%'", "i_trigram"),
+    let conditions_on_indexes = |session: &mut Client, condition: &str| {
+        session.run("set enable_seqscan = off");
+        let plan = session.texts(&format!("explain (costs off) select * from t where {condition}"));
+        plan.into_iter().filter(|line| line.contains("Index Cond")).collect::<String>()
+    };
+    for (condition, printed) in [
+        ("n = 5", "n = "),
+        ("e = 'red'", "e = "),
+        ("s @> '{x}'", "s @> "),
+        ("d @> '{\"x\": 1}'", "d @> "),
+        ("v @@ 'x'::tsquery", "v @@ "),
+        ("r && '[1,2]'", "r && "),
+        ("lower(b) = 'x'", "lower(b) = "),
+        ("b like '%xyz%'", "b ~~ "),
     ] {
-        let explain = format!("explain (costs off) select * from t where {condition}");
-        let setting = "set enable_seqscan = off";
-        superuser.run(setting);
-        let plan = superuser.texts(&explain).join("\n");
-        assert!(plan.contains(index), "{condition}: {plan}");
+        let found = conditions_on_indexes(&mut superuser, condition);
+        assert!(found.contains(printed), "{condition}, by a superuser: {found}");
         let mut client = fixture.connect(&app);
-        client.run(setting);
-        let plan = World::begin(&mut client, ACME).texts(&explain).join("\n");
-        assert!(!plan.contains(index), "{condition}: {plan}");
+        client.run("set tenancy.tenant_id = 'acme'");
+        let found = conditions_on_indexes(&mut client, condition);
+        assert!(!found.contains(printed), "{condition}: {found}");
     }
-    for (condition, index) in [("a = 5", "i_int"), ("b = 'x'", "i_text"), ("u = gen_random_uuid()", "i_led")] {
+    for (condition, printed) in [("a = 5", "a = 5"), ("b = 'x'", "b = 'x'"), ("at > '2026-01-01'", "at > ")] {
         let mut client = fixture.connect(&app);
-        client.run("set enable_seqscan = off");
-        let explain = format!("explain (costs off) select * from t where {condition}");
-        let plan = World::begin(&mut client, ACME).texts(&explain).join("\n");
-        assert!(plan.contains(index) || plan.contains("Index Cond: (tenant_id"), "{condition}: {plan}");
+        client.run("set tenancy.tenant_id = 'acme'");
+        let found = conditions_on_indexes(&mut client, condition);
+        assert!(found.contains(printed), "{condition}: {found}");
     }
 }
 
@@ -342,7 +345,7 @@ fn an_index_whose_operators_became_leakproof_is_usable() {
     }
     assert_eq!(codes(&mut superuser), []);
     let mut client = fixture.connect(&app);
-    client.run("set enable_seqscan = off; set enable_bitmapscan = off");
+    client.run("set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off");
     let mut tx = World::begin(&mut client, ACME);
     let plan = tx.texts("explain (costs off) select * from t where n > 5 order by n").join("\n");
     assert!(plan.contains("Index Cond: (n >"), "{plan}");
