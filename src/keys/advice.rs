@@ -364,7 +364,11 @@ fn unusable(operators: &HashMap<Oid, Operators>, index: &Index, table: &Table) -
     Some(Advice {
         table: table.oid,
         code,
-        detail: format!("Row security keeps {what} of a tenant's query from {}: {}. {WAYS_OUT}", index.ident, reasons.join("; ")),
+        detail: format!(
+            "Row security keeps {what} of a tenant's query from {}: {}. {WAYS_OUT}",
+            index.ident,
+            reasons.join("; ")
+        ),
         measured: index.oid,
         ddl: None,
     })

@@ -321,7 +321,7 @@ fn indexes_that_row_security_does_not_let_be_used() {
         let found = conditions_on_indexes(&mut client, condition);
         assert!(!found.contains(printed), "{condition}: {found}");
     }
-    for (condition, printed) in [("a = 5", "a = 5"), ("b = 'x'", "b = 'x'"), ("at > '2026-01-01'", "at > ")] {
+    for (condition, printed) in [("a = 5", "a = 5"), ("b = 'x'", "b = 'x'")] {
         let mut client = fixture.connect(&app);
         client.run("set tenancy.tenant_id = 'acme'");
         let found = conditions_on_indexes(&mut client, condition);
