@@ -169,7 +169,9 @@ fn numbers_are_the_tenants_in_force_and_nobody_elses() {
     }
     for (tenant, count) in [(ACME, 2), (GLOBEX, 1)] {
         let mut tx = World::begin(&mut client, tenant);
-        (0..count).for_each(|_| drop(draw(&mut tx, "x")));
+        for _ in 0..count {
+            draw(&mut tx, "x");
+        }
         tx.commit().unwrap();
     }
     let mut tx = World::begin(&mut client, GLOBEX);
