@@ -56,7 +56,7 @@ pub fn create_index(table: Oid, definition: &Definition) -> Result<Oid> {
         include: &definition.include,
         predicate: definition.predicate.as_deref(),
     }))?;
-    indexes::by_name(target.schema, &name)?.ok_or(Error::UnknownRelation(0))
+    indexes::by_name(target.schema, &name)?.ok_or_else(|| Error::Spi(format!("index {name} was not made")))
 }
 
 /// A column or expression of the index.
