@@ -278,7 +278,7 @@ fn redundant(view: &View<'_>, table: &Table, dropped: &mut HashSet<Oid>) -> Vec<
         let checked = |foreign: &&ForeignKey| {
             foreign.columns.contains(&key.attribute) && !foreign.columns.contains(&table.tenant)
         };
-        if view.foreign_keys(table.oid).iter().any(|foreign| checked(foreign)) {
+        if view.foreign_keys(table.oid).iter().any(checked) {
             continue;
         }
         let covers = |other: &&&Index| {
