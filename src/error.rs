@@ -115,6 +115,21 @@ pub enum Error {
     #[error("{0} is not supported by this version of pg_tenancy")]
     NotSupported(&'static str),
 
+    #[error("access method \"{0}\" does not exist")]
+    UnknownAccessMethod(String),
+    #[error("data type {type_name} has no default operator class for access method \"{method}\"")]
+    NoOperatorClass { type_name: String, method: String },
+    #[error("access method \"{0}\" does not support multicolumn indexes")]
+    SingleColumnMethod(String),
+    #[error("numbers \"{0}\" are gapless")]
+    NumbersAreGapless(String),
+    #[error("numbers \"{0}\" are given out in blocks")]
+    NumbersAreBlocks(String),
+    #[error("numbers \"{0}\" are exhausted")]
+    NumbersExhausted(String),
+    #[error("numbers \"{0}\" could not be reserved")]
+    NumbersNotReserved(String),
+
     #[error("pg_tenancy is not installed in this database, or is damaged")]
     NotInstalled,
     #[error("query failed: {0}")]
@@ -158,7 +173,13 @@ impl Error {
             | WrongStatus { .. }
             | IsProtected(_)
             | ProtectedThroughParent { .. }
-            | NotProtected(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            | NotProtected(_)
+            | NumbersAreGapless(_)
+            | NumbersAreBlocks(_)
+            | NumbersNotReserved(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            NumbersExhausted(_) => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+            UnknownAccessMethod(_) | NoOperatorClass { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            SingleColumnMethod(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             ReadOnlySetting(_) => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
             NoTransactionBlock(_) => PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             ReadOnly(_) => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
@@ -203,6 +224,9 @@ impl Error {
             NeedsSuperuser(_) => "It changes roles, and privileges on what belongs to PostgreSQL.".into(),
             Unclassified { column, .. } => format!("Tables of its schema are to have a tenant column \"{column}\"."),
             Unprotected(_) => "Its schema is managed by tenancy.manage_schema().".into(),
+            NoOperatorClass { .. } => "The tenant column comes first in the index.".into(),
+            SingleColumnMethod(_) => "The tenant column comes first in the index, and the others after it.".into(),
+            NumbersNotReserved(_) => "A background worker reserves them in a transaction of its own.".into(),
             TruncateUnderTenant | TruncateWithoutBypass => "TRUNCATE removes the rows of every tenant.".into(),
             _ => return None,
         })
@@ -239,9 +263,10 @@ impl Error {
             WrongSecret => "After ten wrong secrets a seal holds as long as the session: connect anew.".into(),
             ReadOnlySetting(_) => "tenancy.seal() and tenancy.unseal() set it.".into(),
             NoTransactionBlock(_) => "Start the transaction with BEGIN, or set the value for the session.".into(),
-            ReadOnly(_) => {
+            ReadOnly("tenancy.prove()") => {
                 "Run it on the primary server, in a transaction that may write; it leaves nothing behind.".into()
             }
+            ReadOnly(_) => "Run it on the primary server, in a transaction that may write.".into(),
             NullArgument("tenant") => "tenancy.clear_tenant() removes the tenant.".into(),
             UnknownTenant(_) => "tenancy.create_tenant() registers a tenant.".into(),
             UnknownPlan(_) => "tenancy.create_plan() makes a plan.".into(),
@@ -273,6 +298,18 @@ impl Error {
             TruncateWithoutBypass => {
                 "DELETE removes the rows that the role sees; a superuser or a role with BYPASSRLS may truncate.".into()
             }
+            NoOperatorClass { method, .. } => match method.as_str() {
+                "gin" | "gist" => format!("CREATE EXTENSION btree_{method} provides one."),
+                _ => "Use another access method, such as btree.".into(),
+            },
+            SingleColumnMethod(_) => "Use btree, or gist with the extension btree_gist; \
+                 or CREATE INDEX ... WHERE the tenant column is that of one large tenant."
+                .into(),
+            NumbersAreGapless(_) => "Draw them with tenancy.next_number(), or use another name.".into(),
+            NumbersAreBlocks(_) => "Take them with tenancy.reserve_numbers(), or use another name.".into(),
+            NumbersNotReserved(_) => "Look into the server's log: it may be that max_worker_processes leaves no room, \
+                 or that the tenant was made in this transaction."
+                .into(),
             IsProtected(_) => "Call tenancy.unprotect() first.".into(),
             ProtectedThroughParent { .. } => "Unprotect the parent, or detach the table.".into(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \

@@ -126,6 +126,45 @@ pub fn create_index(relation: &Ident, column: &Ident) -> String {
     format!("CREATE INDEX ON {relation} ({column});")
 }
 
+/// An index whose first column is the tenant's.
+#[derive(Debug)]
+pub struct LedIndex<'a> {
+    pub unique: bool,
+    pub name: &'a Ident,
+    pub relation: &'a Ident,
+    pub method: &'a Ident,
+    /// Each the text of one column or expression, the tenant's first.
+    pub columns: &'a [&'a str],
+    pub include: &'a [String],
+    pub predicate: Option<&'a str>,
+}
+
+/// `CREATE INDEX` of such an index. Whatever comment a text ends in ends before the next one.
+pub fn create_led_index(index: &LedIndex<'_>) -> String {
+    let unique = if index.unique { "UNIQUE " } else { "" };
+    let (name, relation, method) = (index.name, index.relation, index.method);
+    let mut text =
+        format!("CREATE {unique}INDEX {name} ON {relation} USING {method} ({}\n)", index.columns.join("\n, "));
+    if !index.include.is_empty() {
+        text.push_str(&format!(" INCLUDE ({}\n)", index.include.join("\n, ")));
+    }
+    if let Some(predicate) = index.predicate {
+        text.push_str(&format!(" WHERE ({predicate}\n)"));
+    }
+    text
+}
+
+/// `CREATE INDEX`, named by PostgreSQL, on columns that arrive quoted.
+pub fn create_plain_index(relation: &Ident, columns: &str, concurrently: bool) -> String {
+    let concurrently = if concurrently { "CONCURRENTLY " } else { "" };
+    format!("CREATE INDEX {concurrently}ON {relation} ({columns})")
+}
+
+pub fn drop_index(index: &Ident, concurrently: bool) -> String {
+    let concurrently = if concurrently { "CONCURRENTLY " } else { "" };
+    format!("DROP INDEX {concurrently}{index}")
+}
+
 /// A foreign key to the registry, named by PostgreSQL.
 pub fn reference_tenants(relation: &Ident, column: &Ident, target: &str) -> String {
     format!("ALTER TABLE {relation} ADD FOREIGN KEY ({column}) REFERENCES tenancy.tenants ({target});")
@@ -236,6 +275,24 @@ mod tests {
             "ALTER ROLE \"App\" IN DATABASE db SET a = 'b', 'c';"
         );
         assert_eq!(revoke_membership(&db, &app, None), "REVOKE db FROM \"App\" CASCADE;");
+    }
+
+    #[test]
+    fn a_comment_in_one_text_of_an_index_does_not_reach_the_next() {
+        let (name, table) = (Ident::quoted("i".into()), Ident::quoted("app.t".into()));
+        let index = LedIndex {
+            unique: true,
+            name: &name,
+            relation: &table,
+            method: &Ident::quoted("btree".into()),
+            columns: &["tenant_id", "a -- b", "c"],
+            include: &["d --".into()],
+            predicate: Some("e --"),
+        };
+        assert_eq!(
+            create_led_index(&index),
+            "CREATE UNIQUE INDEX i ON app.t USING btree (tenant_id\n, a -- b\n, c\n) INCLUDE (d --\n) WHERE (e --\n)"
+        );
     }
 
     #[test]

@@ -142,3 +142,14 @@ fn a_row_is_explained_on_a_standby_and_nothing_is_proved_there() {
     let mut superuser = pair().standby.connect_to(world.fixture.database(), Cluster::SUPERUSER);
     superuser.refuses("select * from tenancy.prove('notes_uuid')", "25006");
 }
+
+#[test]
+fn no_number_is_given_out_on_a_standby() {
+    let world = world();
+    let mut client = connect(&world);
+    let mut tx = World::begin(&mut client, ACME);
+    for call in ["tenancy.next_number('x')", "tenancy.reserve_numbers('y', 10)"] {
+        refuses_in_savepoint(&mut tx, &format!("select {call}"), "25006");
+    }
+    assert_eq!(tx.value("select count(*) from tenancy.numbers").as_deref(), Some("0"));
+}

@@ -7,16 +7,17 @@ CREATE FUNCTION tenancy.protect(
     kind text DEFAULT 'tenant',
     create_index boolean DEFAULT true,
     reference_tenants boolean DEFAULT false,
-    dry_run boolean DEFAULT false
+    dry_run boolean DEFAULT false,
+    statistics_target integer DEFAULT NULL
 ) RETURNS SETOF text
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
     SET quote_all_identifiers = off
     SET standard_conforming_strings = on
     AS 'MODULE_PATHNAME', 'protect_wrapper';
-REVOKE EXECUTE ON FUNCTION tenancy.protect(regclass, name, text, boolean, boolean, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION tenancy.protect(regclass, name, text, boolean, boolean, boolean) IS
-    'Protects a table, its partitions and its inheritance children: policies, forced row security, default from the context, NOT NULL, index. Returns the DDL it ran (dry_run: would run); none when nothing is missing. Raises 42501 not the owner, 42809 or 0A000 unsuitable relation, 42703 or 42804 unsuitable column, 23502 rows without tenant, 55000 part of a table protected otherwise';
+REVOKE EXECUTE ON FUNCTION tenancy.protect(regclass, name, text, boolean, boolean, boolean, integer) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.protect(regclass, name, text, boolean, boolean, boolean, integer) IS
+    'Protects a table, its partitions and its inheritance children: policies, forced row security, default from the context, NOT NULL, index; with statistics_target also statistics on the tenant column, and fresher ones. Returns the DDL it ran (dry_run: would run); none when nothing is missing. Raises 42501 not the owner, 42809 or 0A000 unsuitable relation, 42703 or 42804 unsuitable column, 23502 rows without tenant, 55000 part of a table protected otherwise';
 
 CREATE FUNCTION tenancy.protect_schema(
     schema name,

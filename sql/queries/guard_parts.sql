@@ -1,5 +1,6 @@
 -- $1 a table, $2 kind and $3 tenant column that it and all that inherits from it should be recorded with:
--- the topmost that are not, with whether their parent has an index led by that column.
+-- the topmost that are not, with whether their parent has an index led by that column,
+-- and the statistics target of that column there.
 WITH RECURSIVE tree(oid, parent) AS (
     SELECT $1::pg_catalog.oid,
            (SELECT i.inhparent FROM pg_catalog.pg_inherits AS i
@@ -22,6 +23,10 @@ SELECT new.oid,
                 AND a.attnum OPERATOR(pg_catalog.=) i.indkey[0]
                WHERE i.indrelid OPERATOR(pg_catalog.=) new.parent
                  AND a.attname OPERATOR(pg_catalog.=) $3::pg_catalog.name
-                 AND i.indpred IS NULL)
+                 AND i.indpred IS NULL),
+       (SELECT CASE WHEN a.attstattarget OPERATOR(pg_catalog.>=) 0 THEN a.attstattarget::pg_catalog.int4 END
+        FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid OPERATOR(pg_catalog.=) new.parent
+          AND a.attname OPERATOR(pg_catalog.=) $3::pg_catalog.name)
 FROM new
 WHERE NOT EXISTS (SELECT FROM new AS above WHERE above.oid OPERATOR(pg_catalog.=) new.parent)

@@ -53,7 +53,11 @@ SELECT c.oid,
                     THEN t.tgenabled::pg_catalog.text ELSE 'other' END
         FROM pg_catalog.pg_trigger AS t
         WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid
-          AND t.tgname OPERATOR(pg_catalog.=) 'tenant_isolation_truncate')
+          AND t.tgname OPERATOR(pg_catalog.=) 'tenant_isolation_truncate'),
+       -- Where there is none: NULL since PostgreSQL 17, -1 before.
+       CASE WHEN a.attstattarget OPERATOR(pg_catalog.>=) 0 THEN a.attstattarget::pg_catalog.int4 END,
+       (SELECT o.option_value FROM pg_catalog.pg_options_to_table(c.reloptions) AS o
+        WHERE o.option_name OPERATOR(pg_catalog.=) 'autovacuum_analyze_scale_factor')
 FROM nearest
 JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) nearest.oid
 JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace

@@ -3,6 +3,7 @@
 
 mod context;
 mod doctor;
+mod keys;
 mod proof;
 mod registry;
 mod roles;

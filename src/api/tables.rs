@@ -17,12 +17,14 @@ fn protect(
     create_index: Option<bool>,
     reference_tenants: Option<bool>,
     dry_run: Option<bool>,
+    statistics_target: Option<i32>,
 ) -> Result<Ddl, ErrorReport> {
     let options = Options {
         tenant_column: name_text(required(tenant_column, "tenant_column")?),
         kind: Kind::parse(required(kind, "kind")?)?,
         create_index: required(create_index, "create_index")?,
         reference_tenants: required(reference_tenants, "reference_tenants")?,
+        statistics_target,
         dry_run: required(dry_run, "dry_run")?,
     };
     Ok(SetOfIterator::new(isolation::protect(required(tbl, "tbl")?, &options)?))

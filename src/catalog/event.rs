@@ -1,11 +1,13 @@
 //! `tenancy.event_log`: who changed what, when and why.
 
+use super::worker::{self, Task};
 use super::{spi, tenants::pg_uuid};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::guc;
 use crate::sys::{recorder, role};
 use pgrx::JsonB;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// One entry; who and when are added.
@@ -55,11 +57,6 @@ pub struct Record {
     pub process: i32,
 }
 
-/// Has the worker process write records. Called once per backend.
-pub fn init() {
-    recorder::init(write_record);
-}
-
 /// Whether such entries can be written here at all: not on a hot standby.
 pub fn outlasts() -> bool {
     recorder::is_possible()
@@ -67,19 +64,16 @@ pub fn outlasts() -> bool {
 
 /// Has the entry written, soon. Returns false when nobody can.
 pub fn record(record: &Record) -> bool {
-    serde_json::to_string(record).is_ok_and(|text| recorder::send(&text))
+    worker::send(&Task::Record(record.clone()))
 }
 
 /// Has the entry written now. Returns whether it is.
 pub fn record_and_wait(record: &Record) -> bool {
-    serde_json::to_string(record).is_ok_and(|text| recorder::send_and_wait(&text))
+    worker::send_and_wait(&Task::Record(record.clone()), Duration::ZERO).is_some()
 }
 
 /// In the worker. The same by another session within the minute is enough.
-fn write_record(text: &str) -> Result<()> {
-    let record: Record = serde_json::from_str(text).map_err(|error| Error::Spi(error.to_string()))?;
-    // A lock on the log must not keep the session waiting that waits for this.
-    spi::run("SET LOCAL lock_timeout = '2s'", &[])?;
+pub fn write_record(record: Record) -> Result<()> {
     spi::run(
         "INSERT INTO tenancy.event_log \
          (event, object, role_name, session_role, user_id, request_id, reason, detail) \

@@ -42,6 +42,8 @@ pub struct Touched {
 pub struct Part {
     pub oid: Oid,
     pub parent_has_index: bool,
+    /// The statistics target of the parent's tenant column.
+    pub parent_statistics: Option<i32>,
 }
 
 /// What is so of one table: parts and their states, in the catalogs' own terms.
@@ -93,7 +95,7 @@ fn record(row: &Row<'_>, at: usize) -> Result<Option<Protection>> {
 /// The topmost tables, of this one and all that inherits from it, that are not recorded as it should be.
 pub fn unrecorded_parts(table: Oid, kind: &str, tenant_column: &str) -> Result<Vec<Part>> {
     spi::read_latest(PARTS, &[table.into(), kind.into(), tenant_column.into()], |row| {
-        Ok(Part { oid: row.require(1)?, parent_has_index: row.require(2)? })
+        Ok(Part { oid: row.require(1)?, parent_has_index: row.require(2)?, parent_statistics: row.get(3)? })
     })
 }
 

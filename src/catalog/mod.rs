@@ -8,8 +8,10 @@ pub mod doctor;
 pub mod event;
 pub mod guard;
 pub mod hardening;
+pub mod indexes;
 pub mod leftovers;
 pub mod managed;
+pub mod numbers;
 pub mod plans;
 pub mod planting;
 pub mod protection;
@@ -18,9 +20,10 @@ pub mod relations;
 pub mod row;
 mod spi;
 pub mod tenants;
+mod worker;
 
 /// Connects the catalogs to PostgreSQL, once the settings are defined. Called once per backend.
 pub fn init() {
-    event::init();
+    worker::init();
     tenants::init();
 }

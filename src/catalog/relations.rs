@@ -42,6 +42,8 @@ pub struct Column {
     /// A valid, complete btree index has the column first.
     pub leads_index: bool,
     pub references_tenants: bool,
+    /// As ALTER COLUMN … SET STATISTICS set it.
+    pub statistics_target: Option<i32>,
 }
 
 /// A policy on a table.
@@ -89,6 +91,8 @@ pub struct Relation {
     pub policies: Vec<Policy>,
     pub grants: Vec<Grant>,
     pub truncate_guard: TruncateGuard,
+    /// The table's own `autovacuum_analyze_scale_factor`.
+    pub analyze_scale_factor: Option<f64>,
 }
 
 impl Relation {
@@ -142,6 +146,7 @@ fn relation(row: Row<'_>) -> Result<Relation> {
             Some("O" | "D" | "R") => TruncateGuard::NotAlways,
             Some(_) => TruncateGuard::Other,
         },
+        analyze_scale_factor: row.get::<String>(22)?.and_then(|factor| factor.parse().ok()),
     })
 }
 
@@ -166,6 +171,7 @@ fn column(row: &Row<'_>, ident: String) -> Result<Column> {
         default: row.get(15)?,
         leads_index: row.require(16)?,
         references_tenants: row.require(17)?,
+        statistics_target: row.get(21)?,
     })
 }
 

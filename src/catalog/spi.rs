@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::sys::snapshot::{Plan, Seen};
 use crate::sys::{Oid, hooks};
 use pgrx::datum::DatumWithOid;
-use pgrx::spi::{Spi, SpiHeapTupleData};
-use pgrx::{FromDatum, IntoDatum};
+use pgrx::spi::{OwnedPreparedStatement, Spi, SpiHeapTupleData};
+use pgrx::{FromDatum, IntoDatum, PgOid};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CString, c_long};
@@ -84,6 +84,32 @@ fn read_as<T>(
 pub fn write<T>(statement: &str, args: &[DatumWithOid<'_>], map: impl Fn(Row<'_>) -> Result<T>) -> Result<Vec<T>> {
     let _internal = hooks::internal();
     Spi::connect_mut(|client| client.update(statement, None, args)?.map(|tuple| map(Row(tuple))).collect())
+}
+
+thread_local! {
+    /// As `KEPT`, for statements that change something.
+    static KEPT_WRITES: RefCell<HashMap<&'static str, &'static OwnedPreparedStatement>> = RefCell::default();
+}
+
+/// As `write`; the plan is kept as long as the session.
+pub fn write_kept<T>(
+    statement: &'static str,
+    args: &[DatumWithOid<'_>],
+    map: impl Fn(Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let _internal = hooks::internal();
+    Spi::connect_mut(|client| {
+        let plan = match KEPT_WRITES.with_borrow(|kept| kept.get(statement).copied()) {
+            Some(plan) => plan,
+            None => {
+                let types: Vec<PgOid> = args.iter().map(|arg| PgOid::from(arg.oid())).collect();
+                let plan: &'static _ = Box::leak(Box::new(client.prepare_mut(statement, &types)?.keep()));
+                KEPT_WRITES.with_borrow_mut(|kept| kept.insert(statement, plan));
+                plan
+            }
+        };
+        client.update(plan, None, args)?.map(|tuple| map(Row(tuple))).collect()
+    })
 }
 
 /// Runs a statement for its effect. Returns the number of rows it touched.

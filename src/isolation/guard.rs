@@ -68,6 +68,7 @@ fn take_in_parts(table: Oid, kind: &str, column: &str) -> Result<()> {
             kind: Kind::parse(kind)?,
             create_index: part.parent_has_index,
             reference_tenants: false,
+            statistics_target: part.parent_statistics,
             dry_run: false,
         };
         protect(part.oid, &options)?;
@@ -108,7 +109,13 @@ pub fn after_grant() -> Result<()> {
 /// Refuses the command if it weakened the table or what inherits from it. What was weak before is not its doing:
 /// a restore makes tables, records and policies one after the other.
 fn check(table: Oid, kind: &str, column: &str) -> Result<()> {
-    let goal = Goal { kind: Kind::parse(kind)?, column_name: column, create_index: false, reference_tenants: false };
+    let goal = Goal {
+        kind: Kind::parse(kind)?,
+        column_name: column,
+        create_index: false,
+        reference_tenants: false,
+        statistics_target: None,
+    };
     let tree = relations::tree(table, column)?;
     let tables: Vec<Oid> = tree.iter().map(|relation| relation.oid).collect();
     let Some(before) = guard::facts_before(&tables, column)? else { return Ok(()) };

@@ -22,7 +22,7 @@ pub fn weakened(before: &Facts, now: &Facts, missing: Option<&[Part]>) -> Vec<St
                 Part::Forced => ("forced".into(), "forced row level security".into()),
                 Part::TruncateGuard => ("truncate guard".to_owned(), "the guard against TRUNCATE".to_owned()),
                 // Privileges are compared by themselves; indexes and references are no matter of isolation.
-                Part::Nullable | Part::Grants | Part::Index | Part::Reference => return None,
+                Part::Nullable | Part::Grants | Part::Index | Part::Reference | Part::Statistics => return None,
             };
             taken(&fact).then_some(words)
         })

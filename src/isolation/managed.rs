@@ -110,6 +110,7 @@ pub fn after_command(table: &Touched) -> Result<()> {
                 kind: Kind::Tenant,
                 create_index: true,
                 reference_tenants: false,
+                statistics_target: None,
                 dry_run: false,
             };
             protect(*oid, &options)?;

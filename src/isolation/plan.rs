@@ -18,7 +18,13 @@ pub struct Goal<'a> {
     pub column_name: &'a str,
     pub create_index: bool,
     pub reference_tenants: bool,
+    /// For the tenant column; `None` leaves statistics as they are.
+    pub statistics_target: Option<i32>,
 }
+
+/// The part of a table that has to change before it is analysed again, where statistics are to be kept up. A tenant that
+/// the statistics don't know yet is taken for a small one, and PostgreSQL's 0.1 is many tenants large.
+const ANALYZE_SCALE_FACTOR: f64 = 0.01;
 
 /// What ALTER TABLE on a parent does to its children as well.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,6 +33,7 @@ struct Inherited {
     null: bool,
     index: bool,
     reference: bool,
+    statistics: bool,
 }
 
 /// What of a table's protection a statement makes or mends.
@@ -44,6 +51,7 @@ pub enum Part {
     TruncateGuard,
     Index,
     Reference,
+    Statistics,
 }
 
 /// One statement of a plan, and what it is for.
@@ -240,6 +248,18 @@ fn converge(
         step(Part::Reference, sql::reference_tenants(table, &column.ident, target));
         emitted.reference = relation.is_partitioned();
     }
+    if let Some(target) = goal.statistics_target {
+        if column.statistics_target != Some(target) && !above.statistics {
+            let action = format!("SET STATISTICS {target}");
+            step(Part::Statistics, sql::alter_column(table, &column.ident, &action));
+            emitted.statistics = true;
+        }
+        // A partitioned table takes no such option.
+        if !relation.is_partitioned() && relation.analyze_scale_factor.is_none_or(|own| own > ANALYZE_SCALE_FACTOR) {
+            let action = format!("SET (autovacuum_analyze_scale_factor = {ANALYZE_SCALE_FACTOR})");
+            step(Part::Statistics, sql::alter_table(table, &action));
+        }
+    }
     Ok(emitted)
 }
 
@@ -333,15 +353,17 @@ mod tests {
                 default: None,
                 leads_index: false,
                 references_tenants: false,
+                statistics_target: None,
             }),
             policies: Vec::new(),
             grants: Vec::new(),
             truncate_guard: TruncateGuard::Missing,
+            analyze_scale_factor: None,
         }
     }
 
     fn goal(kind: Kind) -> Goal<'static> {
-        Goal { kind, column_name: "tenant_id", create_index: true, reference_tenants: false }
+        Goal { kind, column_name: "tenant_id", create_index: true, reference_tenants: false, statistics_target: None }
     }
 
     /// The table as it is once a plan has run.
@@ -432,6 +454,29 @@ mod tests {
         let first_drop = ddl.iter().position(|line| line.starts_with("DROP POLICY"));
         assert!(last_create < first_drop, "{ddl:#?}");
         assert!(ddl.iter().any(|line| line.contains("DROP NOT NULL")));
+    }
+
+    #[test]
+    fn statistics_are_set_where_they_are_asked_for_and_differ() {
+        let goal = Goal { statistics_target: Some(1000), ..goal(Kind::Tenant) };
+        let mut relation = protected(Kind::Tenant);
+        let target = "ALTER TABLE app.t1 ALTER COLUMN tenant_id SET STATISTICS 1000;";
+        let factor = "ALTER TABLE app.t1 SET (autovacuum_analyze_scale_factor = 0.01);";
+        assert_eq!(protect(std::slice::from_ref(&relation), goal).unwrap(), [target, factor]);
+        relation.analyze_scale_factor = Some(0.001);
+        assert_eq!(protect(std::slice::from_ref(&relation), goal).unwrap(), [target]);
+        if let Some(column) = relation.column.as_mut() {
+            column.statistics_target = Some(1000);
+        }
+        assert_eq!(protect(std::slice::from_ref(&relation), goal).unwrap(), Vec::<String>::new());
+        relation.kind = RelationKind::Partitioned;
+        if let Some(column) = relation.column.as_mut() {
+            column.statistics_target = Some(10);
+        }
+        let mut part = Relation { oid: Oid::from(2), parent: Some(relation.oid), ..protected(Kind::Tenant) };
+        part.ident = Ident::quoted("app.t2".into());
+        let part_factor = "ALTER TABLE app.t2 SET (autovacuum_analyze_scale_factor = 0.01);";
+        assert_eq!(protect(&[relation, part], goal).unwrap(), [target, part_factor]);
     }
 
     #[test]

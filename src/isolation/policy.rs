@@ -138,6 +138,7 @@ mod tests {
             default: Some(context_function(family).into()),
             leads_index: true,
             references_tenants: false,
+            statistics_target: None,
         }
     }
 

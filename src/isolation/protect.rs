@@ -21,6 +21,7 @@ pub struct Options {
     pub kind: Kind,
     pub create_index: bool,
     pub reference_tenants: bool,
+    pub statistics_target: Option<i32>,
     pub dry_run: bool,
 }
 
@@ -28,13 +29,19 @@ pub struct Options {
 /// ran, or would run; none when nothing was missing.
 ///
 /// # Errors
-/// 42501 when the caller doesn't own the table; 42809, 0A000, 42703, 42804, 23502 when it can't be
+/// 22023 for a statistics target that PostgreSQL doesn't take; 42501 when the caller doesn't own the table; 42809, 0A000, 42703, 42804, 23502 when it can't be
 /// protected so; 55000 when it is a part of a table that is protected otherwise.
 pub fn protect(table: Oid, options: &Options) -> Result<Vec<String>> {
     if options.kind == Kind::Global {
         return Err(Error::InvalidArgument {
             what: "kind",
             reason: "a global table is recorded with tenancy.classify()".into(),
+        });
+    }
+    if let Some(target) = options.statistics_target.filter(|target| !(1..=10_000).contains(target)) {
+        return Err(Error::InvalidArgument {
+            what: "statistics_target",
+            reason: format!("{target} is not between 1 and 10000"),
         });
     }
     check_owned(table)?;
@@ -52,6 +59,7 @@ pub fn protect(table: Oid, options: &Options) -> Result<Vec<String>> {
         column_name: &options.tenant_column,
         create_index: options.create_index,
         reference_tenants: options.reference_tenants,
+        statistics_target: options.statistics_target,
     };
     let mut ddl = plan::protect(&tree, goal)?;
     ddl.extend(former_column(table, &options.tenant_column)?);
@@ -77,6 +85,7 @@ pub fn protect_schema(schema: &str, tenant_column: &str, dry_run: bool) -> Resul
             kind,
             create_index: true,
             reference_tenants: false,
+            statistics_target: None,
             dry_run,
         };
         ddl.extend(protect(table, &options)?);

@@ -1,6 +1,9 @@
 //! State that belongs to one backend and is read on the hot path.
 
+use pgrx::pg_sys;
 use std::cell::UnsafeCell;
+use std::ffi::c_long;
+use std::time::Duration;
 
 /// A `Copy` value in a static, without the price of thread-local storage.
 pub struct BackendCell<T: Copy>(UnsafeCell<T>);
@@ -53,6 +56,18 @@ impl Drop for Raised<'_> {
     fn drop(&mut self) {
         self.flag.set(self.before);
     }
+}
+
+/// Waits, and lets the statement be cancelled meanwhile.
+pub fn pause(time: Duration) {
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: waits for this process's own latch and resets it, as loops in PostgreSQL do; who set it for another
+    // reason looks at his own condition again, since every wait begins so.
+    unsafe {
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, time.as_millis() as c_long, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    pgrx::check_for_interrupts!();
 }
 
 /// Keeps Rust backtraces out of the DETAIL that clients see, whatever environment the server was

@@ -7,6 +7,7 @@ pub mod digest;
 pub mod directory;
 pub mod fmgr;
 pub mod hooks;
+pub mod index;
 pub mod invalidation;
 pub mod leftovers;
 pub mod option;

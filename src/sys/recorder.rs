@@ -1,42 +1,44 @@
-//! A record that survives its transaction: a background worker writes it in a transaction of its own.
-//! What is to be recorded travels in a segment of dynamic shared memory.
+//! Work that survives its transaction: a background worker does it in a transaction of its own, and may answer with a
+//! number. What is to be done travels in a segment of dynamic shared memory.
 
 use crate::error::Result;
-use crate::sys::backend::BackendCell;
+use crate::sys::backend::{self, BackendCell};
 use crate::sys::hooks;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, SignalWakeFlags};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
-/// Written once the worker has the text, and again when it has recorded it.
+/// Written once the worker has the text, and again when what it did is committed.
 const SENT: u32 = 0;
 const TAKEN: u32 = 1;
-const RECORDED: u32 = 2;
+const DONE: u32 = 2;
 
 /// How the segment begins; the text follows.
 #[repr(C)]
 struct Header {
     state: AtomicU32,
+    answer: AtomicI64,
     database: pg_sys::Oid,
     length: usize,
 }
 
-type Write = fn(&str) -> Result<()>;
+type Work = fn(&str) -> Result<i64>;
 
-static WRITE: BackendCell<Option<Write>> = BackendCell::new(None);
+static WORK: BackendCell<Option<Work>> = BackendCell::new(None);
 
-/// What the worker does with a text, in a transaction of its own, as a superuser.
-pub fn init(write: Write) {
-    WRITE.set(Some(write));
+/// What the worker does with a text, in a transaction of its own, as a superuser; the number is the answer to who waits.
+pub fn init(work: Work) {
+    WORK.set(Some(work));
 }
 
-/// Whether a worker can write anything: not on a standby, nor in a server without other processes.
+/// Whether a worker can do anything: not on a standby, nor in a server without other processes.
 pub fn is_possible() -> bool {
     // SAFETY: reads flags of this process and of shared memory.
     unsafe { pg_sys::IsUnderPostmaster && !pg_sys::RecoveryInProgress() }
 }
 
-/// Has a worker record the text, and does not wait for it. Returns whether one could be started.
+/// Has a worker do what the text says, and does not wait for it. Returns whether one could be started.
 pub fn send(text: &str) -> bool {
     // SAFETY: see `hand_over`; the segment is pinned, so it outlives our own mapping of it.
     unsafe {
@@ -46,19 +48,28 @@ pub fn send(text: &str) -> bool {
     true
 }
 
-/// Has a worker record the text, and waits for it. Returns whether it is recorded.
-pub fn send_and_wait(text: &str) -> bool {
+/// Has a worker do what the text says, and waits for it: the answer, once that is committed. Where no worker can be
+/// started, it tries again for as long as it has `patience`.
+pub fn send_and_wait(text: &str, patience: Duration) -> Option<i64> {
+    let since = Instant::now();
     // SAFETY: see `hand_over`; the header stays mapped until it is detached.
     unsafe {
-        let Some((segment, worker)) = hand_over(text, Some(pg_sys::MyProcPid)) else { return false };
+        let (segment, worker) = loop {
+            match hand_over(text, Some(pg_sys::MyProcPid)) {
+                Some(handed) => break handed,
+                None if since.elapsed() >= patience => return None,
+                None => backend::pause(Duration::from_millis(2)),
+            }
+        };
         let _ = worker.wait_for_shutdown();
         let header = pg_sys::dsm_segment_address(segment).cast::<Header>();
         let state = (*header).state.load(Ordering::Acquire);
+        let answer = (*header).answer.load(Ordering::Relaxed);
         if state == SENT {
             pg_sys::dsm_unpin_segment(pg_sys::dsm_segment_handle(segment));
         }
         pg_sys::dsm_detach(segment);
-        state == RECORDED
+        (state == DONE).then_some(answer)
     }
 }
 
@@ -76,7 +87,12 @@ unsafe fn hand_over(
             return None;
         }
         let header = pg_sys::dsm_segment_address(segment).cast::<Header>();
-        header.write(Header { state: AtomicU32::new(SENT), database: pg_sys::MyDatabaseId, length: text.len() });
+        header.write(Header {
+            state: AtomicU32::new(SENT),
+            answer: AtomicI64::new(0),
+            database: pg_sys::MyDatabaseId,
+            length: text.len(),
+        });
         header.add(1).cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), text.len());
         let handle = pg_sys::dsm_segment_handle(segment);
         pg_sys::dsm_pin_segment(segment);
@@ -99,7 +115,7 @@ unsafe fn hand_over(
     }
 }
 
-/// The background worker: records one text and ends.
+/// The background worker: does what one text says and ends.
 ///
 /// # Safety
 /// For PostgreSQL alone, as the main function of a worker that `hand_over` registered.
@@ -109,7 +125,7 @@ pub unsafe extern "C-unwind" fn pg_tenancy_record(argument: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM);
     // SAFETY: the argument is the handle of a pinned segment that begins with a header; it stays mapped
     // until this process ends, and nobody writes to the text any more.
-    let (state, database, text) = unsafe {
+    let (header, database, text) = unsafe {
         let Some(handle) = i64::from_datum(argument, false) else { return };
         let segment = pg_sys::dsm_attach(handle as pg_sys::dsm_handle);
         if segment.is_null() {
@@ -117,10 +133,10 @@ pub unsafe extern "C-unwind" fn pg_tenancy_record(argument: pg_sys::Datum) {
         }
         let header = pg_sys::dsm_segment_address(segment).cast::<Header>();
         pg_sys::dsm_unpin_segment(handle as pg_sys::dsm_handle);
-        let state = &(*header).state;
-        state.store(TAKEN, Ordering::Release);
         let bytes = std::slice::from_raw_parts(header.add(1).cast::<u8>(), (*header).length);
-        (state, (*header).database, String::from_utf8_lossy(bytes).into_owned())
+        let header = &*header;
+        header.state.store(TAKEN, Ordering::Release);
+        (header, header.database, String::from_utf8_lossy(bytes).into_owned())
     };
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
     // The worker is a superuser, and the database's owner may have chosen defaults for it.
@@ -135,11 +151,10 @@ pub unsafe extern "C-unwind" fn pg_tenancy_record(argument: pg_sys::Datum) {
             );
         }
     }
-    let Some(write) = WRITE.get() else { return };
-    BackgroundWorker::transaction(|| {
-        if let Err(error) = write(&text) {
-            hooks::raise(error);
-        }
+    let Some(work) = WORK.get() else { return };
+    BackgroundWorker::transaction(|| match work(&text) {
+        Ok(answer) => header.answer.store(answer, Ordering::Relaxed),
+        Err(error) => hooks::raise(error),
     });
-    state.store(RECORDED, Ordering::Release);
+    header.state.store(DONE, Ordering::Release);
 }

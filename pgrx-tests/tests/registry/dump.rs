@@ -12,7 +12,7 @@ fn source() -> (World<'static>, String, String) {
     let admin = world.fixture.role("admin");
     world.fixture.run(&format!(
         "select tenancy.create_plan('gold'); select tenancy.create_tenant('asleep', plan => 'gold', region => 'eu');
-         select tenancy.suspend_tenant('asleep', 'unpaid');
+         select tenancy.suspend_tenant('asleep', 'unpaid'); select tenancy.set_number('acme', 'invoice', 41);
          select tenancy.grant_access('{narrow}', 'acme'); select tenancy.grant_admin('{admin}');
          create table prices (tenant_id uuid, body text); insert into prices values (null, 'common 1');
          select tenancy.protect('prices', kind => 'shared');
@@ -38,6 +38,7 @@ fn inventory(client: &mut Client) -> Vec<String> {
          union all select format('table %s %s %s', oid::regclass, relrowsecurity, relforcerowsecurity)
                      from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
          union all select format('protected %s %s %s %s', relation, \"column\", kind, forced) from tenancy.protected_tables
+         union all select 'number ' || n::text from tenancy.numbers n
          union all select 'event ' || e::text from tenancy.event_log e
          order by 1",
     )
@@ -68,6 +69,7 @@ fn assert_works(target: &Fixture<'_>, app: &str, narrow: &str, admin: &str) {
 
     let mut client = target.connect(narrow);
     client.run("select tenancy.set_tenant('acme', false); insert into notes_uuid (id, body) values (500, 'acme 500')");
+    assert_eq!(client.value("select tenancy.next_number('invoice')").as_deref(), Some("42"));
     client.refuses("select tenancy.set_tenant('globex', false)", "42501");
 
     let mut client = target.connect(admin);

@@ -4,15 +4,18 @@ use tenancy_harness::{Fixture, Session};
 
 use crate::fixture_with_tenants;
 
-/// Functions that everybody may execute: they read, or set what is checked at use, or can only refuse.
-const FOR_EVERYBODY: [&str; 11] = [
+/// Functions that everybody may execute: they read, or set what is checked at use, count for the tenant in force, or can only
+/// refuse.
+const FOR_EVERYBODY: [&str; 13] = [
     "bypass",
     "clear_tenant",
     "current_key",
     "current_key_int",
     "current_tenant",
     "guard_truncate",
+    "next_number",
     "require_tenant",
+    "reserve_numbers",
     "seal",
     "set_tenant",
     "unseal",
