@@ -1,7 +1,7 @@
 //! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
 //!
 //! One way through it: SQL call → `api` → a room (`context`, `isolation`, `hardening`, `registry`,
-//! `doctor`, `proof`) → `catalog` → `sys`. Imports go that way only.
+//! `doctor`, `proof`, `keys`) → `catalog` → `sys`. Imports go that way only.
 
 #![deny(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod error;
 mod guc;
 mod hardening;
 mod isolation;
+mod keys;
 mod proof;
 mod registry;
 mod sql;
@@ -35,6 +36,7 @@ extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["
 extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = ["guard"]);
 extension_sql_file!("../sql/install/09_roles.sql", name = "roles", requires = ["bypass"]);
 extension_sql_file!("../sql/install/10_proof.sql", name = "proof", requires = ["roles"]);
+extension_sql_file!("../sql/install/12_scope.sql", name = "scope", requires = ["proof"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

@@ -6,6 +6,7 @@ mod doctor;
 mod proof;
 mod registry;
 mod roles;
+mod scope;
 mod tables;
 mod triggers;
 
