@@ -10,11 +10,7 @@ use std::ffi::CStr;
 type Ddl = SetOfIterator<'static, String>;
 
 #[pg_extern(sql = false)]
-fn scope_unique(
-    tbl: Option<Oid>,
-    constraint_name: Option<&CStr>,
-    dry_run: Option<bool>,
-) -> Result<Ddl, ErrorReport> {
+fn scope_unique(tbl: Option<Oid>, constraint_name: Option<&CStr>, dry_run: Option<bool>) -> Result<Ddl, ErrorReport> {
     let (table, name) = (required(tbl, "tbl")?, name_text(required(constraint_name, "constraint_name")?));
     Ok(SetOfIterator::new(keys::scope_unique(table, &name, required(dry_run, "dry_run")?)?))
 }

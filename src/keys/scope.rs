@@ -1,7 +1,8 @@
 //! Leading keys and foreign keys by the tenant column: reads the state, has it planned, counts the rows that are in
 //! the way, and carries the plan out as the caller.
 
-use super::scope_ddl::{self as ddl, Scene, check_foreign_key, named};
+use super::scope_check::{STAND_IN, Scene, check_foreign_key, named};
+use super::scope_ddl as ddl;
 use super::scope_live::{self, Setting, Step};
 use crate::catalog::event::{self, Event};
 use crate::catalog::registry::as_owner;
@@ -187,7 +188,7 @@ fn check_rows(scene: &Scene, replaced: &[&ForeignKey], dry_run: bool) -> Result<
 fn free_name(table: Oid, wanted: &str) -> Result<Ident> {
     let stem: String = wanted.chars().take(20).collect();
     let taken = scope::names_like(table, &stem)?;
-    let numbered = (1..).map(|number| format!("{stem}{}{number}", ddl::STAND_IN));
+    let numbered = (1..).map(|number| format!("{stem}{}{number}", STAND_IN));
     let name = [wanted.to_owned()].into_iter().chain(numbered).find(|name| !taken.contains(name));
     Ok(text::quoted(&name.unwrap_or_else(|| wanted.to_owned())))
 }

@@ -1,7 +1,8 @@
 //! The same as a script for a table in use: each step is a statement of its own, holds strong locks for an instant
 //! alone, and leaves the table as safe as it was, so that the script may stop anywhere and be made anew. Pure.
 
-use super::scope_ddl::{self as ddl, Scene, Scopable, named, stand_in_name};
+use super::scope_check::{self as check, Scene, Scopable, named, stand_in_name};
+use super::scope_ddl as ddl;
 use crate::catalog::scope::{ForeignKey, Key, KeyKind, Table, Tenant};
 use crate::error::{Error, Result};
 use crate::sql::{Ident, scope as text};
@@ -27,7 +28,7 @@ pub struct Setting<'a> {
 pub fn plan(scene: &Scene, setting: &Setting<'_>) -> Result<Vec<Step>> {
     let mut script = Script { scene, setting, steps: Vec::new(), done: Vec::new(), built: Vec::new() };
     let table = scene.table_of(scene.table)?;
-    for key in scene.keys.iter().filter(|key| !key.part && !ddl::is_scoped(key, table)) {
+    for key in scene.keys.iter().filter(|key| !key.part && !check::is_scoped(key, table)) {
         script.key(key, table)?;
     }
     let own = |fk: &&ForeignKey| fk.child == scene.table && !fk.part && !scene.is_scoped(fk);
@@ -40,7 +41,7 @@ pub fn plan(scene: &Scene, setting: &Setting<'_>) -> Result<Vec<Step>> {
 /// The foreign keys that a plan for the table replaces.
 pub fn replaced(scene: &Scene) -> Vec<&ForeignKey> {
     let Ok(table) = scene.table_of(scene.table) else { return Vec::new() };
-    let of_keys = scene.keys.iter().filter(|key| !ddl::is_scoped(key, table)).flat_map(|key| scene.referring(key));
+    let of_keys = scene.keys.iter().filter(|key| !check::is_scoped(key, table)).flat_map(|key| scene.referring(key));
     let own = scene.foreign_keys.iter().filter(|fk| fk.child == scene.table && !fk.part);
     let mut all: Vec<&ForeignKey> = Vec::new();
     for fk in of_keys.chain(own) {
@@ -72,7 +73,13 @@ impl<'a> Script<'a> {
 
     fn brief(&mut self, statements: &[String], mode: &str, tables: &[&Ident]) {
         let lock = format!("{mode} on {}, for an instant", tables_text(tables));
-        self.step(text::retried(statements), lock);
+        let mut distinct: Vec<&Ident> = Vec::new();
+        for table in tables {
+            if !distinct.contains(table) {
+                distinct.push(table);
+            }
+        }
+        self.step(text::retried(statements, mode, &distinct), lock);
     }
 
     fn is_done(&self, fk: &ForeignKey) -> bool {
@@ -82,8 +89,8 @@ impl<'a> Script<'a> {
     fn key(&mut self, key: &'a Key, table: &'a Table) -> Result<()> {
         let scene = self.scene;
         let referring = scene.referring(key);
-        let checked = ddl::check_key(key, table).and_then(|tenant| {
-            let scopable = referring.iter().map(|fk| ddl::check_foreign_key(fk, scene)).collect::<Result<Vec<_>>>();
+        let checked = check::check_key(key, table).and_then(|tenant| {
+            let scopable = referring.iter().map(|fk| check::check_foreign_key(fk, scene)).collect::<Result<Vec<_>>>();
             scopable.map(|scopable| (tenant, scopable))
         });
         let (tenant, scopable) = match checked {
@@ -117,11 +124,14 @@ impl<'a> Script<'a> {
     /// The steps that build the index which is to become the key. Returns its name.
     fn build_index(&mut self, key: &'a Key, table: &'a Table, tenant: &'a Tenant) -> Result<Ident> {
         let scene = self.scene;
-        self.built.push((table.oid, [tenant.attnum].into_iter().chain(key.attnums.iter().copied()).collect()));
+        let attnums: Vec<i16> = [tenant.attnum].into_iter().chain(key.attnums.iter().copied()).collect();
+        self.built.push((table.oid, attnums.clone()));
         let stand_in = stand_in_name(&key.name);
         let is_stand_in = |ident: &Ident| *ident == text::quoted(&stand_in);
         let found = scene.indexes.iter().find(|index| match key.kind {
-            KeyKind::Index => index.table == table.oid && index.unique && is_stand_in(&index.ident),
+            KeyKind::Index => {
+                index.table == table.oid && index.unique && index.attnums == attnums && is_stand_in(&index.ident)
+            }
             _ => ddl::has_shape(index, key, table, tenant),
         });
         let weak = format!("SHARE UPDATE EXCLUSIVE on {}", table.ident);
@@ -165,7 +175,7 @@ impl<'a> Script<'a> {
         }
         let scene = self.scene;
         let parent = scene.table_of(fk.parent)?;
-        let scopable = match ddl::check_foreign_key(fk, scene) {
+        let scopable = match check::check_foreign_key(fk, scene) {
             Ok(scopable) => scopable,
             // What refers to a table without tenants is right as it is.
             Err(_) if parent.tenant.is_none() => return Ok(()),
@@ -174,10 +184,8 @@ impl<'a> Script<'a> {
                 return Ok(());
             }
         };
-        let columns: Vec<i16> = [scopable.parent_tenant.attnum]
-            .into_iter()
-            .chain(fk.pairs.iter().map(|pair| pair.parent_attnum))
-            .collect();
+        let columns: Vec<i16> =
+            [scopable.parent_tenant.attnum].into_iter().chain(fk.pairs.iter().map(|pair| pair.parent_attnum)).collect();
         let has_key = scopable.has_parent_key(scene)
             || self.built.iter().any(|(table, built)| *table == fk.parent && ddl::same_set(built, &columns));
         if !is_live(&scopable) || (parent.partitioned && !has_key) {
@@ -249,7 +257,10 @@ impl<'a> Script<'a> {
 
 /// Whether a foreign key can be replaced while both tables are in use.
 fn is_live(scopable: &Scopable<'_>) -> bool {
-    !scopable.child.partitioned && !scopable.parent.partitioned && !scopable.fk.period && scopable.full_check().is_none()
+    !scopable.child.partitioned
+        && !scopable.parent.partitioned
+        && !scopable.fk.period
+        && scopable.full_check().is_none()
 }
 
 fn tables_text(tables: &[&Ident]) -> String {

@@ -315,16 +315,29 @@ impl References<'_> {
 
 /// The call of a function of ours on a constraint of a table, given by its schema-qualified name.
 pub fn call(function: &str, relation: &Ident, constraint: &str) -> String {
-    format!(
-        "tenancy.{function}({}, {})",
-        super::literal(&relation.to_string()),
-        super::literal(constraint)
-    )
+    format!("tenancy.{function}({}, {})", super::literal(&relation.to_string()), super::literal(constraint))
 }
 
-/// Statements that wait but an instant for a lock, over and over: who comes meanwhile goes first.
-pub fn retried(statements: &[String]) -> String {
-    let body = statements.join("\n      ");
+/// Statements that wait but an instant for their locks, over and over: who comes meanwhile goes first. Others lock the
+/// same tables in this order or in that, so both are tried in turn.
+pub fn retried(statements: &[String], mode: &str, tables: &[&Ident]) -> String {
+    let lock = |tables: Vec<&&Ident>| {
+        let tables = list(tables.into_iter().map(|table| format!("ONLY {table}")));
+        format!("LOCK TABLE {tables} IN {mode} MODE;")
+    };
+    let (one, other) = (lock(tables.iter().collect()), lock(tables.iter().rev().collect()));
+    let locks = if one == other {
+        one
+    } else {
+        format!(
+            "IF attempt OPERATOR(pg_catalog.%) 2 OPERATOR(pg_catalog.=) 0 THEN
+        {one}
+      ELSE
+        {other}
+      END IF;"
+        )
+    };
+    let body = [locks].iter().chain(statements).map(String::as_str).collect::<Vec<_>>().join("\n      ");
     let mut tag = "$scope$".to_owned();
     while body.contains(&tag) {
         tag.insert(tag.len() - 1, '_');
@@ -371,7 +384,9 @@ mod tests {
 
     #[test]
     fn what_is_retried_can_not_end_its_quotes() {
-        let text = retried(&["COMMENT ON COLUMN \"$scope$\" IS '$scope_$';".into()]);
+        let table = ident("t");
+        let text = retried(&["COMMENT ON COLUMN \"$scope$\" IS '$scope_$';".into()], "SHARE", &[&table]);
+        assert!(text.contains("LOCK TABLE ONLY t IN SHARE MODE;"), "{text}");
         assert!(text.starts_with("DO $scope__$\n") && text.ends_with("END $scope__$;"), "{text}");
     }
 

@@ -7,8 +7,8 @@ use crate::schema::{ROWS, SCHEMA, TABLES};
 use crate::{run_plan, shop};
 
 /// What is kept of foreign keys whatever becomes of their columns.
-const CHARACTER: &str = "select conrelid::regclass || ' ' || conname || ' ' || confrelid::regclass || ' ' || confupdtype || confdeltype
-    || condeferrable || condeferred || convalidated || coalesce(obj_description(oid, 'pg_constraint'), '')
+const CHARACTER: &str = "select conrelid::regclass || ' ' || conname || ' ' || confrelid::regclass || ' ' || confupdtype::text || confdeltype::text
+    || condeferrable::text || condeferred::text || convalidated::text || coalesce(obj_description(oid, 'pg_constraint'), '')
     from pg_constraint where contype = 'f' and conparentid = 0 and connamespace = 'app'::regnamespace order by 1";
 
 /// The application with globex's rows, protected, before any key is scoped.
@@ -31,7 +31,8 @@ fn application() -> (Fixture<'static>, String) {
     fixture.run(&format!(
         "grant usage on schema app to {app}; grant select, insert, update, delete on all tables in schema app to {app};
          revoke insert, update, delete on app.countries, app.currencies from {app};
-         revoke temporary on database {} from public", fixture.database()
+         revoke temporary on database {} from public",
+        fixture.database()
     ));
     (fixture, app)
 }
@@ -91,10 +92,15 @@ fn tells_nothing(fixture: &Fixture<'_>, app: &str) {
         let outcomes = ["", "other"].map(|which| {
             let mut tx = client.transaction().expect("a transaction");
             tx.run(&format!("select tenancy.set_tenant('{}')", ACME.key));
-            let insert = if which.is_empty() { insert.clone() } else { insert.replace("\": 1,", "\": 71,").replace("\": 1}", "\": 71}") };
+            let insert = if which.is_empty() {
+                insert.clone()
+            } else {
+                insert.replace("\": 1,", "\": 71,").replace("\": 1}", "\": 71}")
+            };
             let outcome = tx.batch_execute(&insert).and_then(|()| tx.batch_execute("set constraints all immediate"));
             let found = sqlstate(&outcome).map(str::to_owned);
-            let detail = outcome.err().and_then(|error| error.as_db_error().and_then(|e| e.detail().map(str::to_owned)));
+            let detail =
+                outcome.err().and_then(|error| error.as_db_error().and_then(|e| e.detail().map(str::to_owned)));
             (found, detail.map(|detail| detail.chars().filter(|char| !char.is_ascii_digit()).collect::<String>()))
         });
         assert_eq!(outcomes[0], outcomes[1], "{table} {constraint}");
@@ -128,10 +134,11 @@ fn is_converted(fixture: &Fixture<'_>, app: &str, before: &[String]) {
     let mut superuser = fixture.superuser();
     assert_eq!(superuser.texts(CHARACTER), before, "all that is not columns stays as it was");
     assert_eq!(illnesses(&mut superuser), Vec::<String>::new());
-    let marks = "select indexrelid::regclass || ' ' || indisreplident || indisclustered from pg_index
+    let marks = "select indexrelid::regclass || ' ' || indisreplident::text || indisclustered::text from pg_index
                  where indrelid = 'app.products'::regclass and (indisreplident or indisclustered) order by 1";
     assert_eq!(superuser.texts(marks), ["app.products_pkey truefalse", "app.products_sku_key falsetrue"]);
-    let kept = "select coalesce(obj_description('app.products_sku_key'::regclass, 'pg_class'), '') || c.reloptions::text
+    let kept =
+        "select coalesce(obj_description('app.products_sku_key'::regclass, 'pg_class'), '') || c.reloptions::text
                 from pg_class c where oid = 'app.products_sku_key'::regclass";
     assert_eq!(superuser.value(kept).as_deref(), Some("by sku{fillfactor=70}"));
     let invalid = superuser.texts("select indexrelid::regclass::text from pg_index where not indisvalid");

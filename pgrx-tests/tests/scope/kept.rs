@@ -107,9 +107,11 @@ fn no_index_is_built_twice() {
          select tenancy.protect('parent'), tenancy.protect('child');
          select tenancy.scope_foreign_key('child', 'k'), tenancy.scope_unique('parent', 'parent_pkey')",
     );
-    let indexes = superuser.texts("select indexrelid::regclass::text from pg_index where indrelid = 'parent'::regclass");
+    let indexes =
+        superuser.texts("select indexrelid::regclass::text from pg_index where indrelid = 'parent'::regclass");
     assert_eq!(indexes.iter().filter(|name| name.starts_with("parent")).count(), indexes.len());
-    let unique = superuser.texts("select indexrelid::regclass::text from pg_index where indrelid = 'parent'::regclass and indisunique");
+    let unique = superuser
+        .texts("select indexrelid::regclass::text from pg_index where indrelid = 'parent'::regclass and indisunique");
     assert_eq!(unique, ["parent_pkey"]);
     assert_eq!(definitions(&mut superuser, "child", "f"), [PLAIN]);
 }

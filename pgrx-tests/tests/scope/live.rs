@@ -12,6 +12,15 @@ use crate::{definitions, fill};
 
 const CLIENTS: usize = 8;
 
+/// Ends the clients, also when the script panics: they would go on for ever.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What one client did.
 #[derive(Debug, Default)]
 struct Tally {
@@ -93,6 +102,7 @@ fn nobody_fails_or_waits_long_while_the_script_runs() {
                 scope.spawn(move || client(session, number, rows, next, stop))
             })
             .collect();
+        let stop = StopOnDrop(&stop);
         std::thread::sleep(Duration::from_millis(500));
         let mut superuser = fixture.superuser();
         let mut times = Vec::new();
@@ -108,7 +118,7 @@ fn nobody_fails_or_waits_long_while_the_script_runs() {
             }
         }
         std::thread::sleep(Duration::from_millis(500));
-        stop.store(true, Ordering::Relaxed);
+        drop(stop);
         let tallies: Vec<Tally> = workers.into_iter().map(|worker| worker.join().expect("a client ends")).collect();
         assert_eq!(failure, None);
         (times, tallies)
@@ -116,10 +126,16 @@ fn nobody_fails_or_waits_long_while_the_script_runs() {
     let slowest = tallies.iter().map(|tally| tally.slowest).max().unwrap_or_default();
     let transactions: u64 = tallies.iter().map(|tally| tally.transactions).sum();
     let whole: Duration = times.iter().map(|(time, _)| *time).sum();
-    println!("{rows} rows, {CLIENTS} clients: {} steps in {whole:?}, {transactions} transactions, slowest statement {slowest:?}", times.len());
+    println!(
+        "{rows} rows, {CLIENTS} clients: {} steps in {whole:?}, {transactions} transactions, slowest statement {slowest:?}",
+        times.len()
+    );
     times.sort();
     for (time, step) in times.iter().rev().take(4) {
-        println!("  {time:?}: {}", step.lines().find(|line| line.contains("ALTER") || line.contains("CREATE")).unwrap_or(step).trim());
+        println!(
+            "  {time:?}: {}",
+            step.lines().find(|line| line.contains("ALTER") || line.contains("CREATE")).unwrap_or(step).trim()
+        );
     }
     let errors: Vec<_> = tallies.iter().filter_map(|tally| tally.error.as_ref()).collect();
     assert!(errors.is_empty(), "{errors:#?}");

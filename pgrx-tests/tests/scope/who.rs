@@ -27,13 +27,18 @@ fn an_owner_who_sees_no_rows_is_told_of_all() {
     let (fixture, mut owner, _) = owned();
     fixture.run(&fill(CROSSING));
     assert_eq!(owner.value("select count(*) from app.child").as_deref(), Some("0"));
-    for call in ["scope_unique('app.parent', 'parent_pkey')", "scope_foreign_key('app.child', 'k')", "scope_plan('app.child')"] {
+    for call in
+        ["scope_unique('app.parent', 'parent_pkey')", "scope_foreign_key('app.child', 'k')", "scope_plan('app.child')"]
+    {
         let error = owner.refuses(&format!("select tenancy.{call}"), "23503");
         assert_eq!(error.detail(), Some("1 row of app.child by k."));
     }
     fixture.run("delete from app.child");
     owner.run("select tenancy.scope_unique('app.parent', 'parent_pkey')");
-    owner.refuses(&fill("begin; set local tenancy.tenant_id = 'acme'; insert into app.child values ('{acme}', 1)"), "42501");
+    owner.refuses(
+        &fill("begin; set local tenancy.tenant_id = 'acme'; insert into app.child values ('{acme}', 1)"),
+        "42501",
+    );
 }
 
 #[test]
@@ -89,7 +94,8 @@ fn an_interrupted_script_is_taken_up_again() {
         );
         let keys = ["parent_note_key: UNIQUE (tenant_id, note)", "parent_pkey: PRIMARY KEY (tenant_id, id)"];
         assert_eq!(definitions(client, "app.parent", "p,u"), keys, "after step {stop}");
-        let unique = client.value("select count(*) from pg_index where indrelid = 'app.parent'::regclass and indisunique");
+        let unique =
+            client.value("select count(*) from pg_index where indrelid = 'app.parent'::regclass and indisunique");
         assert_eq!(unique.as_deref(), Some("2"), "after step {stop}");
     }
     panic!("the script has too many steps");
@@ -113,7 +119,12 @@ fn only_administrators_who_own_all_the_tables_may() {
     let (fixture, _, owner) = owned();
     let stranger = fixture.role("stranger");
     let mut client = fixture.connect(&stranger);
-    let calls = ["scope_unique('app.parent', 'parent_pkey')", "scope_foreign_key('app.child', 'k')", "scope_plan('app.child')", "validate_foreign_key('app.child', 'k')"];
+    let calls = [
+        "scope_unique('app.parent', 'parent_pkey')",
+        "scope_foreign_key('app.child', 'k')",
+        "scope_plan('app.child')",
+        "validate_foreign_key('app.child', 'k')",
+    ];
     fixture.run(&format!("grant usage on schema app to {stranger}"));
     for call in calls {
         client.refuses(&format!("select tenancy.{call}"), "42501");
@@ -151,7 +162,9 @@ fn a_hostile_session_changes_nothing() {
         "set search_path = evil, pg_catalog; set quote_all_identifiers = on; set standard_conforming_strings = off;
          set tenancy.on_bypass = error; set row_security = off",
     );
-    for call in ["scope_unique('app.parent', 'parent_pkey')", "scope_foreign_key('app.child', 'k')", "scope_plan('app.child')"] {
+    for call in
+        ["scope_unique('app.parent', 'parent_pkey')", "scope_foreign_key('app.child', 'k')", "scope_plan('app.child')"]
+    {
         owner.refuses(&format!("select tenancy.{call}"), "23503");
     }
     fixture.run("delete from app.child");
@@ -176,7 +189,9 @@ fn two_at_once_take_turns() {
     std::thread::scope(|scope| {
         for table in ["a", "b"] {
             let fixture = &fixture;
-            scope.spawn(move || fixture.superuser().run(&format!("select tenancy.scope_unique('{table}', '{table}_pkey')")));
+            scope.spawn(move || {
+                fixture.superuser().run(&format!("select tenancy.scope_unique('{table}', '{table}_pkey')"))
+            });
         }
     });
     let mut superuser = fixture.superuser();

@@ -5,10 +5,10 @@ SELECT i.indrelid, quote_ident(ic.relname), format('%I.%I', n.nspname, ic.relnam
        am.amname = 'btree' AND 0 = ALL (i.indoption::int2[])
        AND NOT EXISTS (
            SELECT FROM ROWS FROM (unnest(i.indclass::oid[]), unnest(i.indcollation::oid[]), unnest(i.indkey::int2[]))
-                  AS u(opclass, collation, attnum)
+                  AS u(opclass, coll, attnum)
            JOIN pg_opclass AS o ON o.oid = u.opclass
            JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = u.attnum
-           WHERE NOT o.opcdefault OR u.collation <> a.attcollation),
+           WHERE NOT o.opcdefault OR u.coll <> a.attcollation),
        (i.indkey::int2[])[0:i.indnkeyatts - 1],
        (i.indkey::int2[])[i.indnkeyatts:]
 FROM pg_index AS i
