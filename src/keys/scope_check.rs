@@ -1,6 +1,6 @@
 //! What there is to scope, and whether it can be. Pure.
 
-use crate::catalog::scope::{ForeignKey, Key, KeyKind, Pair, Table, Tenant};
+use crate::catalog::scope::{ForeignKey, Index, Key, KeyKind, Pair, Table, Tenant};
 use crate::error::{Error, Result};
 use crate::sql::Ident;
 use crate::sys::Oid;
