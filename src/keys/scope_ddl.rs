@@ -169,10 +169,13 @@ pub fn unique(key: &Key, scene: &Scene) -> Result<Vec<String>> {
     let tenant = check_key(key, table)?;
     let referring =
         scene.referring(key).into_iter().map(|fk| check_foreign_key(fk, scene)).collect::<Result<Vec<_>>>()?;
-    let (mut ddl, mut adds) = (Vec::new(), Vec::new());
+    let (mut ddl, mut adds): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for scopable in &referring {
         let (drop, add) = replace(scopable, scene);
         ddl.extend(drop);
+        // Two foreign keys of the same columns need one index.
+        let is_new = |line: &String| !adds.contains(line);
+        let add: Vec<String> = add.into_iter().filter(is_new).collect();
         adds.extend(add);
     }
     ddl.extend(replace_key(key, table, tenant, scene));
@@ -406,6 +409,35 @@ pub mod tests {
                 "ALTER TABLE app.p DROP CONSTRAINT p_pkey, ADD CONSTRAINT p_pkey PRIMARY KEY (tenant_id, id);",
                 "ALTER TABLE app.c ADD CONSTRAINT c_x_fkey FOREIGN KEY (tenant_id, x) REFERENCES app.p (tenant_id, id);",
             ]
+        );
+    }
+
+    #[test]
+    fn foreign_keys_of_the_same_columns_share_an_index() {
+        let ddl = planned(|scene| {
+            let mut other = scene.foreign_keys[0].clone();
+            (other.name, other.ident) = ("again".into(), ident("again"));
+            scene.foreign_keys.push(other);
+            scene.indexes.push(Index {
+                table: Oid::from(2),
+                ident: ident("c_x_idx"),
+                full_ident: ident("app.c_x_idx"),
+                unique: false,
+                immediate: true,
+                valid: true,
+                plain: true,
+                nulls_not_distinct: false,
+                of_constraint: false,
+                default_order: true,
+                attnums: vec![3],
+                include: vec![],
+            });
+        });
+        let ddl = ddl.unwrap();
+        assert_eq!(ddl.iter().filter(|line| line.starts_with("CREATE INDEX")).count(), 1, "{ddl:#?}");
+        assert_eq!(
+            ddl.iter().filter(|line| line.contains("ADD CONSTRAINT") && line.contains("FOREIGN KEY")).count(),
+            2
         );
     }
 

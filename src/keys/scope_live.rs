@@ -212,7 +212,10 @@ impl<'a> Script<'a> {
         let (child, parent) = (&scopable.child.ident, &scopable.parent.ident);
         if let Some(columns) = scopable.lost_support(scene) {
             let create = text::index_on(child, &columns, false, true);
-            self.step(create, format!("SHARE UPDATE EXCLUSIVE on {child}"));
+            // Two foreign keys of the same columns need one index.
+            if !self.steps.iter().any(|step| step.ddl == create) {
+                self.step(create, format!("SHARE UPDATE EXCLUSIVE on {child}"));
+            }
         }
         let definition = scopable.reference().definition(false);
         let comment = fk.comment.as_ref().map(|comment| text::comment_on_constraint(&fk.ident, child, comment));
