@@ -31,7 +31,7 @@ struct Tally {
 
 /// Inserts orders and lines, changes old ones, deletes some: in the order parent, child, and in the other.
 fn client(mut client: Client, number: usize, rows: i64, next: &AtomicI64, stop: &AtomicBool) -> Tally {
-    let tenant = if number % 2 == 0 { ACME } else { GLOBEX };
+    let tenant = if number.is_multiple_of(2) { ACME } else { GLOBEX };
     let mut tally = Tally::default();
     let mut turn = number as i64 * 7919;
     // A lock that takes a second is an error.
@@ -39,7 +39,7 @@ fn client(mut client: Client, number: usize, rows: i64, next: &AtomicI64, stop: 
     while !stop.load(Ordering::Relaxed) {
         let id = next.fetch_add(1, Ordering::Relaxed);
         turn = (turn * 48_271 + 11) % rows;
-        let old = turn - turn % 2 + if number % 2 == 0 { 2 } else { 1 };
+        let old = turn - turn % 2 + if number.is_multiple_of(2) { 2 } else { 1 };
         let statements = [
             format!("insert into orders (id, number, note) values ({id}, {id}, 'new')"),
             format!("insert into lines (id, order_id) values ({id}, {id}), (-{id}, {old})"),
