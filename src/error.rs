@@ -129,6 +129,18 @@ pub enum Error {
     NumbersExhausted(String),
     #[error("numbers \"{0}\" could not be reserved")]
     NumbersNotReserved(String),
+    #[error("constraint \"{name}\" of relation {relation} does not exist")]
+    NoSuchConstraint { relation: String, name: String },
+    #[error("{key} can't be led by the tenant column: {reason}")]
+    UnsupportedKey { key: String, reason: String, hint: &'static str },
+    #[error("{key} can't be led by the tenant column yet: {reason}")]
+    KeyNotReady { key: String, reason: String, hint: &'static str },
+    #[error("{key} can't be led by the tenant column: the tenant columns are of different types")]
+    TenantTypesDiffer { key: String, child: String, parent: String },
+    #[error("{key} can't be replaced: other objects depend on it")]
+    KeyInUse { key: String, users: String },
+    #[error("{key} has rows that refer to no row of their own tenant")]
+    CrossTenantReferences { key: String, counts: String, find: String },
 
     #[error("pg_tenancy is not installed in this database, or is damaged")]
     NotInstalled,
@@ -192,6 +204,12 @@ impl Error {
             UnsuitableColumn { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             NullTenants { .. } => PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION,
             UnsupportedRelation { .. } | NotSupported(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            NoSuchConstraint { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            UnsupportedKey { .. } => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            KeyNotReady { .. } => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            TenantTypesDiffer { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+            KeyInUse { .. } => PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+            CrossTenantReferences { .. } => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -228,6 +246,9 @@ impl Error {
             SingleColumnMethod(_) => "The tenant column comes first in the index, and the others after it.".into(),
             NumbersNotReserved(_) => "A background worker reserves them in a transaction of its own.".into(),
             TruncateUnderTenant | TruncateWithoutBypass => "TRUNCATE removes the rows of every tenant.".into(),
+            TenantTypesDiffer { child, parent, .. } => format!("They are {child} and {parent}."),
+            KeyInUse { users, .. } => format!("These depend on it: {users}."),
+            CrossTenantReferences { counts, .. } => format!("{counts}."),
             _ => return None,
         })
     }
@@ -310,6 +331,13 @@ impl Error {
             NumbersNotReserved(_) => "Look into the server's log: it may be that max_worker_processes leaves no room, \
                  or that the tenant was made in this transaction."
                 .into(),
+            NoSuchConstraint { .. } => "\\d shows the constraints and indexes of a table.".into(),
+            UnsupportedKey { hint, .. } | KeyNotReady { hint, .. } => (*hint).into(),
+            TenantTypesDiffer { .. } => "Give both columns the same type.".into(),
+            KeyInUse { .. } => "Drop them first, and make them again afterwards: what groups by the key alone has to \
+                 name the other columns that it shows."
+                .into(),
+            CrossTenantReferences { find, .. } => format!("A role that bypasses row security finds them: {find}"),
             IsProtected(_) => "Call tenancy.unprotect() first.".into(),
             ProtectedThroughParent { .. } => "Unprotect the parent, or detach the table.".into(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \

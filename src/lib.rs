@@ -37,6 +37,7 @@ extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = 
 extension_sql_file!("../sql/install/09_roles.sql", name = "roles", requires = ["bypass"]);
 extension_sql_file!("../sql/install/10_proof.sql", name = "proof", requires = ["roles"]);
 extension_sql_file!("../sql/install/11_indexes.sql", name = "indexes", requires = ["proof"]);
+extension_sql_file!("../sql/install/12_scope.sql", name = "scope", requires = ["indexes"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

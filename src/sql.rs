@@ -1,5 +1,7 @@
 //! The only composer of SQL text. Pure: identifiers arrive quoted, from the catalog.
 
+pub mod scope;
+
 use std::fmt;
 
 /// An identifier, or a dotted path of them, as it stands in SQL text.

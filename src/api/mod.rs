@@ -7,6 +7,7 @@ mod keys;
 mod proof;
 mod registry;
 mod roles;
+mod scope;
 mod tables;
 mod triggers;
 

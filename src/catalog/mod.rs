@@ -18,6 +18,7 @@ pub mod protection;
 pub mod registry;
 pub mod relations;
 pub mod row;
+pub mod scope;
 mod spi;
 pub mod tenants;
 mod worker;

@@ -44,13 +44,14 @@ fn is_foreign_key(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
 unsafe fn may_touch(tables: impl Iterator<Item = (pg_sys::Oid, pg_sys::Oid)>, raises: bool) -> bool {
     let Some(checks) = CHECKS.get() else { return true };
     let expected = EXPECTED.replace([pg_sys::InvalidOid; 2]);
-    if hooks::is_own_statement() || xact::in_parallel_worker() {
-        return true;
-    }
+    // First, since DDL of the extension's own is asked about nothing before it comes to this.
     if !raises {
         let mut asked = [pg_sys::InvalidOid; 2];
         asked.iter_mut().zip(tables).for_each(|(asked, (table, _))| *asked = table);
         EXPECTED.set(asked);
+        return true;
+    }
+    if hooks::is_own_statement() || xact::in_parallel_worker() {
         return true;
     }
     for (table, role) in tables {

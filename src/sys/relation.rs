@@ -105,3 +105,9 @@ pub fn lock_definition(relation: pg_sys::Oid) {
     // SAFETY: takes a lock, held to the end of the transaction.
     unsafe { pg_sys::LockRelationOid(relation, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) }
 }
+
+/// Keeps everybody else away from the relation until the transaction ends.
+pub fn lock_exclusively(relation: pg_sys::Oid) {
+    // SAFETY: takes a lock, held to the end of the transaction.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) }
+}

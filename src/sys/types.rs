@@ -14,6 +14,9 @@ pub enum Base {
     Other,
 }
 
+/// `text`, which `varchar` is compared as.
+pub const TEXT: pg_sys::Oid = pg_sys::TEXTOID;
+
 /// The type under all domains, by OID.
 pub fn under_domains(type_oid: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: a system cache look-up; the type is that of an existing column.

@@ -13,37 +13,21 @@
            (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY u.place)
             FROM unnest(k.confkey) WITH ORDINALITY AS u(attnum, place)
             JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = u.attnum) AS parent_columns,
-           k.confupdtype, k.confdeltype, k.condeferrable, k.condeferred
+           k.confupdtype, k.confdeltype, coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false) AS period
     FROM pg_constraint AS k
     JOIN protected AS child ON child.oid = k.conrelid
     LEFT JOIN protected AS parent ON parent.oid = k.confrelid
     WHERE k.contype = 'f' AND k.conparentid = 0
       AND ($1::oid IS NULL OR child.relnamespace = $1)
-), action(code, words) AS (
-    VALUES ('a', ''), ('r', ' RESTRICT'), ('c', ' CASCADE'), ('n', ' SET NULL'), ('d', ' SET DEFAULT')
 ), crossing AS (
+    -- mendable: scope_foreign_key() and scope_unique() take it.
     SELECT f.*,
-           format('%s_%s_tenant_key', left(p.relname, 30), left(md5(f.parent_columns), 8)) AS key_name,
-           -- SET NULL and SET DEFAULT must leave the tenant alone.
-           format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I FOREIGN KEY (%I, %s) REFERENCES %s (%I, %s)',
-                  f.child, f.conname, f.conname, f.child_column, f.child_columns,
-                  f.parent, f.parent_column, f.parent_columns)
-           || CASE WHEN f.confupdtype = 'a' THEN '' ELSE ' ON UPDATE' || up.words END
-           || CASE WHEN f.confdeltype = 'a' THEN ''
-                   WHEN f.confdeltype IN ('n', 'd') THEN format(' ON DELETE%s (%s)', del.words, f.child_columns)
-                   ELSE ' ON DELETE' || del.words END
-           || CASE WHEN f.condeferrable THEN ' DEFERRABLE' ELSE '' END
-           || CASE WHEN f.condeferred THEN ' INITIALLY DEFERRED' ELSE '' END AS scope,
-           EXISTS (SELECT FROM pg_index AS i
-                   WHERE i.indrelid = f.confrelid AND i.indisunique AND i.indimmediate AND i.indisvalid
-                     AND i.indpred IS NULL AND i.indexprs IS NULL
-                     AND i.indnkeyatts = cardinality(f.confkey) + 1
-                     AND (i.indkey::int2[])[0:i.indnkeyatts - 1] @> f.confkey
-                     AND (i.indkey::int2[])[0:i.indnkeyatts - 1] @> ARRAY[f.parent_tenant]) AS has_key
+           f.parent_kind <> 'shared' AND child_type.typcategory = parent_type.typcategory
+           AND NOT f.child_tenant = ANY (f.conkey) AND NOT f.parent_tenant = ANY (f.confkey)
+           AND f.confupdtype NOT IN ('n', 'd') AS mendable
     FROM foreign_key AS f
-    JOIN pg_class AS p ON p.oid = f.confrelid
-    JOIN action AS up ON up.code = f.confupdtype::text
-    JOIN action AS del ON del.code = f.confdeltype::text
+    JOIN pg_type AS child_type ON child_type.oid = f.child_type
+    JOIN pg_type AS parent_type ON parent_type.oid = f.parent_type
     WHERE f.parent_tenant IS NOT NULL AND f.child_tenant IS NOT NULL AND NOT f.scoped
 ), unindexed AS (
     -- The index that would do: led by the key's columns, with the tenant's before them where the
@@ -60,10 +44,26 @@
     ORDER BY f.conrelid, f.conkey, f.oid
 ), unique_key AS (
     SELECT i.indexrelid, i.indrelid, i.indisexclusion, i.indexprs, i.indkey, k.oid AS con, k.conname, k.contype,
-           p.name AS relation, p.relnamespace, p.atttypid,
-           -- As it stands in the replacement of a pattern.
-           replace(quote_ident(p.tenant_column), '\', '\\') AS tenant, ic.relname,
-           format('%I.%I', n.nspname, ic.relname) AS index_name,
+           p.name AS relation, p.relnamespace, p.kind, p.atttypid, ic.relname, ic.relam, i.indnullsnotdistinct,
+           coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false) AS period,
+           -- What scope_unique() refuses: keys that others than foreign keys build on, that can't hold what belongs
+           -- to nobody, of one column by nature, or with parts that are marked.
+           EXISTS (SELECT FROM pg_depend AS d
+                   WHERE d.deptype = 'n' AND d.classid <> 'pg_constraint'::regclass
+                     AND (d.refclassid = 'pg_constraint'::regclass AND d.refobjid = k.oid
+                          OR d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indexrelid))
+           OR p.kind = 'shared'
+              AND (i.indisprimary OR i.indisexclusion
+                   OR NOT i.indnullsnotdistinct
+                      AND (k.oid IS NULL
+                           OR EXISTS (SELECT FROM pg_attribute AS a
+                                      WHERE a.attrelid = i.indrelid AND NOT a.attnotnull
+                                        AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))))
+           OR NOT pg_indexam_has_property(ic.relam, 'can_multi_col')
+           OR ic.relkind = 'I'
+              AND EXISTS (SELECT FROM pg_partition_tree(i.indexrelid) AS t
+                          JOIN pg_index AS part ON part.indexrelid = t.relid
+                          WHERE t.level > 0 AND (part.indisreplident OR part.indisclustered)) AS fixed,
            -- Values that nobody chooses tell little.
            i.indexprs IS NULL AND NOT i.indisexclusion AND NOT EXISTS (
                SELECT FROM pg_attribute AS a
@@ -84,10 +84,8 @@
       AND ($1::oid IS NULL OR p.relnamespace = $1)
 )
 SELECT 'FK_CROSS_TENANT', format('%I ON %s', c.conname, c.child), c.parent,
-       CASE WHEN c.parent_kind = 'shared' OR c.child_type <> c.parent_type THEN NULL
-            WHEN c.has_key THEN c.scope
-            ELSE format('CREATE UNIQUE INDEX IF NOT EXISTS %I ON %s (%I, %s); ',
-                        c.key_name, c.parent, c.parent_column, c.parent_columns) || c.scope END,
+       -- One of periods goes along with the key it refers to.
+       CASE WHEN c.mendable AND NOT c.period THEN format('SELECT tenancy.scope_foreign_key(%L, %L)', c.child, c.conname) END,
        CASE WHEN c.parent_kind = 'shared' THEN 'medium' END
 FROM crossing AS c
 UNION ALL
@@ -129,26 +127,16 @@ UNION ALL
 SELECT 'UNIQUE_GLOBAL', format('%I ON %s', u.relname, u.relation),
        NULL,
        CASE -- A table without tenants refers to the key as it is.
-            WHEN EXISTS (SELECT FROM pg_constraint AS f
-                         LEFT JOIN crossing AS c ON c.oid = f.oid
-                         WHERE f.contype = 'f' AND f.confrelid = u.indrelid AND f.conindid = u.indexrelid
-                           AND f.conparentid = 0
-                           AND (c.oid IS NULL OR c.parent_kind = 'shared' OR c.child_type <> c.parent_type)) THEN NULL
-            WHEN u.con IS NULL THEN
-                format('DROP INDEX %s; ', u.index_name)
-                || regexp_replace(pg_get_indexdef(u.indexrelid), '( USING \w+ \()', '\1' || u.tenant || ', ')
-            WHEN u.contype = 'x' OR pg_get_constraintdef(u.con) ~ ' WITHOUT OVERLAPS' THEN
-                CASE WHEN EXISTS (SELECT FROM pg_opclass AS o
-                                  JOIN pg_am AS am ON am.oid = o.opcmethod
-                                  JOIN pg_class AS ic ON ic.relam = am.oid AND ic.oid = u.indexrelid
-                                  WHERE o.opcdefault AND o.opcintype = u.atttypid) THEN ''
-                     ELSE 'CREATE EXTENSION IF NOT EXISTS btree_gist; ' END
-                || format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I ', u.relation, u.conname, u.conname)
-                || CASE u.contype WHEN 'x' THEN
-                       regexp_replace(pg_get_constraintdef(u.con), '^(EXCLUDE USING \w+ \()',
-                                      '\1' || u.tenant || ' WITH OPERATOR(pg_catalog.=), ')
-                   ELSE regexp_replace(pg_get_constraintdef(u.con), '^([^(]*\()', '\1' || u.tenant || ', ') END
-            ELSE format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I ', u.relation, u.conname, u.conname)
-                 || regexp_replace(pg_get_constraintdef(u.con), '^([^(]*\()', '\1' || u.tenant || ', ') END,
+            WHEN u.fixed
+                 OR EXISTS (SELECT FROM pg_constraint AS f
+                            LEFT JOIN crossing AS c ON c.oid = f.oid
+                            WHERE f.contype = 'f' AND f.conparentid = 0
+                              AND coalesce(pg_partition_root(f.conindid)::oid, f.conindid) = u.indexrelid
+                              AND c.mendable IS NOT TRUE) THEN NULL
+            ELSE CASE WHEN (u.contype = 'x' OR u.period)
+                       AND NOT EXISTS (SELECT FROM pg_opclass AS o
+                                       WHERE o.opcdefault AND o.opcmethod = u.relam AND o.opcintype = u.atttypid)
+                      THEN 'CREATE EXTENSION IF NOT EXISTS btree_gist; ' ELSE '' END
+                 || format('SELECT tenancy.scope_unique(%L, %L)', u.relation, u.relname) END,
        CASE WHEN u.surrogate THEN 'low' END
 FROM unique_key AS u

@@ -1,0 +1,348 @@
+//! The same as a script for a table in use: each step is a statement of its own, holds strong locks for an instant
+//! alone, and leaves the table as safe as it was, so that the script may stop anywhere and be made anew. Pure.
+
+use super::scope_check::{self as check, Scene, Scopable, named, stand_in_name};
+use super::scope_ddl as ddl;
+use crate::catalog::scope::{ForeignKey, Key, KeyKind, Table, Tenant};
+use crate::error::{Error, Result};
+use crate::sql::{Ident, scope as text};
+use crate::sys::Oid;
+
+/// A statement, and the locks that it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub ddl: String,
+    pub lock: String,
+}
+
+/// Who runs the script, and what names are free.
+pub struct Setting<'a> {
+    /// PostgreSQL checks a foreign key by a query, which forced row security would leave no rows.
+    pub bypasses: bool,
+    /// A free name in the table's schema, quoted, for what stands in for an index.
+    pub free_name: &'a dyn Fn(&str) -> Result<Ident>,
+}
+
+/// All that scopes the keys and foreign keys of a table, and the foreign keys that refer to those keys. What can't be
+/// scoped is said in a remark.
+pub fn plan(scene: &Scene, setting: &Setting<'_>) -> Result<Vec<Step>> {
+    let mut script = Script { scene, setting, steps: Vec::new(), done: Vec::new(), built: Vec::new() };
+    let table = scene.table_of(scene.table)?;
+    for key in scene.keys.iter().filter(|key| !key.part && !check::is_scoped(key, table)) {
+        script.key(key, table)?;
+    }
+    let own = |fk: &&ForeignKey| fk.child == scene.table && !fk.part && !scene.is_scoped(fk);
+    for fk in scene.foreign_keys.iter().filter(own) {
+        script.own_foreign_key(fk)?;
+    }
+    Ok(script.steps)
+}
+
+/// The foreign keys that a plan for the table replaces.
+pub fn replaced(scene: &Scene) -> Vec<&ForeignKey> {
+    let Ok(table) = scene.table_of(scene.table) else { return Vec::new() };
+    let of_keys = scene.keys.iter().filter(|key| !check::is_scoped(key, table)).flat_map(|key| scene.referring(key));
+    let own = scene.foreign_keys.iter().filter(|fk| fk.child == scene.table && !fk.part);
+    let mut all: Vec<&ForeignKey> = Vec::new();
+    for fk in of_keys.chain(own) {
+        if !scene.is_scoped(fk) && !all.iter().any(|known| std::ptr::eq(*known, fk)) {
+            all.push(fk);
+        }
+    }
+    all
+}
+
+struct Script<'a> {
+    scene: &'a Scene,
+    setting: &'a Setting<'a>,
+    steps: Vec<Step>,
+    /// Foreign keys that have their steps.
+    done: Vec<(Oid, String)>,
+    /// Unique indexes that an earlier step builds: table and columns.
+    built: Vec<(Oid, Vec<i16>)>,
+}
+
+impl<'a> Script<'a> {
+    fn step(&mut self, ddl: String, lock: impl Into<String>) {
+        self.steps.push(Step { ddl, lock: lock.into() });
+    }
+
+    fn skip(&mut self, object: String, why: &Error) {
+        self.step(text::remark(&format!("{object} stays as it is: {why}")), "none");
+    }
+
+    fn brief(&mut self, statements: &[String], mode: &str, tables: &[&Ident]) {
+        let lock = format!("{mode} on {}, for an instant", tables_text(tables));
+        let mut distinct: Vec<&Ident> = Vec::new();
+        for table in tables {
+            if !distinct.contains(table) {
+                distinct.push(table);
+            }
+        }
+        self.step(text::retried(statements, mode, &distinct), lock);
+    }
+
+    fn is_done(&self, fk: &ForeignKey) -> bool {
+        self.done.iter().any(|(child, name)| *child == fk.child && *name == fk.name)
+    }
+
+    fn key(&mut self, key: &'a Key, table: &'a Table) -> Result<()> {
+        let scene = self.scene;
+        let referring = scene.referring(key);
+        let checked = check::check_key(key, table).and_then(|tenant| {
+            let scopable = referring.iter().map(|fk| check::check_foreign_key(fk, scene)).collect::<Result<Vec<_>>>();
+            scopable.map(|scopable| (tenant, scopable))
+        });
+        let (tenant, scopable) = match checked {
+            Ok(checked) => checked,
+            Err(why) => {
+                self.skip(named(&key.ident, table), &why);
+                return Ok(());
+            }
+        };
+        let live = !table.partitioned
+            && matches!(key.kind, KeyKind::Primary | KeyKind::Unique | KeyKind::Index)
+            && !key.period
+            && !key.deferrable
+            && scopable.iter().all(is_live);
+        if !live {
+            let mut tables = vec![&table.ident];
+            tables.extend(scopable.iter().map(|scopable| &scopable.child.ident));
+            let call = format!("SELECT {};", text::call("scope_unique", &table.ident, &key.name));
+            self.step(call, format!("ACCESS EXCLUSIVE on {}, until it is done", tables_text(&tables)));
+            self.done.extend(scopable.iter().map(|scopable| (scopable.fk.child, scopable.fk.name.clone())));
+            return Ok(());
+        }
+        let index = self.build_index(key, table, tenant)?;
+        for scopable in &scopable {
+            self.foreign_key(scopable);
+        }
+        self.swap_key(key, table, tenant, &index);
+        Ok(())
+    }
+
+    /// The steps that build the index which is to become the key. Returns its name.
+    fn build_index(&mut self, key: &'a Key, table: &'a Table, tenant: &'a Tenant) -> Result<Ident> {
+        let scene = self.scene;
+        let attnums: Vec<i16> = [tenant.attnum].into_iter().chain(key.attnums.iter().copied()).collect();
+        self.built.push((table.oid, attnums.clone()));
+        let stand_in = stand_in_name(&key.name);
+        let is_stand_in = |ident: &Ident| *ident == text::quoted(&stand_in);
+        let found = scene.indexes.iter().find(|index| match key.kind {
+            KeyKind::Index => {
+                index.table == table.oid && index.unique && index.attnums == attnums && is_stand_in(&index.ident)
+            }
+            _ => ddl::has_shape(index, key, table, tenant),
+        });
+        let weak = format!("SHARE UPDATE EXCLUSIVE on {}", table.ident);
+        match found {
+            Some(index) if index.valid => return Ok(index.ident.clone()),
+            Some(index) => self.step(text::drop_index(&index.full_ident, true), weak.clone()),
+            None => {}
+        }
+        let name = (self.setting.free_name)(&stand_in)?;
+        let create = match key.kind {
+            KeyKind::Index => ddl::unique_index(key, table, tenant, &name).create(true),
+            _ => ddl::constraint(key, table, tenant).concurrent_index(&name, &table.ident),
+        };
+        self.step(create, weak);
+        Ok(name)
+    }
+
+    fn swap_key(&mut self, key: &Key, table: &Table, tenant: &Tenant, index: &Ident) {
+        let mut statements = match key.kind {
+            KeyKind::Index => {
+                let full = key.index_ident.to_string();
+                let schema = full.strip_suffix(&key.ident.to_string()).unwrap_or_default();
+                let built = Ident::quoted(format!("{schema}{index}"));
+                vec![text::drop_index(&key.index_ident, false), text::rename_index(&built, &key.ident)]
+            }
+            _ => {
+                let using = ddl::constraint(key, table, tenant).using(index);
+                vec![text::alter(
+                    &table.ident,
+                    &[text::drop_constraint(&key.ident), text::add_constraint(&key.ident, &using)],
+                )]
+            }
+        };
+        statements.extend(ddl::marks(key, table, false));
+        self.brief(&statements, "ACCESS EXCLUSIVE", &[&table.ident]);
+    }
+
+    fn own_foreign_key(&mut self, fk: &'a ForeignKey) -> Result<()> {
+        if self.is_done(fk) {
+            return Ok(());
+        }
+        let scene = self.scene;
+        let parent = scene.table_of(fk.parent)?;
+        let scopable = match check::check_foreign_key(fk, scene) {
+            Ok(scopable) => scopable,
+            // What refers to a table without tenants is right as it is.
+            Err(_) if parent.tenant.is_none() => return Ok(()),
+            Err(why) => {
+                self.skip(named(&fk.ident, scene.table_of(fk.child)?), &why);
+                return Ok(());
+            }
+        };
+        let columns: Vec<i16> =
+            [scopable.parent_tenant.attnum].into_iter().chain(fk.pairs.iter().map(|pair| pair.parent_attnum)).collect();
+        let has_key = scopable.has_parent_key(scene)
+            || self.built.iter().any(|(table, built)| *table == fk.parent && ddl::same_set(built, &columns));
+        if !is_live(&scopable) || (parent.partitioned && !has_key) {
+            let call = format!("SELECT {};", text::call("scope_foreign_key", &scopable.child.ident, &fk.name));
+            let tables = tables_text(&[&scopable.child.ident, &parent.ident]);
+            self.step(call, format!("ACCESS EXCLUSIVE on {tables}, until it is done"));
+            return Ok(());
+        }
+        if !has_key {
+            self.built.push((fk.parent, columns));
+            let create = text::index_on(&parent.ident, &scopable.parent_columns(), true, true);
+            self.step(create, format!("SHARE UPDATE EXCLUSIVE on {}", parent.ident));
+        }
+        self.foreign_key(&scopable);
+        Ok(())
+    }
+
+    fn foreign_key(&mut self, scopable: &Scopable<'_>) {
+        let (fk, scene) = (scopable.fk, self.scene);
+        if self.is_done(fk) {
+            return;
+        }
+        self.done.push((fk.child, fk.name.clone()));
+        let (child, parent) = (&scopable.child.ident, &scopable.parent.ident);
+        if let Some(columns) = scopable.lost_support(scene) {
+            let create = text::index_on(child, &columns, false, true);
+            // Two foreign keys of the same columns need one index.
+            if !self.steps.iter().any(|step| step.ddl == create) {
+                self.step(create, format!("SHARE UPDATE EXCLUSIVE on {child}"));
+            }
+        }
+        let definition = scopable.reference().definition(false);
+        let comment = fk.comment.as_ref().map(|comment| text::comment_on_constraint(&fk.ident, child, comment));
+        if !fk.validated {
+            // Not valid, or not enforced: there is nothing to check.
+            let swap = [text::drop_constraint(&fk.ident), text::add_constraint(&fk.ident, &definition)];
+            let statements: Vec<String> = [text::alter(child, &swap)].into_iter().chain(comment).collect();
+            self.brief(&statements, "ACCESS EXCLUSIVE", &[child, parent]);
+            return;
+        }
+        let stand_in = scene.stand_in(fk);
+        let name = stand_in_name(&fk.name);
+        let ident = stand_in.map_or_else(|| text::quoted(&name), |other| other.ident.clone());
+        if stand_in.is_none() {
+            let add = text::alter(child, &[text::add_constraint(&ident, &definition)]);
+            self.brief(&[add], "SHARE ROW EXCLUSIVE", &[child, parent]);
+        }
+        let weak = format!("SHARE UPDATE EXCLUSIVE on {child}, ROW SHARE on {parent}");
+        let check = text::call("validate_foreign_key", child, &name);
+        if !stand_in.is_some_and(|other| other.validated) {
+            let validate = if self.setting.bypasses {
+                text::alter(child, &[text::validate_constraint(&ident)])
+            } else {
+                format!("SELECT {check};")
+            };
+            self.step(validate, weak);
+        }
+        // Should the step before have failed, the former key must not go: valid is what is valid already.
+        let mut statements = Vec::new();
+        let mut actions = vec![text::drop_constraint(&fk.ident)];
+        if self.setting.bypasses {
+            actions.insert(0, text::validate_constraint(&ident));
+        } else {
+            statements.push(format!("PERFORM {check};"));
+        }
+        statements.push(text::alter(child, &actions));
+        statements.push(text::rename_constraint(child, &ident, &fk.ident));
+        statements.extend(comment);
+        self.brief(&statements, "ACCESS EXCLUSIVE", &[child, parent]);
+    }
+}
+
+/// Whether a foreign key can be replaced while both tables are in use.
+fn is_live(scopable: &Scopable<'_>) -> bool {
+    !scopable.child.partitioned
+        && !scopable.parent.partitioned
+        && !scopable.fk.period
+        && scopable.full_check().is_none()
+}
+
+fn tables_text(tables: &[&Ident]) -> String {
+    let mut names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    names.sort();
+    names.dedup();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scope_ddl::tests::scene;
+    use super::*;
+    use crate::catalog::scope::Index;
+
+    fn planned(change: impl FnOnce(&mut Scene)) -> Vec<String> {
+        let mut scene = scene();
+        change(&mut scene);
+        let free_name = |name: &str| Ok(text::quoted(name));
+        let setting = Setting { bypasses: true, free_name: &free_name };
+        plan(&scene, &setting).unwrap().into_iter().map(|step| step.ddl).collect()
+    }
+
+    fn index(valid: bool) -> Index {
+        Index {
+            table: Oid::from(1),
+            ident: Ident::quoted("ready".into()),
+            full_ident: Ident::quoted("app.ready".into()),
+            unique: true,
+            immediate: true,
+            valid,
+            plain: true,
+            nulls_not_distinct: false,
+            of_constraint: false,
+            default_order: true,
+            attnums: vec![9, 1],
+            include: vec![],
+        }
+    }
+
+    #[test]
+    fn a_script_builds_checks_and_swaps() {
+        let steps = planned(|_| ());
+        let parts = [
+            "CREATE UNIQUE INDEX CONCURRENTLY p_pkey__scoping ON app.p (tenant_id, id);",
+            "ADD CONSTRAINT c_x_fkey__scoping FOREIGN KEY (tenant_id, x) REFERENCES app.p (tenant_id, id) NOT VALID;",
+            "VALIDATE CONSTRAINT c_x_fkey__scoping;",
+            "VALIDATE CONSTRAINT c_x_fkey__scoping, DROP CONSTRAINT c_x_fkey;",
+            "ADD CONSTRAINT p_pkey PRIMARY KEY USING INDEX p_pkey__scoping;",
+        ];
+        assert_eq!(steps.len(), parts.len(), "{steps:#?}");
+        for (step, part) in steps.iter().zip(parts) {
+            assert!(step.contains(part), "{step}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_already_is_used() {
+        let steps = planned(|scene| scene.indexes.push(index(true)));
+        assert!(!steps.iter().any(|step| step.contains("CONCURRENTLY")), "{steps:#?}");
+        assert!(steps.last().is_some_and(|step| step.contains("USING INDEX ready")));
+        let steps = planned(|scene| scene.indexes.push(index(false)));
+        assert_eq!(steps[0], "DROP INDEX CONCURRENTLY app.ready;");
+    }
+
+    #[test]
+    fn what_can_not_be_done_in_use_is_left_to_the_helper() {
+        let steps = planned(|scene| scene.keys[0].deferrable = true);
+        assert_eq!(steps, ["SELECT tenancy.scope_unique('app.p', 'p_pkey');"]);
+        let steps = planned(|scene| {
+            scene.tables.get_mut(&Oid::from(1)).unwrap().partitioned = true;
+        });
+        assert_eq!(steps, ["SELECT tenancy.scope_unique('app.p', 'p_pkey');"]);
+    }
+
+    #[test]
+    fn what_stays_is_said() {
+        let steps = planned(|scene| scene.keys[0].users.push("view\nv".into()));
+        assert_eq!(steps.len(), 1);
+        assert!(steps[0].starts_with("-- p_pkey ON app.p stays as it is: "), "{steps:?}");
+    }
+}
