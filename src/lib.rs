@@ -1,7 +1,7 @@
 //! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
 //!
 //! One way through it: SQL call → `api` → a room (`context`, `isolation`, `hardening`, `registry`,
-//! `doctor`, `proof`) → `catalog` → `sys`. Imports go that way only.
+//! `doctor`, `proof`, `quota`) → `catalog` → `sys`. Imports go that way only.
 
 #![deny(unsafe_code)]
 
@@ -15,6 +15,7 @@ mod guc;
 mod hardening;
 mod isolation;
 mod proof;
+mod quota;
 mod registry;
 mod sql;
 #[allow(unsafe_code)]
@@ -35,6 +36,7 @@ extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["
 extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = ["guard"]);
 extension_sql_file!("../sql/install/09_roles.sql", name = "roles", requires = ["bypass"]);
 extension_sql_file!("../sql/install/10_proof.sql", name = "proof", requires = ["roles"]);
+extension_sql_file!("../sql/install/12_quota.sql", name = "quota", requires = ["proof"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]
@@ -43,5 +45,6 @@ pub extern "C-unwind" fn _PG_init() {
     context::init();
     isolation::init(context::is_set);
     hardening::init();
+    quota::init();
     catalog::init();
 }

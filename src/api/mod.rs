@@ -4,6 +4,7 @@
 mod context;
 mod doctor;
 mod proof;
+mod quotas;
 mod registry;
 mod roles;
 mod tables;

@@ -5,13 +5,17 @@ use tenancy_harness::{Fixture, Session};
 use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, or can only refuse.
-const FOR_EVERYBODY: [&str; 11] = [
+const FOR_EVERYBODY: [&str; 15] = [
     "bypass",
+    "check_quota",
     "clear_tenant",
+    "consume",
+    "count_rows",
     "current_key",
     "current_key_int",
     "current_tenant",
     "guard_truncate",
+    "release",
     "require_tenant",
     "seal",
     "set_tenant",
