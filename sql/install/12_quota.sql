@@ -86,13 +86,13 @@ SELECT pg_extension_config_dump('tenancy.plan_quotas', '');
 SELECT pg_extension_config_dump('tenancy.quota_tables', '');
 SELECT pg_extension_config_dump('tenancy.quota_slots', '');
 
--- What there is to limit is no secret; how far, and how much is used, each tenant may know of itself.
+-- What there is to limit every tenant may know; how far, and how much is used, each of itself.
 ALTER TABLE tenancy.resources ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenancy.quotas ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenancy.plan_quotas ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenancy.quota_tables ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenancy.quota_slots ENABLE ROW LEVEL SECURITY;
-CREATE POLICY for_all ON tenancy.resources FOR SELECT TO PUBLIC USING (true);
+CREATE POLICY any_tenant ON tenancy.resources FOR SELECT TO PUBLIC USING (tenancy.current_tenant() IS NOT NULL);
 CREATE POLICY own_tenant ON tenancy.quotas FOR SELECT TO PUBLIC USING (tenant_id = tenancy.current_tenant());
 CREATE POLICY own_plan ON tenancy.plan_quotas FOR SELECT TO PUBLIC
     USING (plan = (SELECT t.plan FROM tenancy.tenants AS t WHERE t.id = tenancy.current_tenant()));

@@ -117,7 +117,13 @@ pub fn give(key: &Key, amount: i64) -> Result<()> {
                 if give_to_new(slots, key, amount) {
                     return Ok(());
                 }
-                wait_for(slots, &busy)?;
+                // It may be this transaction's own, locked in another savepoint: so it is kept.
+                if slots.lock(&busy, true) == Outcome::Done
+                    && slots.update_held(key, &busy, &taken(&busy, -amount)?) == Outcome::Done
+                {
+                    remember(key, &busy);
+                    return warning::rearm_if_due(slots, key, &busy);
+                }
             }
         }
     })
@@ -303,6 +309,7 @@ enum Decision {
 fn decide(slots: &Slots, key: &Key, amount: i64) -> Result<()> {
     let mut has_waited = false;
     loop {
+        xact::next_command();
         let decision = subxact::kept_if(
             |decision| matches!(decision, Decision::Taken(_)),
             || attempt(slots, key, amount, has_waited),

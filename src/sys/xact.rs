@@ -46,8 +46,9 @@ pub fn in_restricted_operation() -> bool {
     unsafe { pg_sys::InSecurityRestrictedOperation() }
 }
 
-/// What the running command has done so far is seen by what follows.
+/// What the running command has done so far is seen by what follows. Raises an error when the command was cancelled.
 pub fn next_command() {
+    pg_sys::check_for_interrupts!();
     // SAFETY: in a transaction that is not parallel; what PostgreSQL does between commands.
     unsafe { pg_sys::CommandCounterIncrement() }
 }

@@ -60,7 +60,9 @@ fn check_all(superuser: &mut Client) {
 
 #[test]
 fn usage_is_what_is_there_and_never_over_the_limit() {
-    let cluster = Cluster::start("quotas", &Config::default().set("max_prepared_transactions", "50"));
+    // Transactions of several statements get into each other's way at the limit: that is found out soon.
+    let config = Config::default().set("max_prepared_transactions", "50").set("deadlock_timeout", "20ms");
+    let cluster = Cluster::start("quotas", &config);
     let fixture = Fixture::on(&cluster);
     let app = prepare(&fixture);
     let ledger = Arc::new(Ledger::new(200));
@@ -115,8 +117,10 @@ fn usage_is_what_is_there_and_never_over_the_limit() {
 
 #[test]
 fn a_killed_server_comes_back_with_what_is_there() {
-    let cluster =
-        Cluster::start("crashes", &Config::default().set("max_prepared_transactions", "50").set("fsync", "on"));
+    let cluster = Cluster::start(
+        "crashes",
+        &Config::default().set("max_prepared_transactions", "50").set("deadlock_timeout", "20ms").set("fsync", "on"),
+    );
     let fixture = Fixture::on(&cluster);
     let app = prepare(&fixture);
     fixture.run("select tenancy.set_quota('acme', 'items', 300)");
