@@ -261,7 +261,11 @@ fn take_from_new(slots: &Slots, key: &Key, amount: i64) -> bool {
     if found.is_empty() || found.len() >= MAX_SLOTS || found.iter().any(|slot| slot.share.is_some()) {
         return false;
     }
-    let slot = Slot::new(slots::draw_number(), amount, None, found[0].warned);
+    // What is tracked may be limited again up to the warning, by somebody who doesn't see this slot yet.
+    if found.iter().any(|slot| slot.warned) {
+        return false;
+    }
+    let slot = Slot::new(slots::draw_number(), amount, None, false);
     slots.insert(key, &slot);
     remember(key, &slot);
     true
@@ -353,7 +357,7 @@ fn attempt(slots: &Slots, key: &Key, amount: i64, has_waited: bool) -> Result<De
     let now = used(&held);
     let limit = quotas::limit(key)?;
     // Until the warning, the slots share less than the limit.
-    if let Some(limit) = limit.filter(|_| held.iter().all(|slot| !slot.warned))
+    if let Some(limit) = limit.filter(|_| !is_warned(&held))
         && let Some(threshold) = limit.threshold()
     {
         let wider = spread(&held, limit.stage(threshold.max(now)));
@@ -364,6 +368,12 @@ fn attempt(slots: &Slots, key: &Key, amount: i64, has_waited: bool) -> Result<De
     }
     let limit = limit.and_then(|limit| limit.max).or(share(&held)).unwrap_or(i64::MAX);
     Ok(Decision::Full { used: now, limit })
+}
+
+/// Whether the warning has been given, as the first slot says: others may have been under way when it was, or when it became
+/// due again.
+fn is_warned(held: &[Slot]) -> bool {
+    held.iter().any(|slot| slot.number == FIRST && slot.warned)
 }
 
 /// Locks all slots that are free, and tells of one that is not, if there is any. `None` when one changes meanwhile. With

@@ -78,6 +78,28 @@ fn it_is_due_again_after_usage_was_below() {
     }
 }
 
+/// One deletes while another has the only slot, so what it gives back is in a slot that nobody sees when the warning becomes due
+/// again.
+#[test]
+fn it_being_due_again_keeps_nobody_from_the_rest_of_the_limit() {
+    let shop = Shop::new();
+    shop.fixture.run("select tenancy.set_quota('acme', 'orders', 10)");
+    let mut acme = shop.acme();
+    acme.run("insert into orders (body) select n from generate_series(1, 9) n");
+    let (mut holder, mut deleter) = (shop.acme(), shop.acme());
+    holder.run("begin; insert into orders (body) values ('10')");
+    deleter.run("begin; delete from orders where body in ('1', '2')");
+    holder.run("commit");
+    acme.run("delete from orders where body in ('3', '4', '5', '6', '7', '8')");
+    deleter.run("commit");
+    assert_eq!(shop.used("acme", "orders"), 2);
+    acme.run("insert into orders (body) select n from generate_series(1, 7) n");
+    assert_eq!(events(&shop).len(), 2);
+    acme.refuses("insert into orders (body) values ('x'), ('y')", "53400");
+    acme.run("insert into orders (body) values ('x')");
+    shop.is_exact();
+}
+
 #[test]
 fn it_does_not_keep_a_transaction_from_being_prepared() {
     let shop = Shop::new();
