@@ -141,6 +141,22 @@ pub enum Error {
     KeyInUse { key: String, users: String },
     #[error("{key} has rows that refer to no row of their own tenant")]
     CrossTenantReferences { key: String, counts: String, find: String },
+    #[error("quota \"{resource}\" is exhausted")]
+    QuotaExceeded { resource: String, used: i64, limit: i64, requested: i64 },
+    #[error("quota \"{resource}\" is nearly exhausted")]
+    QuotaNear { resource: String, used: i64, limit: i64 },
+    #[error("resource \"{0}\" does not exist")]
+    UnknownResource(String),
+    #[error("relation {relation} does not count for resource \"{resource}\"")]
+    NotAttached { relation: String, resource: String },
+    #[error("relation {relation} counts as a part of {parent}")]
+    AttachedThroughParent { relation: String, parent: String },
+    #[error("rows of relation {0} can't be counted")]
+    Uncountable(String),
+    #[error("a row belongs to a tenant that is not registered")]
+    UnregisteredTenant,
+    #[error("amount out of range")]
+    AmountOutOfRange,
 
     #[error("pg_tenancy is not installed in this database, or is damaged")]
     NotInstalled,
@@ -195,6 +211,14 @@ impl Error {
             ReadOnlySetting(_) => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
             NoTransactionBlock(_) => PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             ReadOnly(_) => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            QuotaExceeded { .. } | QuotaNear { .. } => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+            UnknownResource(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            NotAttached { .. } | AttachedThroughParent { .. } => {
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
+            Uncountable(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            UnregisteredTenant => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
+            AmountOutOfRange => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
             UnknownTenant(_) | UnknownPlan(_) | UnknownRole(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             UnknownSchema(_) => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
             UnknownRelation(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
@@ -249,6 +273,12 @@ impl Error {
             TenantTypesDiffer { child, parent, .. } => format!("They are {child} and {parent}."),
             KeyInUse { users, .. } => format!("These depend on it: {users}."),
             CrossTenantReferences { counts, .. } => format!("{counts}."),
+            QuotaExceeded { resource, used, limit, requested } => {
+                format!("Resource \"{resource}\": used {used}, limit {limit}, requested {requested}.")
+            }
+            QuotaNear { resource, used, limit } => format!("Resource \"{resource}\": used {used}, limit {limit}."),
+            Uncountable(_) => "Rows are counted in tables that PostgreSQL keeps itself, with the tenant column.".into(),
+            UnregisteredTenant => "Its table counts for a quota, and quotas are tenants'.".into(),
             _ => return None,
         })
     }
@@ -340,6 +370,14 @@ impl Error {
             CrossTenantReferences { find, .. } => format!("A role that bypasses row security finds them: {find}"),
             IsProtected(_) => "Call tenancy.unprotect() first.".into(),
             ProtectedThroughParent { .. } => "Unprotect the parent, or detach the table.".into(),
+            QuotaExceeded { .. } => {
+                "Remove what is no longer needed, or have the limit raised with tenancy.set_quota().".into()
+            }
+            QuotaNear { .. } => "Remove what is no longer needed, or have the limit raised.".into(),
+            UnknownResource(_) => "tenancy.create_resource() makes a resource.".into(),
+            NotAttached { .. } => "tenancy.attach_quota() has a table count for a resource.".into(),
+            AttachedThroughParent { .. } => "Detach the parent.".into(),
+            UnregisteredTenant => "tenancy.create_tenant() registers a tenant.".into(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \
                  a view can be made with (security_invoker = true)."
                 .into(),

@@ -25,6 +25,7 @@ const REGION: &CStr = c"tenancy.region";
 const SHARED_TENANTS: &CStr = c"tenancy.shared_tenants";
 pub const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
 const SEALED: &CStr = c"tenancy.sealed";
+const KEEP_IDEMPOTENCY_KEYS: &CStr = c"tenancy.keep_idempotency_keys";
 const PROFILE: &CStr = c"tenancy.profile";
 
 /// Where PostgreSQL looks for names that bear no schema, and the value that trusts none but its own.
@@ -46,6 +47,7 @@ static DIRECTORY_SIZE: GucSetting<i32> = GucSetting::<i32>::new(131_072);
 static DDL_GUARD: GucSetting<bool> = GucSetting::<bool>::new(true);
 static SEALED_TO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static ROLE_PROFILE: GucSetting<Profile> = GucSetting::<Profile>::new(Profile::None);
+static KEYS_KEPT: GucSetting<i32> = GucSetting::<i32>::new(86_400);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// What happens when a statement touches a protected table without a context.
@@ -182,6 +184,11 @@ pub fn shared_tenants() -> usize {
 /// Whether DDL that weakens a protected table is refused.
 pub fn guard_ddl() -> bool {
     DDL_GUARD.get()
+}
+
+/// For how many seconds an idempotency key is known again.
+pub fn keep_idempotency_keys() -> i32 {
+    KEYS_KEPT.get()
 }
 
 /// The profile that the session came with.
@@ -448,6 +455,16 @@ pub fn init(listener: Listener) {
             None,
             None,
             None,
+        );
+        GucRegistry::define_int_guc(
+            KEEP_IDEMPOTENCY_KEYS,
+            c"How long tenancy.consume() knows an idempotency key again.",
+            c"The same key takes nothing more meanwhile; afterwards it counts as new.",
+            &KEYS_KEPT,
+            1,
+            i32::MAX,
+            GucContext::Suset,
+            GucFlags::UNIT_S,
         );
         GucRegistry::define_enum_guc(
             PROFILE,

@@ -1,7 +1,7 @@
 //! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
 //!
 //! One way through it: SQL call → `api` → a room (`context`, `isolation`, `hardening`, `keys`,
-//! `registry`, `doctor`, `proof`) → `catalog` → `sys`. Imports go that way only.
+//! `quota`, `registry`, `doctor`, `proof`) → `catalog` → `sys`. Imports go that way only.
 
 #![deny(unsafe_code)]
 
@@ -16,6 +16,7 @@ mod hardening;
 mod isolation;
 mod keys;
 mod proof;
+mod quota;
 mod registry;
 mod sql;
 #[allow(unsafe_code)]
@@ -38,6 +39,7 @@ extension_sql_file!("../sql/install/09_roles.sql", name = "roles", requires = ["
 extension_sql_file!("../sql/install/10_proof.sql", name = "proof", requires = ["roles"]);
 extension_sql_file!("../sql/install/11_indexes.sql", name = "indexes", requires = ["proof"]);
 extension_sql_file!("../sql/install/12_scope.sql", name = "scope", requires = ["indexes"]);
+extension_sql_file!("../sql/install/13_quota.sql", name = "quota", requires = ["scope"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]
@@ -46,5 +48,6 @@ pub extern "C-unwind" fn _PG_init() {
     context::init();
     isolation::init(context::is_set);
     hardening::init();
+    quota::init();
     catalog::init();
 }

@@ -113,6 +113,41 @@ pub fn drop_truncate_guard(relation: &Ident) -> String {
     format!("DROP TRIGGER {TRUNCATE_GUARD} ON {relation};")
 }
 
+/// A trigger that counts rows for quotas: when it fires, and which rows it is told of.
+#[derive(Debug, Clone, Copy)]
+pub struct CountTrigger {
+    pub name: &'static str,
+    event: &'static str,
+    rows: &'static str,
+}
+
+pub const COUNT_TRIGGERS: [CountTrigger; 4] = [
+    CountTrigger { name: "tenancy_quota_insert", event: "AFTER INSERT", rows: " REFERENCING NEW TABLE AS added" },
+    CountTrigger {
+        name: "tenancy_quota_update",
+        event: "AFTER UPDATE",
+        rows: " REFERENCING OLD TABLE AS removed NEW TABLE AS added",
+    },
+    CountTrigger { name: "tenancy_quota_delete", event: "AFTER DELETE", rows: " REFERENCING OLD TABLE AS removed" },
+    CountTrigger { name: "tenancy_quota_truncate", event: "BEFORE TRUNCATE", rows: "" },
+];
+
+/// Makes such a trigger, so that it fires whatever `session_replication_role` says.
+pub fn create_count_trigger(trigger: &CountTrigger, relation: &Ident) -> [String; 2] {
+    let CountTrigger { name, event, rows } = trigger;
+    [
+        format!(
+            "CREATE TRIGGER {name} {event} ON {relation}{rows} \
+             FOR EACH STATEMENT EXECUTE FUNCTION tenancy.count_rows();"
+        ),
+        format!("ALTER TABLE ONLY {relation} ENABLE ALWAYS TRIGGER {name};"),
+    ]
+}
+
+pub fn drop_trigger(name: &str, relation: &Ident) -> String {
+    format!("DROP TRIGGER {name} ON {relation};")
+}
+
 /// `ALTER TABLE <relation> <action>`.
 pub fn alter_table(relation: &Ident, action: &str) -> String {
     format!("ALTER TABLE {relation} {action};")

@@ -5,6 +5,7 @@ mod context;
 mod doctor;
 mod keys;
 mod proof;
+mod quotas;
 mod registry;
 mod roles;
 mod scope;

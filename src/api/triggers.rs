@@ -2,9 +2,9 @@
 
 use crate::catalog::{protection, registry};
 use crate::error::Result;
-use crate::native_trigger;
 use crate::sys::Oid;
-use crate::{context, isolation};
+use crate::{context, isolation, quota};
+use crate::{native_row_trigger, native_trigger};
 
 native_trigger! {
     /// `tenancy.registry_changed()`: tells every session that tenants or accesses changed, so that
@@ -39,4 +39,24 @@ native_trigger! {
 native_trigger! {
     /// `tenancy.guard_drop()`: looks at what a DDL command dropped.
     tenancy_guard_drop, pg_finfo_tenancy_guard_drop, |_| isolation::after_drop()
+}
+
+native_row_trigger! {
+    /// `tenancy.count_rows()`: counts what a statement wrote to a table that counts for a quota.
+    tenancy_count_rows, pg_finfo_tenancy_count_rows, quota::rows_written
+}
+
+native_row_trigger! {
+    /// `tenancy.limits_changed()`: shares out a limit that was changed.
+    tenancy_limits_changed, pg_finfo_tenancy_limits_changed, quota::limits_changed
+}
+
+native_row_trigger! {
+    /// `tenancy.plan_changed()`: shares out the limits of another plan.
+    tenancy_plan_changed, pg_finfo_tenancy_plan_changed, quota::plan_changed
+}
+
+native_trigger! {
+    /// `tenancy.count_parts()`: has parts that came to a counted table count as well.
+    tenancy_count_parts, pg_finfo_tenancy_count_parts, |_| quota::take_in_parts()
 }

@@ -2,7 +2,7 @@
 
 use super::worker::{self, Task};
 use super::{spi, tenants::pg_uuid};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::{recorder, role};
 use pgrx::JsonB;
@@ -24,10 +24,15 @@ pub struct Event {
 
 /// Writes the entry in the current transaction. Needs the rights of the extension's owner.
 pub fn write(event: Event) -> Result<()> {
-    spi::run(
+    write_returning(event).map(|_| ())
+}
+
+/// As `write`, and returns the entry's id.
+pub fn write_returning(event: Event) -> Result<i64> {
+    let ids = spi::write(
         "INSERT INTO tenancy.event_log \
          (event, tenant_id, object, role_name, user_id, request_id, reason, detail) \
-         VALUES ($1, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
+         VALUES ($1, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8) RETURNING id",
         &[
             event.event.into(),
             event.tenant.map(pg_uuid).into(),
@@ -38,8 +43,9 @@ pub fn write(event: Event) -> Result<()> {
             event.reason.into(),
             event.detail.map(JsonB).into(),
         ],
+        |row| row.require(1),
     )?;
-    Ok(())
+    ids.into_iter().next().ok_or_else(|| Error::Spi("no entry was made".into()))
 }
 
 /// An entry that stays whatever becomes of the transaction: another process writes it.

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod admin;
 pub mod attack;
+pub mod consumptions;
 pub mod doctor;
 pub mod event;
 pub mod guard;
@@ -15,6 +16,7 @@ pub mod numbers;
 pub mod plans;
 pub mod planting;
 pub mod protection;
+pub mod quotas;
 pub mod registry;
 pub mod relations;
 pub mod row;

@@ -113,3 +113,18 @@ pub unsafe fn acted(fcinfo: pg_sys::FunctionCallInfo, act: fn(Option<pg_sys::Oid
         });
     }
 }
+
+/// Runs `act`; its error becomes a PostgreSQL error.
+///
+/// # Safety
+/// Only from a function that the function manager called, with nothing to drop.
+pub unsafe fn guarded(act: impl FnOnce() -> Result<()>) {
+    // SAFETY: the caller keeps to the guard's own rule.
+    unsafe {
+        pg_sys::panic::pgrx_extern_c_guard(|| {
+            if let Err(error) = act() {
+                super::hooks::raise(error);
+            }
+        });
+    }
+}

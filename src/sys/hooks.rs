@@ -52,6 +52,8 @@ struct Guards {
     /// Whether a function may be refused; asked for every function that a plan calls. Can't fail.
     is_watched: fn(pg_sys::Oid) -> bool,
     function: fn(pg_sys::Oid) -> Result<()>,
+    /// A relation is about to be dropped.
+    dropping: fn(pg_sys::Oid) -> Result<()>,
 }
 
 static GUARDS: BackendCell<Guards> = BackendCell::new(Guards {
@@ -59,6 +61,7 @@ static GUARDS: BackendCell<Guards> = BackendCell::new(Guards {
     reassign: |_, _| Ok(()),
     is_watched: |_| false,
     function: |_| Ok(()),
+    dropping: |_| Ok(()),
 });
 
 /// Has `guard` asked before statements that it may object to.
@@ -74,6 +77,11 @@ pub fn guard_reassigning(guard: fn(&[pg_sys::Oid], pg_sys::Oid) -> Result<()>) {
 /// Has `guard` asked before a function is called that is watched.
 pub fn guard_functions(is_watched: fn(pg_sys::Oid) -> bool, guard: fn(pg_sys::Oid) -> Result<()>) {
     GUARDS.set(Guards { is_watched, function: guard, ..GUARDS.get() });
+}
+
+/// Has `dropping` called before a relation is dropped, while its rows can still be read.
+pub fn watch_dropping(dropping: fn(pg_sys::Oid) -> Result<()>) {
+    GUARDS.set(Guards { dropping, ..GUARDS.get() });
 }
 
 #[derive(Clone, Copy)]
@@ -319,6 +327,9 @@ unsafe extern "C-unwind" fn object_access(
     unsafe {
         if access == pg_sys::ObjectAccessType::OAT_FUNCTION_EXECUTE && (GUARDS.get().is_watched)(object) {
             guarded(|| (GUARDS.get().function)(object));
+        }
+        if access == pg_sys::ObjectAccessType::OAT_DROP && class == pg_sys::RelationRelationId && part == 0 {
+            guarded(|| (GUARDS.get().dropping)(object));
         }
         if let Some(previous) = PREVIOUS.get().access {
             previous(access, class, object, part, arg);

@@ -11,6 +11,8 @@ pub enum Key<'a> {
     Uuid(Uuid),
     Text(&'a str),
     Oid(pg_sys::Oid),
+    Int4(i32),
+    Int8(i64),
     Null,
 }
 
@@ -41,6 +43,17 @@ impl Row {
     /// The OID (`regrole` and the like too) in column `attribute`, if not null.
     pub fn oid(&self, attribute: usize) -> Option<pg_sys::Oid> {
         self.get(attribute)
+    }
+
+    /// The `integer` in column `attribute`, if not null.
+    pub fn integer(&self, attribute: usize) -> Option<i32> {
+        self.get(attribute)
+    }
+
+    /// The `name` in column `attribute`, if not null.
+    pub fn name(&self, attribute: usize) -> Option<String> {
+        let name: Option<&CStr> = self.get(attribute);
+        name.map(|name| name.to_string_lossy().into_owned())
     }
 
     /// Whether column `attribute` is null, or missing.
@@ -106,7 +119,8 @@ pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut
     }
 }
 
-fn scan_key((attribute, key): &(i16, Key<'_>)) -> pg_sys::ScanKeyData {
+/// What a scan compares a column with.
+pub(super) fn scan_key((attribute, key): &(i16, Key<'_>)) -> pg_sys::ScanKeyData {
     let equal = pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber;
     let mut entry = pg_sys::ScanKeyData::default();
     let (function, value) = match key {
@@ -114,6 +128,8 @@ fn scan_key((attribute, key): &(i16, Key<'_>)) -> pg_sys::ScanKeyData {
         Key::Text(text) => (pg_sys::F_TEXTEQ, text.into_datum()),
         // 0 is a value like others.
         Key::Oid(oid) => (pg_sys::F_OIDEQ, Some(pg_sys::Datum::from(*oid))),
+        Key::Int4(number) => (pg_sys::F_INT4EQ, number.into_datum()),
+        Key::Int8(number) => (pg_sys::F_INT8EQ, number.into_datum()),
         Key::Null => (0, None),
     };
     // SAFETY: `entry` is a valid place to initialise; the datums live in the current memory

@@ -52,16 +52,21 @@ fn unpack(code: PgSqlErrorCode) -> String {
 
 /// Runs `work` in a subtransaction, kept when it succeeds and rolled back when it fails.
 pub fn attempt<T>(work: impl FnOnce() -> Result<T>) -> std::result::Result<T, Failure> {
-    run(work, true)
+    run(work, |_| true)
+}
+
+/// Runs `work` in a subtransaction, which is kept when `keep` says so of what came out.
+pub fn kept_if<T>(keep: impl FnOnce(&T) -> bool, work: impl FnOnce() -> Result<T>) -> std::result::Result<T, Failure> {
+    run(work, keep)
 }
 
 /// Runs `work` in a subtransaction that is rolled back in any case. What it returns must not point into
 /// PostgreSQL's memory.
 pub fn discarded<T>(work: impl FnOnce() -> Result<T>) -> std::result::Result<T, Failure> {
-    run(work, false)
+    run(work, |_| false)
 }
 
-fn run<T>(work: impl FnOnce() -> Result<T>, keep: bool) -> std::result::Result<T, Failure> {
+fn run<T>(work: impl FnOnce() -> Result<T>, keep: impl FnOnce(&T) -> bool) -> std::result::Result<T, Failure> {
     // SAFETY: we are in a transaction and in the function manager's care. Beginning and ending come in pairs,
     // since nothing between them unwinds. Ending a subtransaction leaves another memory context and resource
     // owner than there were, so these are put back; both outlive it. User and security context are put back by
@@ -73,7 +78,7 @@ fn run<T>(work: impl FnOnce() -> Result<T>, keep: bool) -> std::result::Result<T
         let outcome = PgTryBuilder::new(AssertUnwindSafe(|| work().map_err(Failure::Own)))
             .catch_others(|caught| Err(Failure::Raised(Box::new(caught))))
             .execute();
-        if keep && outcome.is_ok() {
+        if outcome.as_ref().is_ok_and(keep) {
             pg_sys::ReleaseCurrentSubTransaction();
         } else {
             pg_sys::RollbackAndReleaseCurrentSubTransaction();

@@ -21,6 +21,12 @@ pub fn is_read_only() -> bool {
     unsafe { pg_sys::XactReadOnly }
 }
 
+/// Whether the transaction is serializable, and so watched for what it reads.
+pub fn is_serializable() -> bool {
+    // SAFETY: a variable of this backend.
+    unsafe { pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32 }
+}
+
 /// Whether this process is a parallel worker that is being given its leader's state.
 pub fn starting_parallel_worker() -> bool {
     // SAFETY: a flag of this backend.
@@ -38,6 +44,13 @@ pub fn in_parallel_worker() -> bool {
 pub fn in_restricted_operation() -> bool {
     // SAFETY: reads the backend's security context.
     unsafe { pg_sys::InSecurityRestrictedOperation() }
+}
+
+/// What the running command has done so far is seen by what follows. Raises an error when the command was cancelled.
+pub fn next_command() {
+    pg_sys::check_for_interrupts!();
+    // SAFETY: in a transaction that is not parallel; what PostgreSQL does between commands.
+    unsafe { pg_sys::CommandCounterIncrement() }
 }
 
 /// How deep in savepoints we are: 1 outside of them. Within a callback of `on_rollback_to_savepoint`, the level of that
@@ -76,20 +89,44 @@ pub fn on_end(at_end: fn(bool)) {
     unsafe { pg_sys::RegisterXactCallback(Some(callback), at_end as *mut c_void) }
 }
 
+/// Calls `about_to` before a top-level transaction of this backend commits; not before it is prepared. It may still
+/// fail, and so fail the transaction.
+pub fn before_commit(about_to: fn()) {
+    unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
+        if event == pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT {
+            // SAFETY: `arg` is the `fn()` that `before_commit` registered, and nothing else.
+            let about_to: fn() = unsafe { std::mem::transmute(arg) };
+            // SAFETY: PostgreSQL called this function, and nothing here needs dropping.
+            unsafe { pg_sys::panic::pgrx_extern_c_guard(about_to) }
+        }
+    }
+    // SAFETY: as for `on_end`.
+    unsafe { pg_sys::RegisterXactCallback(Some(callback), about_to as *mut c_void) }
+}
+
 /// Calls `rolled_back` whenever a savepoint (an exception block too) is rolled back; as for `on_end`.
 pub fn on_rollback_to_savepoint(rolled_back: fn()) {
-    unsafe extern "C-unwind" fn callback(
+    on_end_of_savepoint::<{ pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB }>(rolled_back);
+}
+
+/// Calls `released` whenever a savepoint is released; as for `on_end`.
+pub fn on_release_of_savepoint(released: fn()) {
+    on_end_of_savepoint::<{ pg_sys::SubXactEvent::SUBXACT_EVENT_COMMIT_SUB }>(released);
+}
+
+fn on_end_of_savepoint<const EVENT: pg_sys::SubXactEvent::Type>(ended: fn()) {
+    unsafe extern "C-unwind" fn callback<const EVENT: pg_sys::SubXactEvent::Type>(
         event: pg_sys::SubXactEvent::Type,
         _savepoint: pg_sys::SubTransactionId,
         _parent: pg_sys::SubTransactionId,
         arg: *mut c_void,
     ) {
-        if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
-            // SAFETY: `arg` is the `fn()` that `on_rollback_to_savepoint` registered, and nothing else.
-            let rolled_back: fn() = unsafe { std::mem::transmute(arg) };
-            rolled_back();
+        if event == EVENT {
+            // SAFETY: `arg` is the `fn()` that was registered, and nothing else.
+            let ended: fn() = unsafe { std::mem::transmute(arg) };
+            ended();
         }
     }
-    // SAFETY: as above.
-    unsafe { pg_sys::RegisterSubXactCallback(Some(callback), rolled_back as *mut c_void) }
+    // SAFETY: as for `on_end`.
+    unsafe { pg_sys::RegisterSubXactCallback(Some(callback::<EVENT>), ended as *mut c_void) }
 }

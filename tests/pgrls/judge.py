@@ -24,15 +24,21 @@ MODES = ["anon", "cross-tenant", "write", "escalation", "reachability"]
 # What the prover can't decide, and why that is well.
 SHARED = "rows without a tenant are for all tenants to read: there is no equality with a tenant to prove, which is what a shared table is"
 VARCHAR = "PostgreSQL compares varchar as text, and the prover does not follow the cast, though it changes no value"
+PLAN = "the plan is that of the tenant in force, which a subquery tells: the prover does not follow it"
 UNVERIFIED = {
     ("cross-tenant", "shop.prices"): SHARED,
     ("cross-tenant", "shop.currencies"): SHARED,
     ("cross-tenant", "shop.labels"): VARCHAR,
     ("write", "shop.labels"): VARCHAR,
+    ("anon", "tenancy.plan_quotas"): PLAN,
+    ("cross-tenant", "tenancy.plan_quotas"): PLAN,
+    ("cross-tenant", "tenancy.resources"): "what there is to limit is the same for all tenants",
     ("cross-tenant", "tenancy.tenants"): "its own id is the tenant: no tenant column in the prover's eyes",
 }
 # What it finds rightly, and why that is meant.
 LEAKS = {
+    ("reachability", "tenancy.quota_tables"): "as tenancy.protection: the view tells which resources they count for",
+    ("reachability", "tenancy.resources"): "the same, by their names",
     ("reachability", "tenancy.protection"): "the view protected_tables tells which tables are protected, as the catalogs tell everybody",
 }
 

@@ -36,7 +36,11 @@ FROM (VALUES ('tenancy_forget_dropped', 'sql_drop',
               'tenancy.forget_dropped()'),
              ('tenancy_guard_command', 'ddl_command_end', '', 'tenancy.guard_command()'),
              ('tenancy_guard_grant', 'ddl_command_end', 'WHEN TAG IN (''GRANT'', ''CREATE SCHEMA'')', 'tenancy.guard_grant()'),
-             ('tenancy_guard_drop', 'sql_drop', '', 'tenancy.guard_drop()')) AS wanted(name, event, filter, function)
+             ('tenancy_guard_drop', 'sql_drop', '', 'tenancy.guard_drop()'),
+             ('tenancy_quota_parts', 'ddl_command_end',
+              'WHEN TAG IN (''CREATE TABLE'', ''ALTER TABLE'', ''CREATE TABLE AS'', ''SELECT INTO'', ''CREATE SCHEMA'', '
+              '''CREATE FOREIGN TABLE'', ''ALTER FOREIGN TABLE'', ''IMPORT FOREIGN SCHEMA'')',
+              'tenancy.count_parts()')) AS wanted(name, event, filter, function)
 WHERE $1::oid IS NULL
   AND NOT EXISTS (SELECT FROM pg_event_trigger AS e WHERE e.evtfoid = to_regprocedure(wanted.function))
 UNION ALL

@@ -1,0 +1,76 @@
+//! Counters: taken and given back by name.
+
+use tenancy_harness::Session;
+
+use crate::Shop;
+
+fn shop() -> Shop {
+    let shop = Shop::new();
+    shop.fixture.run("select tenancy.create_resource('seats', 'counter', 'named users'); select tenancy.set_quota('acme', 'seats', 10)");
+    shop
+}
+
+#[test]
+fn what_is_left_is_told() {
+    let shop = shop();
+    let mut acme = shop.acme();
+    assert_eq!(acme.value("select tenancy.consume('seats', 3)").as_deref(), Some("7"));
+    assert_eq!(acme.value("select tenancy.consume('seats')").as_deref(), Some("6"));
+    assert_eq!(acme.value("select tenancy.check_quota('seats', 6)").as_deref(), Some("t"));
+    assert_eq!(acme.value("select tenancy.check_quota('seats', 7)").as_deref(), Some("f"));
+    let error = acme.refuses("select tenancy.consume('seats', 7)", "53400");
+    assert_eq!(error.detail(), Some("Resource \"seats\": used 4, limit 10, requested 7."));
+    assert_eq!(acme.value("select tenancy.release('seats', 4)").as_deref(), Some("10"));
+    acme.refuses("select tenancy.release('seats')", "22023");
+    assert_eq!(acme.value("select tenancy.consume('seats', 10)").as_deref(), Some("0"));
+    shop.fixture.run("select tenancy.set_quota('acme', 'seats', null)");
+    assert_eq!(acme.value("select tenancy.consume('seats', 100)"), None);
+    assert_eq!(acme.value("select tenancy.check_quota('seats', 100)").as_deref(), Some("t"));
+    assert_eq!(shop.used("acme", "seats"), 110);
+    shop.fixture.run("select tenancy.set_quota('acme', 'seats', 10, mode => 'track')");
+    assert_eq!(acme.value("select tenancy.consume('seats')").as_deref(), Some("-101"));
+    assert_eq!(acme.value("select tenancy.check_quota('orders', 1000)").as_deref(), Some("t"));
+}
+
+#[test]
+fn the_same_key_takes_once() {
+    let shop = shop();
+    let mut acme = shop.acme();
+    for _ in 0..3 {
+        assert_eq!(acme.value("select tenancy.consume('seats', 2, 'request 1')").as_deref(), Some("8"));
+    }
+    acme.refuses("select tenancy.consume('seats', 3, 'request 1')", "22023");
+    acme.run("begin; select tenancy.consume('seats', 2, 'request 2'); rollback");
+    assert_eq!(acme.value("select tenancy.consume('seats', 2, 'request 2')").as_deref(), Some("6"));
+    acme.refuses("select tenancy.consume('seats', 100, 'request 3')", "53400");
+    assert_eq!(acme.value("select tenancy.consume('seats', 1, 'request 3')").as_deref(), Some("5"));
+    shop.fixture.run("update tenancy.consumptions set at = at - interval '2 days' where idempotency_key = 'request 1'");
+    assert_eq!(acme.value("select tenancy.consume('seats', 1, 'request 1')").as_deref(), Some("4"));
+    shop.fixture.run("update tenancy.consumptions set at = at - interval '2 days'");
+    assert_eq!(acme.value("select tenancy.consume('seats', 1, 'request 4')").as_deref(), Some("3"));
+    let kept = "select count(*) from tenancy.consumptions";
+    assert_eq!(shop.fixture.superuser().value(kept).as_deref(), Some("2"));
+    acme.refuses("select tenancy.consume('seats', 1, '')", "22023");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let shop = shop();
+    let mut acme = shop.acme();
+    for (call, state) in [
+        ("tenancy.consume('seats', -1)", "22023"),
+        ("tenancy.release('seats', -1)", "22023"),
+        ("tenancy.check_quota('seats', -1)", "22023"),
+        ("tenancy.consume('orders')", "22023"),
+        ("tenancy.release('orders')", "22023"),
+        ("tenancy.consume('none')", "42704"),
+        ("tenancy.consume(null)", "22023"),
+        ("tenancy.recount('seats')", "42501"),
+    ] {
+        acme.refuses(&format!("select {call}"), state);
+    }
+    acme.refuses("begin read only; select tenancy.consume('seats')", "25006");
+    acme.run("rollback; reset tenancy.tenant_id");
+    acme.refuses("select tenancy.consume('seats')", "42501");
+    shop.fixture.superuser().refuses("select tenancy.recount('seats')", "22023");
+}

@@ -1,0 +1,289 @@
+-- Quotas: resources, limits, which tables count for them, and the slots in which usage is kept.
+
+CREATE TABLE tenancy.resources (
+    id          integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name        text COLLATE "C" NOT NULL UNIQUE
+                CHECK (char_length(name) BETWEEN 1 AND 255 AND name = btrim(name) AND name !~ '[[:cntrl:]]'),
+    kind        text NOT NULL CHECK (kind IN ('rows', 'bytes', 'counter')),
+    description text,
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE tenancy.resources IS 'What is limited per tenant';
+COMMENT ON COLUMN tenancy.resources.kind IS
+    'rows or bytes of the tables attached to it, or counter: what tenancy.consume() takes';
+
+CREATE TABLE tenancy.quotas (
+    tenant_id   uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
+    resource_id integer NOT NULL REFERENCES tenancy.resources (id) ON DELETE CASCADE,
+    max_amount  bigint CHECK (max_amount >= 0),
+    mode        text NOT NULL DEFAULT 'enforce' CHECK (mode IN ('enforce', 'track')),
+    warn_at     real CHECK (warn_at > 0 AND warn_at <= 1),
+    per         interval,
+    set_at      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, resource_id)
+);
+CREATE INDEX quotas_resource_id_idx ON tenancy.quotas (resource_id);
+COMMENT ON TABLE tenancy.quotas IS 'Tenants'' own limits, which win over their plan''s; a NULL max_amount means unlimited';
+
+CREATE TABLE tenancy.plan_quotas (
+    plan        text COLLATE "C" NOT NULL REFERENCES tenancy.plans (name) ON DELETE CASCADE,
+    resource_id integer NOT NULL REFERENCES tenancy.resources (id) ON DELETE CASCADE,
+    max_amount  bigint CHECK (max_amount >= 0),
+    mode        text NOT NULL DEFAULT 'enforce' CHECK (mode IN ('enforce', 'track')),
+    warn_at     real CHECK (warn_at > 0 AND warn_at <= 1),
+    per         interval,
+    set_at      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (plan, resource_id)
+);
+CREATE INDEX plan_quotas_resource_id_idx ON tenancy.plan_quotas (resource_id);
+COMMENT ON TABLE tenancy.plan_quotas IS 'Limits of every tenant on a plan that has none of its own';
+
+CREATE TABLE tenancy.quota_tables (
+    relation      regclass NOT NULL,
+    resource_id   integer NOT NULL REFERENCES tenancy.resources (id) ON DELETE CASCADE,
+    tenant_column name NOT NULL,
+    PRIMARY KEY (relation, resource_id)
+);
+CREATE INDEX quota_tables_resource_id_idx ON tenancy.quota_tables (resource_id);
+COMMENT ON TABLE tenancy.quota_tables IS
+    'Tables, partitions included, whose rows count for a resource, as tenancy.attach_quota() recorded them';
+
+-- The library reads and writes the columns by number, and `used` in place: the fixed-length ones come first, in
+-- this order. Room on the page keeps updates from touching the index.
+CREATE TABLE tenancy.quota_slots (
+    tenant_id   uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
+    slot        bigint NOT NULL,
+    used        bigint NOT NULL,
+    resource_id integer NOT NULL REFERENCES tenancy.resources (id) ON DELETE CASCADE,
+    warned      boolean NOT NULL,
+    share       bigint,
+    PRIMARY KEY (tenant_id, resource_id, slot)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+COMMENT ON TABLE tenancy.quota_slots IS
+    'Usage, over several rows for a tenant and resource that many sessions write for: its sum counts. Written by the library alone';
+COMMENT ON COLUMN tenancy.quota_slots.used IS 'What was taken from this slot, less what was given back to it';
+COMMENT ON COLUMN tenancy.quota_slots.share IS
+    'How much may be taken from it: over all slots the limit, or what is used before a warning is due; NULL means unlimited';
+
+-- Without foreign keys: each would lock the tenant's row.
+CREATE TABLE tenancy.consumptions (
+    tenant_id       uuid NOT NULL,
+    resource_id     integer NOT NULL,
+    idempotency_key text COLLATE "C" NOT NULL,
+    amount          bigint NOT NULL,
+    at              timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant_id, resource_id, idempotency_key)
+);
+CREATE INDEX consumptions_at_idx ON tenancy.consumptions (tenant_id, resource_id, at);
+ALTER TABLE tenancy.consumptions ENABLE ROW LEVEL SECURITY;
+COMMENT ON TABLE tenancy.consumptions IS
+    'Idempotency keys of tenancy.consume(), kept for as long as tenancy.keep_idempotency_keys says';
+SELECT pg_extension_config_dump('tenancy.consumptions', '');
+SELECT pg_extension_config_dump('tenancy.resources', '');
+SELECT pg_extension_config_dump('tenancy.resources_id_seq', '');
+SELECT pg_extension_config_dump('tenancy.quotas', '');
+SELECT pg_extension_config_dump('tenancy.plan_quotas', '');
+SELECT pg_extension_config_dump('tenancy.quota_tables', '');
+SELECT pg_extension_config_dump('tenancy.quota_slots', '');
+
+-- What there is to limit every tenant may know; how far, and how much is used, each of itself.
+ALTER TABLE tenancy.resources ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tenancy.quotas ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tenancy.plan_quotas ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tenancy.quota_tables ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tenancy.quota_slots ENABLE ROW LEVEL SECURITY;
+CREATE POLICY any_tenant ON tenancy.resources FOR SELECT TO PUBLIC USING (tenancy.current_tenant() IS NOT NULL);
+CREATE POLICY own_tenant ON tenancy.quotas FOR SELECT TO PUBLIC USING (tenant_id = tenancy.current_tenant());
+CREATE POLICY own_plan ON tenancy.plan_quotas FOR SELECT TO PUBLIC
+    USING (plan = (SELECT t.plan FROM tenancy.tenants AS t WHERE t.id = tenancy.current_tenant()));
+CREATE POLICY own_tenant ON tenancy.quota_slots FOR SELECT TO PUBLIC USING (tenant_id = tenancy.current_tenant());
+GRANT SELECT ON tenancy.resources, tenancy.quotas, tenancy.plan_quotas, tenancy.quota_slots TO PUBLIC;
+
+CREATE VIEW tenancy.quota_usage WITH (security_invoker, security_barrier) AS
+SELECT t.key AS tenant,
+       r.name AS resource,
+       coalesce(u.used, 0)::bigint AS used,
+       q.max_amount AS max,
+       q.per,
+       q.mode,
+       round(100.0 * coalesce(u.used, 0) / nullif(q.max_amount, 0), 1) AS percent
+FROM tenancy.tenants AS t
+CROSS JOIN tenancy.resources AS r
+LEFT JOIN (SELECT s.tenant_id, s.resource_id, sum(s.used) AS used
+           FROM tenancy.quota_slots AS s GROUP BY s.tenant_id, s.resource_id) AS u
+       ON u.tenant_id = t.id AND u.resource_id = r.id
+LEFT JOIN LATERAL (
+    SELECT l.max_amount, l.per, l.mode
+    FROM (SELECT o.max_amount, o.per, o.mode, 0 AS rank
+          FROM tenancy.quotas AS o WHERE o.tenant_id = t.id AND o.resource_id = r.id
+          UNION ALL
+          SELECT p.max_amount, p.per, p.mode, 1
+          FROM tenancy.plan_quotas AS p WHERE p.plan = t.plan AND p.resource_id = r.id) AS l
+    ORDER BY l.rank LIMIT 1) AS q ON true
+WHERE u.tenant_id IS NOT NULL OR q.mode IS NOT NULL;
+GRANT SELECT ON tenancy.quota_usage TO PUBLIC;
+COMMENT ON VIEW tenancy.quota_usage IS
+    'What tenants use of resources, and how far they are limited; a role sees the tenant it acts for, bypassing roles see all';
+
+-- As in 05, with what the table counts for.
+CREATE OR REPLACE VIEW tenancy.protected_tables WITH (security_barrier) AS
+SELECT p.relation,
+       p.tenant_column AS "column",
+       p.kind,
+       ARRAY(SELECT pol.polname
+             FROM pg_catalog.pg_policy AS pol
+             WHERE pol.polrelid = p.relation
+             ORDER BY pol.polname) AS policies,
+       c.relrowsecurity AND c.relforcerowsecurity AS forced,
+       (SELECT i.indexrelid::pg_catalog.regclass
+        FROM pg_catalog.pg_index AS i
+        JOIN pg_catalog.pg_attribute AS a
+          ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+        WHERE i.indrelid = p.relation AND a.attname = p.tenant_column
+          AND i.indisvalid AND i.indpred IS NULL
+        ORDER BY i.indnkeyatts, i.indexrelid
+        LIMIT 1) AS index,
+       ARRAY(SELECT r.name
+             FROM tenancy.quota_tables AS q
+             JOIN tenancy.resources AS r ON r.id = q.resource_id
+             WHERE q.relation = p.relation
+             ORDER BY r.name) AS quota
+FROM tenancy.protection AS p
+JOIN pg_catalog.pg_class AS c ON c.oid = p.relation
+WHERE p.kind <> 'global';
+COMMENT ON VIEW tenancy.protected_tables IS
+    'Protected tables with the state they are in: policies, forced row security, an index led by the tenant column, the resources they count for';
+
+-- For everybody, since the owner of a table makes the trigger: on a table that is not attached it does nothing.
+CREATE FUNCTION tenancy.count_rows() RETURNS trigger
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'tenancy_count_rows';
+COMMENT ON FUNCTION tenancy.count_rows() IS
+    'Trigger: counts the rows that a statement wrote for the quotas that their table is attached to. Raises 53400 when a tenant''s limit is reached, 23503 for rows of an unregistered tenant';
+
+CREATE FUNCTION tenancy.limits_changed() RETURNS trigger
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'tenancy_limits_changed';
+REVOKE EXECUTE ON FUNCTION tenancy.limits_changed() FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.limits_changed() IS
+    'Trigger: has a limit that was set, changed or removed hold for what is counted already';
+CREATE TRIGGER limits_changed
+    AFTER INSERT OR UPDATE OR DELETE ON tenancy.quotas
+    FOR EACH ROW EXECUTE FUNCTION tenancy.limits_changed();
+CREATE TRIGGER limits_changed
+    AFTER INSERT OR UPDATE OR DELETE ON tenancy.plan_quotas
+    FOR EACH ROW EXECUTE FUNCTION tenancy.limits_changed();
+ALTER TABLE tenancy.quotas ENABLE ALWAYS TRIGGER limits_changed;
+ALTER TABLE tenancy.plan_quotas ENABLE ALWAYS TRIGGER limits_changed;
+
+CREATE FUNCTION tenancy.plan_changed() RETURNS trigger
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'tenancy_plan_changed';
+REVOKE EXECUTE ON FUNCTION tenancy.plan_changed() FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.plan_changed() IS
+    'Trigger: has the limits of a tenant''s new plan hold for what is counted already';
+CREATE TRIGGER plan_changed
+    AFTER UPDATE OF plan ON tenancy.tenants
+    FOR EACH ROW WHEN (OLD.plan IS DISTINCT FROM NEW.plan) EXECUTE FUNCTION tenancy.plan_changed();
+ALTER TABLE tenancy.tenants ENABLE ALWAYS TRIGGER plan_changed;
+
+CREATE FUNCTION tenancy.count_parts() RETURNS event_trigger
+    LANGUAGE c VOLATILE
+    SET search_path = pg_catalog, pg_temp
+    SET quote_all_identifiers = off
+    SET standard_conforming_strings = on
+    AS 'MODULE_PATHNAME', 'tenancy_count_parts';
+REVOKE EXECUTE ON FUNCTION tenancy.count_parts() FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.count_parts() IS
+    'Event trigger: has partitions and children that come to a table count for the quotas that it is attached to';
+-- After the guard, by its name: the parts are protected by then.
+CREATE EVENT TRIGGER tenancy_quota_parts ON ddl_command_end
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE SCHEMA', 'CREATE FOREIGN TABLE',
+                 'ALTER FOREIGN TABLE', 'IMPORT FOREIGN SCHEMA')
+    EXECUTE FUNCTION tenancy.count_parts();
+ALTER EVENT TRIGGER tenancy_quota_parts ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER tenancy_quota_parts IS
+    'Has what comes to a counted table count as well';
+
+CREATE FUNCTION tenancy.create_resource(name text, kind text, description text DEFAULT NULL) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'create_resource_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.create_resource(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.create_resource(text, text, text) IS
+    'Makes something that can be limited per tenant: rows or bytes of tables, or a counter. Raises 22023 malformed name or unknown kind, 42710 name taken';
+
+CREATE FUNCTION tenancy.set_quota(
+    tenant text,
+    resource text,
+    max_amount bigint,
+    per interval DEFAULT NULL,
+    mode text DEFAULT 'enforce',
+    warn_at real DEFAULT 0.8
+) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'set_quota_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.set_quota(text, text, bigint, interval, text, real) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.set_quota(text, text, bigint, interval, text, real) IS
+    'Sets a tenant''s own limit (NULL: unlimited), kept (mode enforce) or only watched (track), with a warning at a part of it (warn_at; NULL: none). Raises 42704 unknown tenant or resource, 22023 for what can''t be a limit';
+
+CREATE FUNCTION tenancy.set_plan_quota(
+    plan text,
+    resource text,
+    max_amount bigint,
+    per interval DEFAULT NULL,
+    mode text DEFAULT 'enforce',
+    warn_at real DEFAULT 0.8
+) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'set_plan_quota_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.set_plan_quota(text, text, bigint, interval, text, real) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.set_plan_quota(text, text, bigint, interval, text, real) IS
+    'Sets the limit of every tenant on a plan that has none of its own; as set_quota(). Raises 42704 unknown plan or resource, 22023 for what can''t be a limit';
+
+-- These run as the caller, who must own the table.
+CREATE FUNCTION tenancy.attach_quota(tbl regclass, resource text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET quote_all_identifiers = off
+    SET standard_conforming_strings = on
+    AS 'MODULE_PATHNAME', 'attach_quota_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.attach_quota(regclass, text) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.attach_quota(regclass, text) IS
+    'Has the rows of a protected table, its partitions and its inheritance children count for a resource of kind rows or bytes, those that are there included; writers wait meanwhile. Raises 42501 not the owner, 42704 unknown resource, 22023 a counter, 42710 attached already, 55000 not protected, 23503 rows of unregistered tenants';
+
+CREATE FUNCTION tenancy.detach_quota(tbl regclass, resource text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET quote_all_identifiers = off
+    SET standard_conforming_strings = on
+    AS 'MODULE_PATHNAME', 'detach_quota_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.detach_quota(regclass, text) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.detach_quota(regclass, text) IS
+    'Takes back what attach_quota() did. Raises 42501 not the owner, 42704 unknown resource, 55000 not attached or part of an attached table';
+
+CREATE FUNCTION tenancy.recount(resource text DEFAULT NULL)
+    RETURNS TABLE (tenant_id uuid, resource text, was bigint, now bigint)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'recount_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.recount(text) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.recount(text) IS
+    'Counts the rows and bytes of a resource''s tables, or of all (NULL), while writers go on, and corrects the usage where it differs; returns what was recorded and what is there. Raises 42704 unknown resource, 22023 a counter';
+
+-- For everybody: they act for the tenant in force alone.
+CREATE FUNCTION tenancy.check_quota(resource text, amount bigint DEFAULT 1) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'check_quota_wrapper';
+COMMENT ON FUNCTION tenancy.check_quota(text, bigint) IS
+    'Whether the tenant could have that much more of a resource now; takes nothing. Raises 42501 no tenant, 42704 unknown resource, 22023 a negative amount';
+
+CREATE FUNCTION tenancy.consume(resource text, amount bigint DEFAULT 1, idempotency_key text DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'consume_wrapper';
+COMMENT ON FUNCTION tenancy.consume(text, bigint, text) IS
+    'Takes an amount of a counter for the tenant, and returns what is left (NULL: unlimited). The same idempotency key takes nothing more. Raises 53400 limit reached, 42501 no tenant, 42704 unknown resource, 22023 no counter, a negative amount, or a key used for another amount, 25006 read-only transaction';
+
+CREATE FUNCTION tenancy.release(resource text, amount bigint DEFAULT 1) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'release_wrapper';
+COMMENT ON FUNCTION tenancy.release(text, bigint) IS
+    'Gives an amount of a counter back for the tenant, and returns what is left (NULL: unlimited). Raises 22023 more than was taken, other errors as for consume()';

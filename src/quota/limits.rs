@@ -1,0 +1,138 @@
+//! Resources, and the limits of tenants and plans.
+
+use super::escrow;
+use crate::catalog::event::{self, Event};
+use crate::catalog::quotas::{self, Kind, Limit, Mode};
+use crate::catalog::registry::as_owner;
+use crate::catalog::{plans, tenants};
+use crate::error::{Error, Result};
+use crate::sys::slots::Key;
+use crate::sys::transition::{Fired, Row, Side};
+use crate::sys::xact;
+use crate::tenant::TenantRef;
+use serde_json::json;
+use uuid::Uuid;
+
+/// The longest name of a resource, in characters.
+const MAX_NAME_CHARS: usize = 255;
+
+// Attribute numbers of tenancy.quotas, plan_quotas and tenants, fixed by their DDL.
+const OWNER: i16 = 1;
+const RESOURCE: i16 = 2;
+const TENANT_ID: i16 = 1;
+
+/// Makes a resource. Called as the extension's owner.
+///
+/// # Errors
+/// 22023 malformed name or unknown kind; 42710 when the name is taken.
+pub fn create_resource(name: &str, kind: &str, description: Option<String>) -> Result<()> {
+    let kind = Kind::parse(kind)?;
+    let reason = if name.is_empty() || name.chars().count() > MAX_NAME_CHARS {
+        Some("it has 1 to 255 characters")
+    } else if name.trim() != name || name.chars().any(char::is_control) {
+        Some("it has no control characters, and no space at either end")
+    } else {
+        None
+    };
+    if let Some(reason) = reason {
+        return Err(Error::InvalidArgument { what: "name", reason: reason.into() });
+    }
+    if !quotas::insert_resource(name, kind, description)? {
+        return Err(Error::AlreadyExists(format!("resource \"{name}\"")));
+    }
+    log("resource.created", None, name, json!({ "kind": kind.as_str() }))
+}
+
+/// A limit as somebody asks for it.
+pub struct Wanted<'a> {
+    pub resource: &'a str,
+    pub max: Option<i64>,
+    pub has_interval: bool,
+    pub mode: &'a str,
+    pub warn_at: Option<f32>,
+}
+
+impl Wanted<'_> {
+    fn checked(&self) -> Result<(quotas::Resource, Limit)> {
+        let invalid = |what, reason: &str| Err(Error::InvalidArgument { what, reason: reason.into() });
+        let mode = Mode::parse(self.mode)?;
+        if self.max.is_some_and(|max| max < 0) {
+            return invalid("max_amount", "it must not be negative");
+        }
+        if self.warn_at.is_some_and(|part| !(part > 0.0 && part <= 1.0)) {
+            return invalid("warn_at", "it is a part of the limit, above 0 and at most 1");
+        }
+        let resource = quotas::resource_named(self.resource)?;
+        if self.has_interval {
+            return invalid("per", "rows, bytes and counters are not limited per interval");
+        }
+        Ok((resource, Limit { max: self.max, mode, warn_at: self.warn_at }))
+    }
+
+    fn described(&self) -> serde_json::Value {
+        json!({ "max": self.max, "mode": self.mode, "warn_at": self.warn_at })
+    }
+}
+
+/// Sets a tenant's own limit, for what is written from here on. Called as the extension's owner.
+///
+/// # Errors
+/// 42704 unknown tenant or resource; 22023 for what can't be a limit.
+pub fn set_quota(tenant: &str, wanted: &Wanted<'_>) -> Result<()> {
+    let (resource, limit) = wanted.checked()?;
+    let found = tenants::find(&TenantRef::parse(tenant)?)?.ok_or_else(|| Error::UnknownTenant(tenant.to_owned()))?;
+    quotas::put(&Key { tenant: found.id, resource: resource.id }, &limit)?;
+    log("quota.set", Some(found.id), wanted.resource, wanted.described())
+}
+
+/// Sets the limit of every tenant on the plan that has none of its own. Called as the extension's owner.
+///
+/// # Errors
+/// 42704 unknown plan or resource; 22023 for what can't be a limit.
+pub fn set_plan_quota(plan: &str, wanted: &Wanted<'_>) -> Result<()> {
+    let (resource, limit) = wanted.checked()?;
+    if !plans::exists(plan)? {
+        return Err(Error::UnknownPlan(plan.to_owned()));
+    }
+    quotas::put_for_plan(plan, resource.id, &limit)?;
+    let mut detail = wanted.described();
+    detail["plan"] = plan.into();
+    log("quota.set", None, wanted.resource, detail)
+}
+
+fn log(event: &'static str, tenant: Option<Uuid>, resource: &str, detail: serde_json::Value) -> Result<()> {
+    event::write(Event { event, tenant, object: Some(resource.to_owned()), detail: Some(detail), ..Event::default() })
+}
+
+/// A limit was set, changed or removed, by a function or by plain DML: what is counted already is shared out anew.
+pub fn limits_changed(fired: Fired<'_>) -> Result<()> {
+    xact::next_command();
+    let old = fired.row(Side::Old);
+    let new = fired.row(Side::New);
+    for row in [old, new].into_iter().flatten() {
+        for key in keys_of(&row)? {
+            escrow::settle(&key, 0)?;
+        }
+    }
+    Ok(())
+}
+
+fn keys_of(row: &Row<'_>) -> Result<Vec<Key>> {
+    let resource = row.integer(RESOURCE).ok_or(Error::NotInstalled)?;
+    if row.is_uuid(OWNER) {
+        let tenant = row.uuid(OWNER).ok_or(Error::NotInstalled)?;
+        return Ok(vec![Key { tenant, resource }]);
+    }
+    let plan = row.text(OWNER).ok_or(Error::NotInstalled)?;
+    as_owner(|| quotas::keys_of_plan(&plan, resource))
+}
+
+/// A tenant subscribes to another plan.
+pub fn plan_changed(fired: Fired<'_>) -> Result<()> {
+    xact::next_command();
+    let tenant = fired.row(Side::New).and_then(|row| row.uuid(TENANT_ID)).ok_or(Error::NotInstalled)?;
+    for key in as_owner(|| quotas::keys_of_tenant(tenant))? {
+        escrow::settle(&key, 0)?;
+    }
+    Ok(())
+}
