@@ -115,6 +115,25 @@ pub enum Error {
     #[error("{0} is not supported by this version of pg_tenancy")]
     NotSupported(&'static str),
 
+    #[error("relation {relation} is audited as a part of {parent}")]
+    AuditedThroughParent { relation: String, parent: String },
+    #[error("relation {0} is not audited")]
+    NotAudited(String),
+    #[error("relation {0} is neither protected nor classified as global")]
+    NotClassified(String),
+    #[error("column \"{column}\" of relation {relation} can't be redacted: {reason}")]
+    CantRedact { relation: String, column: String, reason: &'static str },
+    #[error("the redacted column \"{column}\" of relation {relation} has gone")]
+    RedactedColumnGone { relation: String, column: String },
+    #[error("the row is too large for the audit log")]
+    RowTooLarge,
+    #[error("the audit log can't be changed")]
+    AppendOnlyLog,
+    #[error("the audit log can't be sealed in a transaction of this isolation level")]
+    NeedsReadCommitted,
+    #[error("month {0} of the audit log can't be sealed yet")]
+    MonthNotSealed(String),
+
     #[error("pg_tenancy is not installed in this database, or is damaged")]
     NotInstalled,
     #[error("query failed: {0}")]
@@ -126,7 +145,7 @@ impl Error {
     pub fn sqlstate(&self) -> PgSqlErrorCode {
         use Error::*;
         match self {
-            MalformedTenant(_) | NullArgument(_) | InvalidArgument { .. } => {
+            MalformedTenant(_) | NullArgument(_) | InvalidArgument { .. } | CantRedact { .. } => {
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE
             }
             NoSuchTenantOrAccess { .. }
@@ -146,7 +165,8 @@ impl Error {
             | Strict { .. }
             | NeedsSuperuser(_)
             | TruncateUnderTenant
-            | TruncateWithoutBypass => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            | TruncateWithoutBypass
+            | AppendOnlyLog => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             TenantNotActive { .. }
             | MalformedKey { .. }
             | OtherRegion { .. }
@@ -158,7 +178,13 @@ impl Error {
             | WrongStatus { .. }
             | IsProtected(_)
             | ProtectedThroughParent { .. }
-            | NotProtected(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            | NotProtected(_)
+            | AuditedThroughParent { .. }
+            | NotAudited(_)
+            | NotClassified(_)
+            | RedactedColumnGone { .. }
+            | NeedsReadCommitted
+            | MonthNotSealed(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             ReadOnlySetting(_) => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
             NoTransactionBlock(_) => PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             ReadOnly(_) => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
@@ -171,6 +197,7 @@ impl Error {
             UnsuitableColumn { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             NullTenants { .. } => PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION,
             UnsupportedRelation { .. } | NotSupported(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            RowTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -203,6 +230,11 @@ impl Error {
             NeedsSuperuser(_) => "It changes roles, and privileges on what belongs to PostgreSQL.".into(),
             Unclassified { column, .. } => format!("Tables of its schema are to have a tenant column \"{column}\"."),
             Unprotected(_) => "Its schema is managed by tenancy.manage_schema().".into(),
+            CantRedact { .. } => "It would be recorded with every change of a row.".into(),
+            RedactedColumnGone { .. } => "It may have another name now, under which it would be recorded.".into(),
+            NeedsReadCommitted => "It does not see what others have committed since it began.".into(),
+            MonthNotSealed(_) => "A transaction runs that is older than some of its entries.".into(),
+            AppendOnlyLog => "Entries are added when audited tables change, and removed by whole months.".into(),
             TruncateUnderTenant | TruncateWithoutBypass => "TRUNCATE removes the rows of every tenant.".into(),
             _ => return None,
         })
@@ -269,6 +301,12 @@ impl Error {
                  tenancy.classify(..., 'global'), and move it."
                 .into(),
             Unprotected(_) => "Call tenancy.protect(), or tenancy.classify().".into(),
+            AuditedThroughParent { .. } => "Call it for the parent.".into(),
+            NotAudited(_) => "tenancy.audit() has a table audited.".into(),
+            NotClassified(_) => "Call tenancy.protect(), or tenancy.classify(), first.".into(),
+            NeedsReadCommitted => "Use READ COMMITTED.".into(),
+            MonthNotSealed(_) => "Try again when it has ended; look also for prepared transactions.".into(),
+            RedactedColumnGone { .. } => "Call tenancy.audit() again, with the columns to redact.".into(),
             TruncateUnderTenant => "DELETE removes the tenant's own rows.".into(),
             TruncateWithoutBypass => {
                 "DELETE removes the rows that the role sees; a superuser or a role with BYPASSRLS may truncate.".into()

@@ -1,11 +1,12 @@
 //! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
 //!
 //! One way through it: SQL call → `api` → a room (`context`, `isolation`, `hardening`, `registry`,
-//! `doctor`, `proof`) → `catalog` → `sys`. Imports go that way only.
+//! `doctor`, `proof`, `audit`) → `catalog` → `sys`. Imports go that way only.
 
 #![deny(unsafe_code)]
 
 mod api;
+mod audit;
 mod catalog;
 mod context;
 mod doctor;
@@ -35,6 +36,7 @@ extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["
 extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = ["guard"]);
 extension_sql_file!("../sql/install/09_roles.sql", name = "roles", requires = ["bypass"]);
 extension_sql_file!("../sql/install/10_proof.sql", name = "proof", requires = ["roles"]);
+extension_sql_file!("../sql/install/13_audit.sql", name = "audit", requires = ["proof"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]
@@ -43,5 +45,6 @@ pub extern "C-unwind" fn _PG_init() {
     context::init();
     isolation::init(context::is_set);
     hardening::init();
+    audit::init();
     catalog::init();
 }

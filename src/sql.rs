@@ -197,6 +197,21 @@ pub fn take_default(owner: &Ident, schema: Option<&Ident>, privileges: &str, hol
     format!("ALTER DEFAULT PRIVILEGES FOR ROLE {owner}{schema} REVOKE {privileges} ON TABLES FROM {holder};")
 }
 
+/// A trigger that records what statements change; `when` says of which, and on what table.
+pub fn create_audit_trigger(name: &str, when: &str) -> String {
+    format!("CREATE OR REPLACE TRIGGER {name} {when} FOR EACH STATEMENT EXECUTE FUNCTION tenancy.audit_change();")
+}
+
+/// Has a trigger fire whatever `session_replication_role` is. The table is given quoted.
+pub fn enable_always(trigger: &str, relation: &str) -> String {
+    format!("ALTER TABLE ONLY {relation} ENABLE ALWAYS TRIGGER {trigger};")
+}
+
+/// Drops a trigger, if it is there. The table is given quoted.
+pub fn drop_trigger(trigger: &str, relation: &str) -> String {
+    format!("DROP TRIGGER IF EXISTS {trigger} ON {relation};")
+}
+
 /// The call that hardens a role, given by its name.
 pub fn harden_role(role: &str, profile: &str) -> String {
     format!("SELECT tenancy.harden_role({}, {})", literal(role), literal(profile))

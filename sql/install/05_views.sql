@@ -16,10 +16,13 @@ SELECT p.relation,
         WHERE i.indrelid = p.relation AND a.attname = p.tenant_column
           AND i.indisvalid AND i.indpred IS NULL
         ORDER BY i.indnkeyatts, i.indexrelid
-        LIMIT 1) AS index
+        LIMIT 1) AS index,
+       EXISTS (SELECT
+               FROM pg_catalog.pg_trigger AS t
+               WHERE t.tgrelid = p.relation AND t.tgname = 'tenancy_audit_insert' AND t.tgenabled = 'A') AS audit
 FROM tenancy.protection AS p
 JOIN pg_catalog.pg_class AS c ON c.oid = p.relation
 WHERE p.kind <> 'global';
 GRANT SELECT ON tenancy.protected_tables TO PUBLIC;
 COMMENT ON VIEW tenancy.protected_tables IS
-    'Protected tables with the state they are in: policies, forced row security, an index led by the tenant column';
+    'Protected tables with the state they are in: policies, forced row security, an index led by the tenant column, whether changes are recorded';

@@ -1,10 +1,11 @@
 //! Trigger functions of the extension's own tables and events.
 
 use crate::catalog::{protection, registry};
+use crate::context::Status;
 use crate::error::Result;
-use crate::native_trigger;
 use crate::sys::Oid;
-use crate::{context, isolation};
+use crate::{audit, context, isolation};
+use crate::{native_change_trigger, native_trigger};
 
 native_trigger! {
     /// `tenancy.registry_changed()`: tells every session that tenants or accesses changed, so that
@@ -28,7 +29,12 @@ fn guard_truncate(table: Option<Oid>) -> Result<()> {
 
 native_trigger! {
     /// `tenancy.guard_command()`: looks at what a DDL command did.
-    tenancy_guard_command, pg_finfo_tenancy_guard_command, |_| isolation::after_command()
+    tenancy_guard_command, pg_finfo_tenancy_guard_command, |_| after_command()
+}
+
+fn after_command() -> Result<()> {
+    isolation::after_command()?;
+    audit::after_command()
 }
 
 native_trigger! {
@@ -39,4 +45,22 @@ native_trigger! {
 native_trigger! {
     /// `tenancy.guard_drop()`: looks at what a DDL command dropped.
     tenancy_guard_drop, pg_finfo_tenancy_guard_drop, |_| isolation::after_drop()
+}
+
+native_change_trigger! {
+    /// `tenancy.audit_change()`: records what a statement changed.
+    tenancy_audit_change, pg_finfo_tenancy_audit_change, |change| audit::changed(change, ASKS)
+}
+
+const ASKS: audit::Asks = audit::Asks {
+    reason: isolation::declared_reason,
+    acting: || match context::status() {
+        Status::Acting { id, .. } => Some(id),
+        _ => None,
+    },
+};
+
+native_trigger! {
+    /// `tenancy.guard_audit_log()`: refuses to change the audit log.
+    tenancy_guard_audit_log, pg_finfo_tenancy_guard_audit_log, |_| audit::check_log()
 }

@@ -37,7 +37,7 @@ pub fn protect(table: Oid, options: &Options) -> Result<Vec<String>> {
             reason: "a global table is recorded with tenancy.classify()".into(),
         });
     }
-    check_owned(table)?;
+    relations::check_owned(table)?;
     if !options.dry_run {
         relation::lock_definition(table);
     }
@@ -91,7 +91,7 @@ pub fn protect_schema(schema: &str, tenant_column: &str, dry_run: bool) -> Resul
 /// 42501 when the caller doesn't own the table; 55000 when it is not protected, or protected as a
 /// part of another.
 pub fn unprotect(table: Oid) -> Result<Vec<String>> {
-    check_owned(table)?;
+    relations::check_owned(table)?;
     relation::lock_definition(table);
     let name = relations::name(table)?;
     let recorded = as_owner(|| protection::find(table))?;
@@ -164,7 +164,7 @@ pub fn classify(table: Oid, kind: Kind) -> Result<()> {
             reason: "a table is made anything but global with tenancy.protect()".into(),
         });
     }
-    check_owned(table)?;
+    relations::check_owned(table)?;
     let name = relations::name(table)?;
     as_owner(|| {
         if let Some(found) = protection::find(table)?
@@ -183,16 +183,6 @@ pub fn classify(table: Oid, kind: Kind) -> Result<()> {
         }
         Ok(())
     })
-}
-
-fn check_owned(table: Oid) -> Result<()> {
-    let brief = relation::brief(table)?;
-    let name = relations::name(table)?;
-    relations::check_user_table(&brief, &name)?;
-    if !relation::is_owned(table) {
-        return Err(Error::NotOwner(name));
-    }
-    Ok(())
 }
 
 /// The table and all that inherits from it, each locked against other schema changes, as it is then.

@@ -1,14 +1,19 @@
 //! Everything unsafe: the parts of PostgreSQL that pgrx does not wrap, and what differs between its
 //! versions. Outward all functions are safe; each `unsafe` block argues why. Imports `error` alone.
 
+pub mod append;
 pub mod backend;
+pub mod change;
 pub mod datum;
 pub mod digest;
 pub mod directory;
 pub mod fmgr;
 pub mod hooks;
+pub mod image;
 pub mod invalidation;
+pub mod jsonb;
 pub mod leftovers;
+pub mod memory;
 pub mod option;
 pub mod permissions;
 pub mod portal;

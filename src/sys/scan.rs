@@ -32,6 +32,12 @@ impl Row {
         self.get(attribute)
     }
 
+    /// The `name` in column `attribute`, if not null.
+    pub fn name(&self, attribute: usize) -> Option<String> {
+        let name: Option<&CStr> = self.get(attribute);
+        name.map(|name| name.to_string_lossy().into_owned())
+    }
+
     /// The elements of the `text[]` in column `attribute` that are not null.
     pub fn texts(&self, attribute: usize) -> Vec<String> {
         let texts: Option<Vec<Option<String>>> = self.get(attribute);
