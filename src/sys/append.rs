@@ -178,10 +178,11 @@ impl Writer {
         // SAFETY: the slots are filled with rows of the relation, whose values are still there. Writing them may leave
         // something in the current context, which goes with the batch. Index entries need the rows' places, which
         // writing sets.
+        let slots = self.slots.as_mut_ptr();
         self.batch.within(|| unsafe {
             let command = pg_sys::GetCurrentCommandId(true);
             let count = self.filled as c_int;
-            pg_sys::heap_multi_insert(self.relation, self.slots.as_mut_ptr(), count, command, 0, self.bulk);
+            pg_sys::heap_multi_insert(self.relation, slots, count, command, 0, self.bulk);
             let indexes = 0..(*self.result).ri_NumIndices as usize;
             if indexes.clone().all(|place| is_plain(*(*self.result).ri_IndexRelationInfo.add(place))) {
                 indexes.for_each(|place| self.insert_index_entries(place));
