@@ -85,7 +85,7 @@ fn tampering_is_found_and_located() {
         ("removed", "update tenancy.audit_log set id = id + 1000000 where id = 4".into(), Some("4")),
         ("removed", "delete from tenancy.audit_log where id = 20".into(), Some("20")),
         ("removed", "delete from tenancy.audit_log where id <= 20".into(), Some("1")),
-        ("removed", "update tenancy.audit_log set txid = (txid::text::bigint + 1000000)::text::xid8 where id = 9".into(), Some("9")),
+        ("changed", "update tenancy.audit_log set txid = (txid::text::bigint + 1000000)::text::xid8 where id = 9".into(), Some("9")),
         ("added", format!("insert into {month} select (l).* from (select l #= hstore('id', '500') from {month} l where id = 10) as x (l)"), Some("500")),
         ("added", format!("insert into {month} select * from {month} where id = 10"), None),
         ("removed", "update tenancy.audit_log set at = at + '1 month'::interval where id = 11".into(), Some("11")),
