@@ -175,10 +175,10 @@ impl Writer {
         if self.filled == 0 {
             return;
         }
+        let slots = self.slots.as_mut_ptr();
         // SAFETY: the slots are filled with rows of the relation, whose values are still there. Writing them may leave
         // something in the current context, which goes with the batch. Index entries need the rows' places, which
         // writing sets.
-        let slots = self.slots.as_mut_ptr();
         self.batch.within(|| unsafe {
             let command = pg_sys::GetCurrentCommandId(true);
             let count = self.filled as c_int;

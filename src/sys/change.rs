@@ -157,8 +157,9 @@ macro_rules! native_change_trigger {
         pub unsafe extern "C-unwind" fn $symbol(
             fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
         ) -> ::pgrx::pg_sys::Datum {
+            let act: fn($crate::sys::change::Change) -> $crate::error::Result<()> = $act;
             // SAFETY: the function manager is the caller, and nothing here needs dropping.
-            unsafe { $crate::sys::change::acted(fcinfo, $act) };
+            unsafe { $crate::sys::change::acted(fcinfo, act) };
             ::pgrx::pg_sys::Datum::null()
         }
     };
