@@ -93,15 +93,17 @@ fn id_of(mark: &[u8]) -> i64 {
 
 /// Where one sequence of marks first differs from another.
 fn compare(sealed: &[u8], found: &[u8]) -> Option<Fault> {
-    let has = |marks: &[u8], id: i64| marks.chunks_exact(MARK).any(|mark| id_of(mark) == id);
+    let count = |marks: &[u8], id: i64| marks.chunks_exact(MARK).filter(|mark| id_of(mark) == id).count();
+    let is_fewer = |id: i64| count(found, id) < count(sealed, id);
+    let is_more = |id: i64| count(found, id) > count(sealed, id);
     let (mut left, mut right) = (sealed.chunks_exact(MARK), found.chunks_exact(MARK));
     loop {
         return match (left.next(), right.next()) {
             (None, None) => None,
             (Some(one), Some(other)) if one == other => continue,
             (Some(one), Some(other)) if id_of(one) == id_of(other) => Some(Fault::Changed(id_of(one))),
-            (Some(one), _) if !has(found, id_of(one)) => Some(Fault::Missing(id_of(one))),
-            (_, Some(other)) if !has(sealed, id_of(other)) => Some(Fault::Added(id_of(other))),
+            (Some(one), _) if is_fewer(id_of(one)) => Some(Fault::Missing(id_of(one))),
+            (_, Some(other)) if is_more(id_of(other)) => Some(Fault::Added(id_of(other))),
             // In another place: its transaction was changed.
             (Some(one), _) => Some(Fault::Changed(id_of(one))),
             (None, Some(other)) => Some(Fault::Added(id_of(other))),
@@ -134,6 +136,7 @@ mod tests {
             (vec![(1, 1), (2, 2)], Some(Fault::Missing(3))),
             (vec![(1, 1), (7, 7), (2, 2), (3, 3)], Some(Fault::Added(7))),
             (vec![(1, 1), (2, 2), (3, 3), (4, 4)], Some(Fault::Added(4))),
+            (vec![(1, 1), (1, 1), (2, 2), (3, 3)], Some(Fault::Added(1))),
             (vec![(2, 2), (1, 1), (3, 3)], Some(Fault::Changed(1))),
             (vec![], Some(Fault::Missing(1))),
         ] {
