@@ -16,6 +16,7 @@ use std::mem;
 pub fn seal() -> Result<i64> {
     audit_log::maintain()?;
     audit_chain::lock()?;
+    audit_chain::summarize()?;
     let here = here()?;
     let last = audit_chain::last()?;
     let mut sealer = Sealer { cluster: here.cluster.clone(), after: None, sealed: 0 };
