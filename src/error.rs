@@ -157,6 +157,24 @@ pub enum Error {
     UnregisteredTenant,
     #[error("amount out of range")]
     AmountOutOfRange,
+    #[error("relation {relation} is audited as a part of {parent}")]
+    AuditedThroughParent { relation: String, parent: String },
+    #[error("relation {0} is not audited")]
+    NotAudited(String),
+    #[error("relation {0} is neither protected nor classified as global")]
+    NotClassified(String),
+    #[error("column \"{column}\" of relation {relation} can't be redacted: {reason}")]
+    CantRedact { relation: String, column: String, reason: &'static str },
+    #[error("the redacted column \"{column}\" of relation {relation} has gone")]
+    RedactedColumnGone { relation: String, column: String },
+    #[error("the row is too large for the audit log")]
+    RowTooLarge,
+    #[error("the audit log can't be changed")]
+    AppendOnlyLog,
+    #[error("the audit log can't be sealed in a transaction of this isolation level")]
+    NeedsReadCommitted,
+    #[error("month {0} of the audit log can't be sealed yet")]
+    MonthNotSealed(String),
 
     #[error("pg_tenancy is not installed in this database, or is damaged")]
     NotInstalled,
@@ -169,7 +187,7 @@ impl Error {
     pub fn sqlstate(&self) -> PgSqlErrorCode {
         use Error::*;
         match self {
-            MalformedTenant(_) | NullArgument(_) | InvalidArgument { .. } => {
+            MalformedTenant(_) | NullArgument(_) | InvalidArgument { .. } | CantRedact { .. } => {
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE
             }
             NoSuchTenantOrAccess { .. }
@@ -189,7 +207,8 @@ impl Error {
             | Strict { .. }
             | NeedsSuperuser(_)
             | TruncateUnderTenant
-            | TruncateWithoutBypass => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            | TruncateWithoutBypass
+            | AppendOnlyLog => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             TenantNotActive { .. }
             | MalformedKey { .. }
             | OtherRegion { .. }
@@ -204,7 +223,13 @@ impl Error {
             | NotProtected(_)
             | NumbersAreGapless(_)
             | NumbersAreBlocks(_)
-            | NumbersNotReserved(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            | NumbersNotReserved(_)
+            | AuditedThroughParent { .. }
+            | NotAudited(_)
+            | NotClassified(_)
+            | RedactedColumnGone { .. }
+            | NeedsReadCommitted
+            | MonthNotSealed(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             NumbersExhausted(_) => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
             UnknownAccessMethod(_) | NoOperatorClass { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             SingleColumnMethod(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -234,6 +259,7 @@ impl Error {
             TenantTypesDiffer { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             KeyInUse { .. } => PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             CrossTenantReferences { .. } => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
+            RowTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -269,6 +295,11 @@ impl Error {
             NoOperatorClass { .. } => "The tenant column comes first in the index.".into(),
             SingleColumnMethod(_) => "The tenant column comes first in the index, and the others after it.".into(),
             NumbersNotReserved(_) => "A background worker reserves them in a transaction of its own.".into(),
+            CantRedact { .. } => "It would be recorded with every change of a row.".into(),
+            RedactedColumnGone { .. } => "It may have another name now, under which it would be recorded.".into(),
+            NeedsReadCommitted => "It does not see what others have committed since it began.".into(),
+            MonthNotSealed(_) => "A transaction runs that is older than some of its entries.".into(),
+            AppendOnlyLog => "Entries are added when audited tables change, and removed by whole months.".into(),
             TruncateUnderTenant | TruncateWithoutBypass => "TRUNCATE removes the rows of every tenant.".into(),
             TenantTypesDiffer { child, parent, .. } => format!("They are {child} and {parent}."),
             KeyInUse { users, .. } => format!("These depend on it: {users}."),
@@ -345,6 +376,12 @@ impl Error {
                  tenancy.classify(..., 'global'), and move it."
                 .into(),
             Unprotected(_) => "Call tenancy.protect(), or tenancy.classify().".into(),
+            AuditedThroughParent { .. } => "Call it for the parent.".into(),
+            NotAudited(_) => "tenancy.audit() has a table audited.".into(),
+            NotClassified(_) => "Call tenancy.protect(), or tenancy.classify(), first.".into(),
+            NeedsReadCommitted => "Use READ COMMITTED.".into(),
+            MonthNotSealed(_) => "Try again when it has ended; look also for prepared transactions.".into(),
+            RedactedColumnGone { .. } => "Call tenancy.audit() again, with the columns to redact.".into(),
             TruncateUnderTenant => "DELETE removes the tenant's own rows.".into(),
             TruncateWithoutBypass => {
                 "DELETE removes the rows that the role sees; a superuser or a role with BYPASSRLS may truncate.".into()

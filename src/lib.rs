@@ -1,11 +1,12 @@
 //! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
 //!
 //! One way through it: SQL call → `api` → a room (`context`, `isolation`, `hardening`, `keys`,
-//! `quota`, `registry`, `doctor`, `proof`) → `catalog` → `sys`. Imports go that way only.
+//! `quota`, `audit`, `registry`, `doctor`, `proof`) → `catalog` → `sys`. Imports go that way only.
 
 #![deny(unsafe_code)]
 
 mod api;
+mod audit;
 mod catalog;
 mod context;
 mod doctor;
@@ -31,8 +32,7 @@ extension_sql_file!("../sql/install/01_schema.sql", name = "schema", bootstrap);
 extension_sql_file!("../sql/install/02_context.sql", name = "context", requires = ["schema"]);
 extension_sql_file!("../sql/install/03_registry.sql", name = "registry", requires = ["context"]);
 extension_sql_file!("../sql/install/04_tables.sql", name = "tables", requires = ["registry"]);
-extension_sql_file!("../sql/install/05_views.sql", name = "views", requires = ["tables"]);
-extension_sql_file!("../sql/install/06_doctor.sql", name = "doctor", requires = ["views"]);
+extension_sql_file!("../sql/install/06_doctor.sql", name = "doctor", requires = ["tables"]);
 extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["doctor"]);
 extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = ["guard"]);
 extension_sql_file!("../sql/install/09_roles.sql", name = "roles", requires = ["bypass"]);
@@ -40,6 +40,8 @@ extension_sql_file!("../sql/install/10_proof.sql", name = "proof", requires = ["
 extension_sql_file!("../sql/install/11_indexes.sql", name = "indexes", requires = ["proof"]);
 extension_sql_file!("../sql/install/12_scope.sql", name = "scope", requires = ["indexes"]);
 extension_sql_file!("../sql/install/13_quota.sql", name = "quota", requires = ["scope"]);
+extension_sql_file!("../sql/install/14_audit.sql", name = "audit", requires = ["quota"]);
+extension_sql_file!("../sql/install/15_views.sql", name = "views", requires = ["audit"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]
@@ -49,5 +51,6 @@ pub extern "C-unwind" fn _PG_init() {
     isolation::init(context::is_set);
     hardening::init();
     quota::init();
+    audit::init();
     catalog::init();
 }

@@ -144,10 +144,6 @@ pub fn create_count_trigger(trigger: &CountTrigger, relation: &Ident) -> [String
     ]
 }
 
-pub fn drop_trigger(name: &str, relation: &Ident) -> String {
-    format!("DROP TRIGGER {name} ON {relation};")
-}
-
 /// `ALTER TABLE <relation> <action>`.
 pub fn alter_table(relation: &Ident, action: &str) -> String {
     format!("ALTER TABLE {relation} {action};")
@@ -271,6 +267,21 @@ pub fn give(privilege: &str, class: &str, objects: &str, roles: &str) -> String 
 pub fn take_default(owner: &Ident, schema: Option<&Ident>, privileges: &str, holder: &Ident) -> String {
     let schema = schema.map(|schema| format!(" IN SCHEMA {schema}")).unwrap_or_default();
     format!("ALTER DEFAULT PRIVILEGES FOR ROLE {owner}{schema} REVOKE {privileges} ON TABLES FROM {holder};")
+}
+
+/// A trigger that records what statements change; `when` says of which, and on what table.
+pub fn create_audit_trigger(name: &str, when: &str) -> String {
+    format!("CREATE OR REPLACE TRIGGER {name} {when} FOR EACH STATEMENT EXECUTE FUNCTION tenancy.audit_change();")
+}
+
+/// Has a trigger fire whatever `session_replication_role` is. The table is given quoted.
+pub fn enable_always(trigger: &str, relation: &str) -> String {
+    format!("ALTER TABLE ONLY {relation} ENABLE ALWAYS TRIGGER {trigger};")
+}
+
+/// Drops a trigger, if it is there. The table is given quoted.
+pub fn drop_trigger(trigger: &str, relation: impl std::fmt::Display) -> String {
+    format!("DROP TRIGGER IF EXISTS {trigger} ON {relation};")
 }
 
 /// The call that hardens a role, given by its name.

@@ -125,35 +125,6 @@ GRANT SELECT ON tenancy.quota_usage TO PUBLIC;
 COMMENT ON VIEW tenancy.quota_usage IS
     'What tenants use of resources, and how far they are limited; a role sees the tenant it acts for, bypassing roles see all';
 
--- As in 05, with what the table counts for.
-CREATE OR REPLACE VIEW tenancy.protected_tables WITH (security_barrier) AS
-SELECT p.relation,
-       p.tenant_column AS "column",
-       p.kind,
-       ARRAY(SELECT pol.polname
-             FROM pg_catalog.pg_policy AS pol
-             WHERE pol.polrelid = p.relation
-             ORDER BY pol.polname) AS policies,
-       c.relrowsecurity AND c.relforcerowsecurity AS forced,
-       (SELECT i.indexrelid::pg_catalog.regclass
-        FROM pg_catalog.pg_index AS i
-        JOIN pg_catalog.pg_attribute AS a
-          ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-        WHERE i.indrelid = p.relation AND a.attname = p.tenant_column
-          AND i.indisvalid AND i.indpred IS NULL
-        ORDER BY i.indnkeyatts, i.indexrelid
-        LIMIT 1) AS index,
-       ARRAY(SELECT r.name
-             FROM tenancy.quota_tables AS q
-             JOIN tenancy.resources AS r ON r.id = q.resource_id
-             WHERE q.relation = p.relation
-             ORDER BY r.name) AS quota
-FROM tenancy.protection AS p
-JOIN pg_catalog.pg_class AS c ON c.oid = p.relation
-WHERE p.kind <> 'global';
-COMMENT ON VIEW tenancy.protected_tables IS
-    'Protected tables with the state they are in: policies, forced row security, an index led by the tenant column, the resources they count for';
-
 -- For everybody, since the owner of a table makes the trigger: on a table that is not attached it does nothing.
 CREATE FUNCTION tenancy.count_rows() RETURNS trigger
     LANGUAGE c

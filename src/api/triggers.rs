@@ -1,10 +1,11 @@
 //! Trigger functions of the extension's own tables and events.
 
 use crate::catalog::{protection, registry};
+use crate::context::Status;
 use crate::error::Result;
 use crate::sys::Oid;
-use crate::{context, isolation, quota};
-use crate::{native_row_trigger, native_trigger};
+use crate::{audit, context, isolation, quota};
+use crate::{native_change_trigger, native_row_trigger, native_trigger};
 
 native_trigger! {
     /// `tenancy.registry_changed()`: tells every session that tenants or accesses changed, so that
@@ -28,7 +29,12 @@ fn guard_truncate(table: Option<Oid>) -> Result<()> {
 
 native_trigger! {
     /// `tenancy.guard_command()`: looks at what a DDL command did.
-    tenancy_guard_command, pg_finfo_tenancy_guard_command, |_| isolation::after_command()
+    tenancy_guard_command, pg_finfo_tenancy_guard_command, |_| after_command()
+}
+
+fn after_command() -> Result<()> {
+    isolation::after_command()?;
+    audit::after_command()
 }
 
 native_trigger! {
@@ -59,4 +65,22 @@ native_row_trigger! {
 native_trigger! {
     /// `tenancy.count_parts()`: has parts that came to a counted table count as well.
     tenancy_count_parts, pg_finfo_tenancy_count_parts, |_| quota::take_in_parts()
+}
+
+native_change_trigger! {
+    /// `tenancy.audit_change()`: records what a statement changed.
+    tenancy_audit_change, pg_finfo_tenancy_audit_change, |change| audit::changed(change, ASKS)
+}
+
+const ASKS: audit::Asks = audit::Asks {
+    reason: isolation::declared_reason,
+    acting: || match context::status() {
+        Status::Acting { id, .. } => Some(id),
+        _ => None,
+    },
+};
+
+native_trigger! {
+    /// `tenancy.guard_audit_log()`: refuses to change the audit log.
+    tenancy_guard_audit_log, pg_finfo_tenancy_guard_audit_log, |_| audit::check_log()
 }

@@ -4,6 +4,9 @@
 pub mod access;
 pub mod admin;
 pub mod attack;
+pub mod audit_chain;
+pub mod audit_log;
+pub mod audited;
 pub mod consumptions;
 pub mod doctor;
 pub mod event;

@@ -76,6 +76,17 @@ fn look_up(relation: Oid) -> bool {
     protected
 }
 
+/// The tenant column that a table is protected by, if it is. Read as catalogs are, whoever asks.
+pub fn recorded_column(relation: Oid) -> Result<Option<String>> {
+    let registry = registry::get()?;
+    let mut column = None;
+    scan::find(registry.protection, registry.protection_by_relation, &[(RELATION, Key::Oid(relation))], |row| {
+        column = row.name(TENANT_COLUMN as usize);
+        true
+    });
+    Ok(column)
+}
+
 /// What is recorded of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Protection {
@@ -145,7 +156,7 @@ pub fn remove(relation: Oid) -> Result<bool> {
     Ok(count > 0)
 }
 
-/// Removes the records of the tables and managed schemas that the current command dropped. For a `sql_drop` event
+/// Removes the records of the tables, audited or not, and managed schemas that the current command dropped. For a `sql_drop` event
 /// trigger alone.
 pub fn forget_dropped() -> Result<()> {
     spi::run(
@@ -154,6 +165,14 @@ pub fn forget_dropped() -> Result<()> {
          WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass \
            AND d.objsubid OPERATOR(pg_catalog.=) 0 \
            AND d.objid OPERATOR(pg_catalog.=) p.relation",
+        &[],
+    )?;
+    spi::run(
+        "DELETE FROM tenancy.audited AS a \
+         USING pg_catalog.pg_event_trigger_dropped_objects() AS d \
+         WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass \
+           AND d.objsubid OPERATOR(pg_catalog.=) 0 \
+           AND d.objid OPERATOR(pg_catalog.=) a.relation",
         &[],
     )?;
     spi::run(

@@ -17,6 +17,10 @@ pub struct Registry {
     pub access_by_tenant: Oid,
     pub protection: Oid,
     pub protection_by_relation: Oid,
+    pub audited: Oid,
+    pub audited_by_relation: Oid,
+    pub audit_log: Oid,
+    pub audit_log_ids: Oid,
 }
 
 static REGISTRY: BackendCell<Option<Registry>> = BackendCell::new(None);
@@ -35,6 +39,10 @@ pub fn get() -> Result<Registry> {
         access_by_tenant: oid(c"access_tenant_id_role_key")?,
         protection: oid(c"protection")?,
         protection_by_relation: oid(c"protection_pkey")?,
+        audited: oid(c"audited")?,
+        audited_by_relation: oid(c"audited_pkey")?,
+        audit_log: oid(c"audit_log")?,
+        audit_log_ids: oid(c"audit_log_id_seq")?,
     };
     REGISTRY.set(Some(registry));
     Ok(registry)

@@ -218,6 +218,20 @@ pub fn check_user_table(brief: &relation::Brief, name: &str) -> Result<()> {
     check_kind(brief.kind, name)
 }
 
+/// Only tables of users, and only for their owners.
+///
+/// # Errors
+/// As for `check_user_table`; 42501.
+pub fn check_owned(table: Oid) -> Result<()> {
+    let brief = relation::brief(table)?;
+    let name = name(table)?;
+    check_user_table(&brief, &name)?;
+    if !relation::is_owned(table) {
+        return Err(Error::NotOwner(name));
+    }
+    Ok(())
+}
+
 /// The schema of that name.
 pub fn schema(name: &str) -> Result<Oid> {
     let oids = spi::read_latest(

@@ -1,10 +1,10 @@
 //! SPI in two verbs, with named failures.
 
 use crate::error::{Error, Result};
-use crate::sys::snapshot::{Plan, Seen};
+use crate::sys::snapshot::{self, Plan, Seen};
 use crate::sys::{Oid, hooks};
 use pgrx::datum::DatumWithOid;
-use pgrx::spi::{OwnedPreparedStatement, Spi, SpiHeapTupleData};
+use pgrx::spi::{OwnedPreparedStatement, Spi, SpiCursor, SpiHeapTupleData};
 use pgrx::{FromDatum, IntoDatum, PgOid};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -110,6 +110,35 @@ pub fn write_kept<T>(
         };
         client.update(plan, None, args)?.map(|tuple| map(Row(tuple))).collect()
     })
+}
+
+/// Rows that `for_each` has in memory at once.
+const PIECE: c_long = 1000;
+
+/// Runs a query with a snapshot of now, where the isolation level allows that, and visits its mapped rows.
+pub fn for_each<T>(
+    query: &str,
+    map: impl Fn(Row<'_>) -> Result<T>,
+    mut visit: impl FnMut(T) -> Result<()>,
+) -> Result<()> {
+    let _internal = hooks::internal();
+    let name = Spi::connect_mut(|client| client.try_open_cursor_mut(query, &[]).map(SpiCursor::detach_into_name))?;
+    loop {
+        // What is visited may use SPI by itself.
+        let rows: Vec<T> = Spi::connect_mut(|client| {
+            let mut cursor = client.find_cursor(&name)?;
+            let rows = cursor.fetch(PIECE)?.map(|tuple| map(Row(tuple))).collect::<Result<_>>()?;
+            snapshot::free_rows();
+            let _open = cursor.detach_into_name();
+            Result::Ok(rows)
+        })?;
+        if rows.is_empty() {
+            break;
+        }
+        rows.into_iter().try_for_each(&mut visit)?;
+    }
+    Spi::connect_mut(|client| client.find_cursor(&name).map(drop))?;
+    Ok(())
 }
 
 /// Runs a statement for its effect. Returns the number of rows it touched.

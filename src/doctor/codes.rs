@@ -53,7 +53,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 67] = [
+const CODES: [Code; 68] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -265,6 +265,7 @@ const CODES: [Code; 67] = [
         Low,
         "Tenants reach this table, which has no tenant column and is not classified as global.",
     ),
+    code("AUDIT_NO_KEY", Low, "Nothing but the whole row tells which row an entry of the audit log is of."),
     code("RECORD_STALE", Low, "A table is recorded that doesn't exist."),
     code(
         "ROLE_NOT_HARDENED",

@@ -74,7 +74,17 @@ pub fn declare(reason: &str) -> Result<()> {
         }
     }
     DECLARED.set(user);
+    REASON.set(Some(reason.to_owned()));
     Ok(())
+}
+
+/// The reason for which a role that row security does not bind changes rows now, if it was declared.
+pub fn declared_reason(user: Oid) -> Option<String> {
+    match declared(user) {
+        Declared::ByReason => REASON.with_borrow(Clone::clone),
+        Declared::BySession(why) => Some(why.to_owned()),
+        Declared::No => None,
+    }
 }
 
 fn check_reason(reason: &str) -> Result<()> {
@@ -139,6 +149,7 @@ fn declared(user: Oid) -> Declared {
 /// The transaction has ended, and what was declared for it.
 pub fn transaction_ended(_committed: bool) {
     DECLARED.set(INVALID_OID);
+    REASON.set(None);
 }
 
 fn record(event: &'static str, user: Oid, object: Option<String>, reason: Option<&str>) -> Record {
@@ -174,6 +185,8 @@ type Noted = HashMap<(String, Option<String>, String, Option<String>), Instant>;
 
 thread_local! {
     static NOTED: RefCell<Noted> = RefCell::default();
+    /// What was declared in this transaction.
+    static REASON: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 fn key(record: &Record) -> (String, Option<String>, String, Option<String>) {

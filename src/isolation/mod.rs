@@ -14,7 +14,7 @@ mod reassign;
 mod touch;
 mod truncate;
 
-pub use bypass::{declare as declare_bypass, leave_unrecorded as leave_bypasses_unrecorded};
+pub use bypass::{declare as declare_bypass, declared_reason, leave_unrecorded as leave_bypasses_unrecorded};
 pub use guard::{after_command, after_drop, after_grant};
 pub use kind::Kind;
 pub use managed::manage_schema;

@@ -44,7 +44,7 @@ pub fn protect(table: Oid, options: &Options) -> Result<Vec<String>> {
             reason: format!("{target} is not between 1 and 10000"),
         });
     }
-    check_owned(table)?;
+    relations::check_owned(table)?;
     if !options.dry_run {
         relation::lock_definition(table);
     }
@@ -100,7 +100,7 @@ pub fn protect_schema(schema: &str, tenant_column: &str, dry_run: bool) -> Resul
 /// 42501 when the caller doesn't own the table; 55000 when it is not protected, or protected as a
 /// part of another.
 pub fn unprotect(table: Oid) -> Result<Vec<String>> {
-    check_owned(table)?;
+    relations::check_owned(table)?;
     relation::lock_definition(table);
     let name = relations::name(table)?;
     let recorded = as_owner(|| protection::find(table))?;
@@ -173,7 +173,7 @@ pub fn classify(table: Oid, kind: Kind) -> Result<()> {
             reason: "a table is made anything but global with tenancy.protect()".into(),
         });
     }
-    check_owned(table)?;
+    relations::check_owned(table)?;
     let name = relations::name(table)?;
     as_owner(|| {
         if let Some(found) = protection::find(table)?
@@ -192,16 +192,6 @@ pub fn classify(table: Oid, kind: Kind) -> Result<()> {
         }
         Ok(())
     })
-}
-
-fn check_owned(table: Oid) -> Result<()> {
-    let brief = relation::brief(table)?;
-    let name = relations::name(table)?;
-    relations::check_user_table(&brief, &name)?;
-    if !relation::is_owned(table) {
-        return Err(Error::NotOwner(name));
-    }
-    Ok(())
 }
 
 /// The table and all that inherits from it, each locked against other schema changes, as it is then.

@@ -93,13 +93,13 @@ pub fn validate_foreign_key(table: Oid, name: &str) -> Result<()> {
 /// Reads what there is to know, with the tables that are `involved` locked, unless for a dry run: until the lock is
 /// there, others may change it.
 fn prepare(table: Oid, dry_run: bool, involved: impl Fn(&Scene) -> Result<Vec<Oid>>) -> Result<Scene> {
-    check_owned(table)?;
+    relations::check_owned(table)?;
     let mut locked: BTreeSet<u32> = BTreeSet::new();
     loop {
         let scene = read(table)?;
         let wanted: BTreeSet<u32> = involved(&scene)?.into_iter().map(Oid::to_u32).collect();
         for oid in &wanted {
-            check_owned(Oid::from(*oid))?;
+            relations::check_owned(Oid::from(*oid))?;
         }
         if dry_run || wanted.is_subset(&locked) {
             return Ok(scene);
@@ -110,13 +110,6 @@ fn prepare(table: Oid, dry_run: bool, involved: impl Fn(&Scene) -> Result<Vec<Oi
         }
         locked.extend(wanted);
     }
-}
-
-fn check_owned(table: Oid) -> Result<()> {
-    let brief = relation::brief(table)?;
-    let name = relations::name(table)?;
-    relations::check_user_table(&brief, &name)?;
-    if relation::is_owned(table) { Ok(()) } else { Err(Error::NotOwner(name)) }
 }
 
 fn read(table: Oid) -> Result<Scene> {

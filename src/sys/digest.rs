@@ -1,4 +1,4 @@
-//! Keeping a secret without keeping it: its salted SHA-256, made by PostgreSQL's own functions.
+//! SHA-256, by PostgreSQL's own functions, and keeping a secret without keeping it.
 
 use pgrx::{IntoDatum, pg_sys};
 
@@ -28,9 +28,13 @@ impl Fingerprint {
 }
 
 fn hash(salt: &[u8], secret: &str) -> Option<Vec<u8>> {
-    let salted = [salt, secret.as_bytes()].concat();
+    sha256(&[salt, secret.as_bytes()].concat())
+}
+
+/// The SHA-256 of some bytes.
+pub fn sha256(bytes: &[u8]) -> Option<Vec<u8>> {
     // SAFETY: the function takes one bytea and returns one; an error is raised as any other.
-    unsafe { pgrx::direct_function_call(pg_sys::sha256_bytea, &[salted.as_slice().into_datum()]) }
+    unsafe { pgrx::direct_function_call(pg_sys::sha256_bytea, &[bytes.into_datum()]) }
 }
 
 /// In constant time. PostgreSQL's own is not in every minor release.

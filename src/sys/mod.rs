@@ -1,16 +1,21 @@
 //! Everything unsafe: the parts of PostgreSQL that pgrx does not wrap, and what differs between its
 //! versions. Outward all functions are safe; each `unsafe` block argues why. Imports `error` alone.
 
+pub mod append;
 pub mod backend;
+pub mod change;
 pub mod datum;
 pub mod digest;
 pub mod directory;
 pub mod fmgr;
 pub mod hooks;
+pub mod image;
 pub mod index;
 pub mod invalidation;
+pub mod jsonb;
 pub mod leftovers;
 pub mod lock;
+pub mod memory;
 pub mod notify;
 pub mod option;
 pub mod permissions;

@@ -42,6 +42,22 @@ pub fn is_replication() -> bool {
     unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_WAL_SENDER }
 }
 
+/// Whether this process applies what a subscription receives, or copies a table for one.
+pub fn applies_subscription() -> bool {
+    unsafe extern "C" {
+        #[link_name = "IsLogicalWorker"]
+        fn is_logical_worker() -> bool;
+    }
+    // SAFETY: reads a variable of this process, and can't raise an error.
+    unsafe { is_logical_worker() }
+}
+
+/// Where the client connected from, as an `inet` in the current memory context; nothing for a Unix socket.
+pub fn client_address() -> Option<pg_sys::Datum> {
+    // SAFETY: a process without a client has no port, for which the function looks itself; it takes no arguments.
+    unsafe { pgrx::direct_function_call_as_datum(pg_sys::inet_client_addr, &[]) }
+}
+
 /// # Safety
 /// NULL or a valid C string.
 unsafe fn text(text: *const c_char) -> String {

@@ -76,3 +76,14 @@ unsafe fn push(seen: Seen) -> bool {
         true
     }
 }
+
+/// Frees the rows that the last SPI call returned. Only within an SPI connection, when nobody reads them any more.
+pub fn free_rows() {
+    // SAFETY: NULL, or what the last call made, which is then taken away.
+    unsafe {
+        if !pg_sys::SPI_tuptable.is_null() {
+            pg_sys::SPI_freetuptable(pg_sys::SPI_tuptable);
+            pg_sys::SPI_tuptable = std::ptr::null_mut();
+        }
+    }
+}

@@ -97,3 +97,23 @@ fn odd_names_dropped_columns_and_dropped_roles_are_no_trouble() {
     }
     assert_eq!(clinic.illnesses(), []);
 }
+
+#[test]
+fn an_audited_table_without_key_is_told_and_the_log_is_none_of_its_business() {
+    let clinic = Clinic::new();
+    clinic.run(
+        "create table app.keyless (tenant_id uuid not null, note text); create table app.keyed (tenant_id uuid primary key);
+         select tenancy.protect('app.keyless'); select tenancy.protect('app.keyed');
+         select tenancy.audit('app.keyless'), tenancy.audit('app.keyed'); insert into app.keyless select id from tenancy.tenants;
+         select tenancy.audit_seal()",
+    );
+    let mut client = clinic.fixture.superuser();
+    let found = findings(&mut client, "tenancy.doctor()");
+    let of = |code: &str| -> Vec<&str> {
+        found.iter().filter(|found| found.code == code).map(|found| found.object.as_str()).collect()
+    };
+    assert_eq!(of("AUDIT_NO_KEY"), ["app.keyless"]);
+    assert!(found.iter().all(|found| !found.object.contains("audit")), "{found:#?}");
+    clinic.run("alter table app.keyless replica identity full; alter table app.keyless add column id integer generated always as identity, add primary key (tenant_id, id)");
+    assert!(findings(&mut client, "tenancy.doctor()").iter().all(|found| found.code != "AUDIT_NO_KEY"));
+}

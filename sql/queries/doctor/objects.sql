@@ -116,3 +116,10 @@ WHERE $1::oid IS NULL
   AND (w.fdwname IN ('postgres_fdw', 'dblink_fdw') OR handler.proname = 'postgres_fdw_handler')
   AND (o.host IS NULL OR o.host ~ '^(/|@|localhost|127\.|::1)' OR o.host = '')
   AND coalesce(o.dbname, current_database()) = current_database()
+UNION ALL
+SELECT 'AUDIT_NO_KEY', format('%I.%I', n.nspname, c.relname), NULL, NULL, NULL
+FROM tenancy.audited AS a
+JOIN pg_class AS c ON c.oid = a.relation
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE ($1::oid IS NULL OR c.relnamespace = $1)
+  AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisreplident))

@@ -16,10 +16,18 @@ SELECT p.relation,
         WHERE i.indrelid = p.relation AND a.attname = p.tenant_column
           AND i.indisvalid AND i.indpred IS NULL
         ORDER BY i.indnkeyatts, i.indexrelid
-        LIMIT 1) AS index
+        LIMIT 1) AS index,
+       ARRAY(SELECT r.name
+             FROM tenancy.quota_tables AS q
+             JOIN tenancy.resources AS r ON r.id = q.resource_id
+             WHERE q.relation = p.relation
+             ORDER BY r.name) AS quota,
+       EXISTS (SELECT
+               FROM pg_catalog.pg_trigger AS t
+               WHERE t.tgrelid = p.relation AND t.tgname = 'tenancy_audit_insert' AND t.tgenabled = 'A') AS audit
 FROM tenancy.protection AS p
 JOIN pg_catalog.pg_class AS c ON c.oid = p.relation
 WHERE p.kind <> 'global';
 GRANT SELECT ON tenancy.protected_tables TO PUBLIC;
 COMMENT ON VIEW tenancy.protected_tables IS
-    'Protected tables with the state they are in: policies, forced row security, an index led by the tenant column';
+    'Protected tables with the state they are in: policies, forced row security, an index led by the tenant column, the resources they count for, whether changes are recorded';

@@ -1,0 +1,54 @@
+//! Audit functions.
+
+use super::required;
+use crate::audit::{self, Config};
+use crate::sys::Oid;
+use pgrx::Array;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use std::ffi::CStr;
+
+#[pg_extern(sql = false, name = "audit")]
+fn have_audited(
+    tbl: Option<Oid>,
+    ignore: Option<Array<'_, &CStr>>,
+    redact: Option<Array<'_, &CStr>>,
+) -> Result<(), ErrorReport> {
+    let config = Config { ignore: names(&required(ignore, "ignore")?), redact: names(&required(redact, "redact")?) };
+    Ok(audit::audit(required(tbl, "tbl")?, &config)?)
+}
+
+#[pg_extern(sql = false)]
+fn unaudit(tbl: Option<Oid>) -> Result<(), ErrorReport> {
+    Ok(audit::unaudit(required(tbl, "tbl")?)?)
+}
+
+#[pg_extern(sql = false)]
+fn audit_maintain() -> Result<i64, ErrorReport> {
+    Ok(i64::try_from(audit::maintain()?).unwrap_or(i64::MAX))
+}
+
+#[pg_extern(sql = false)]
+fn audit_seal() -> Result<i64, ErrorReport> {
+    Ok(audit::seal()?)
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn audit_verify(
+    checkpoint: Option<&str>,
+) -> Result<TableIterator<'static, (name!(ok, bool), name!(first_bad, Option<i64>), name!(detail, String))>, ErrorReport>
+{
+    let findings = audit::verify(checkpoint)?;
+    Ok(TableIterator::new(findings.into_iter().map(|found| (found.ok, found.first_bad, found.detail))))
+}
+
+#[pg_extern(sql = false)]
+fn audit_retain(keep: Option<Interval>) -> Result<i64, ErrorReport> {
+    Ok(audit::retain(required(keep, "keep")?)?)
+}
+
+/// The elements of a `name[]`.
+fn names(array: &Array<'_, &CStr>) -> Vec<String> {
+    array.iter().flatten().map(super::name_text).collect()
+}

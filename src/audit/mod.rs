@@ -1,0 +1,13 @@
+//! The audit log: recording what statements change (`record`), having tables recorded (`manage`), and
+//! sealing what was recorded (`seal`, `chain`).
+//! May import `catalog` and below.
+
+mod chain;
+mod manage;
+mod record;
+mod seal;
+
+pub use crate::catalog::audited::Config;
+pub use manage::{after_command, audit, check_log, maintain, unaudit};
+pub use record::{Asks, changed, init};
+pub use seal::{retain, seal, verify};
