@@ -61,6 +61,8 @@ struct Cache {
     /// By outer role and trust, then by the name under which the tenant was asked for.
     tenants: HashMap<(Oid, Trust), HashMap<Box<str>, Rc<Tenant>>>,
     count: usize,
+    /// The one that was asked for last: most sessions ask for one tenant many times.
+    last: Option<(Oid, Trust, Box<str>, Rc<Tenant>)>,
     /// Whether the role that was asked for last has access to any tenant.
     any_tenant: Option<(Oid, bool)>,
     /// Tenants whose datums this transaction may still hold; they outlive their cache entries.
@@ -106,6 +108,7 @@ pub fn refresh() {
         CACHE.with_borrow_mut(|cache| {
             cache.tenants.clear();
             cache.count = 0;
+            cache.last = None;
             cache.any_tenant = None;
         });
     }
@@ -126,6 +129,17 @@ pub fn get(role: Oid, trust: Trust, name: &str) -> Option<Rc<Tenant>> {
     CACHE.with_borrow(|cache| cache.tenants.get(&(role, trust))?.get(name).cloned())
 }
 
+/// As `get`, if it was the one that was asked for last, and nothing was invalidated since.
+pub fn get_last(role: Oid, trust: Trust, name: &str) -> Option<Rc<Tenant>> {
+    if STALE.get() {
+        return None;
+    }
+    CACHE.with_borrow(|cache| match &cache.last {
+        Some((of, by, called, tenant)) if *of == role && *by == trust && **called == *name => Some(Rc::clone(tenant)),
+        _ => None,
+    })
+}
+
 /// Whether the role has access to any tenant, where that is known.
 pub fn any_tenant(role: Oid) -> Option<bool> {
     CACHE.with_borrow(|cache| cache.any_tenant.filter(|(known, _)| *known == role).map(|(_, any)| any))
@@ -134,6 +148,11 @@ pub fn any_tenant(role: Oid) -> Option<bool> {
 /// Keeps whether the role has access to any tenant. What has gone stale meanwhile goes with `refresh`.
 pub fn put_any_tenant(role: Oid, any: bool) {
     CACHE.with_borrow_mut(|cache| cache.any_tenant = Some((role, any)));
+}
+
+/// Keeps in mind which authorised tenant was asked for last.
+pub fn put_last(role: Oid, trust: Trust, name: &str, tenant: &Rc<Tenant>) {
+    CACHE.with_borrow_mut(|cache| cache.last = Some((role, trust, name.into(), Rc::clone(tenant))));
 }
 
 /// Keeps an authorised tenant for later.

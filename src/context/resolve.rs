@@ -67,21 +67,33 @@ pub fn recheck() -> Result<()> {
 
 /// Authorises the tenant for this transaction, and holds it until the end of it.
 pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<Tenant>> {
+    if let Some(tenant) = cache::get_last(role, trust, name) {
+        take(&tenant, remedy)?;
+        if !cache::is_stale() {
+            cache::hold(&tenant);
+            return Ok(tenant);
+        }
+    }
     let reference = TenantRef::parse(name)?;
     pin::check(&reference)?;
     // A change may arrive while the registry is being read, and is announced only once.
     let tenant = loop {
         cache::refresh();
         let tenant = lookup(role, name, &reference, trust)?;
-        seal::check_resolved(tenant.id)?;
-        pin::hold(&tenant)?;
-        leftovers::take(&tenant, remedy)?;
+        take(&tenant, remedy)?;
         if !cache::is_stale() {
             break tenant;
         }
     };
     cache::hold(&tenant);
+    cache::put_last(role, trust, name, &tenant);
     Ok(tenant)
+}
+
+fn take(tenant: &Rc<Tenant>, remedy: Remedy) -> Result<()> {
+    seal::check_resolved(tenant.id)?;
+    pin::hold(tenant)?;
+    leftovers::take(tenant, remedy)
 }
 
 /// The tenant of that name, if the session may act for it; it isn't taken thereby.
