@@ -4,7 +4,8 @@ WITH RECURSIVE tree(root, tenant_column, oid, parent, depth) AS (
     SELECT given.oid, given.tenant_column::pg_catalog.name, given.oid, NULL::pg_catalog.oid, 0
     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.text[]))
          AS given(oid, tenant_column)
-  UNION ALL
+  UNION
+    -- Once for each parent and depth: the ways that lead there may be more than anybody can count.
     SELECT tree.root, tree.tenant_column, i.inhrelid, i.inhparent, tree.depth OPERATOR(pg_catalog.+) 1
     FROM tree
     JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) tree.oid
