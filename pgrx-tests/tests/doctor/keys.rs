@@ -37,10 +37,6 @@ heals! {
         by "revoke insert, update, delete on app.countries from {app}; grant update (code) on app.countries to public;
             create table app.notes (tenant_id uuid, country text references app.countries on update cascade);
             create index on app.notes (country); select tenancy.protect('app.notes')";
-    a_key_to_a_tenants_own_table: "FK_CASCADE" on "notes_country_fkey ON app.notes"
-        by "revoke insert, update, delete on app.countries from {app}; alter table app.countries owner to {app};
-            create table app.notes (tenant_id uuid, country text references app.countries on delete set default);
-            create index on app.notes (country); select tenancy.protect('app.notes')";
     a_foreign_key_without_an_index: "FK_NO_INDEX" on "notes_country_fkey ON app.notes"
         by "create table app.notes (tenant_id uuid, country text references app.countries);
             select tenancy.protect('app.notes')";

@@ -94,9 +94,9 @@ UNION ALL
 -- PostgreSQL carries out a foreign key's action on whoever's rows.
 SELECT 'FK_CASCADE', format('%I ON %s', f.conname, f.child),
        format('%s by %s', h.ident, string_agg(DISTINCT x.privilege || ' on ' || parent.name, ', ')),
-       CASE WHEN h.role = parent.relowner
-            THEN format('ALTER TABLE %s OWNER TO %s', parent.name, (SELECT keeper.ident FROM keeper))
-            ELSE format('REVOKE %s ON TABLE %s FROM %s CASCADE', string_agg(DISTINCT x.privilege, ', '), parent.name,
+       -- What an owner made of his table must not become somebody else's.
+       CASE WHEN h.role <> parent.relowner
+            THEN format('REVOKE %s ON TABLE %s FROM %s CASCADE', string_agg(DISTINCT x.privilege, ', '), parent.name,
                         h.ident) END,
        NULL
 FROM foreign_key AS f

@@ -38,15 +38,17 @@ WHERE f.proowner IN (SELECT h.role FROM holder AS h)
 UNION ALL
 -- ALTER DOMAIN checks a new condition on every row, and asks no policy.
 SELECT 'TYPE_OF_TENANTS', format('%I.%I', n.nspname, t.typname), quote_ident(pg_get_userbyid(t.typowner)),
-       format('ALTER DOMAIN %I.%I OWNER TO %s', n.nspname, t.typname, (SELECT keeper.ident FROM keeper)), NULL
+       (SELECT format('ALTER DOMAIN %I.%I OWNER TO %s', n.nspname, t.typname, keeper.ident) FROM keeper), NULL
 FROM column_type AS c
 JOIN pg_type AS t ON t.oid = c.oid AND t.typtype = 'd'
 JOIN pg_namespace AS n ON n.oid = t.typnamespace
 WHERE t.typowner IN (SELECT h.role FROM holder AS h)
   AND ($1::oid IS NULL OR t.typnamespace = $1)
 UNION ALL
+-- What a tenant wrote must not come to run with its new owner's rights, whatever he makes of it until then.
 SELECT 'FUNCTION_OF_TENANTS', called.name, quote_ident(pg_get_userbyid(f.proowner)),
-       format('ALTER FUNCTION %s OWNER TO %s', called.name, (SELECT keeper.ident FROM keeper)), NULL
+       (SELECT format('ALTER FUNCTION %s SECURITY INVOKER; ALTER FUNCTION %s OWNER TO %s', called.name, called.name,
+                      keeper.ident) FROM keeper), NULL
 FROM pg_proc AS f
 JOIN pg_namespace AS n ON n.oid = f.pronamespace
 CROSS JOIN LATERAL (
