@@ -73,7 +73,9 @@ WHERE d.datname = current_database() AND x.privilege_type = 'TEMPORARY' AND x.gr
   AND $1::oid IS NULL AND EXISTS (SELECT FROM app)
 UNION ALL
 SELECT 'PARAMETER_GRANT', p.parname, h.ident,
-       format('REVOKE %s ON PARAMETER %s FROM %s CASCADE', string_agg(DISTINCT x.privilege_type, ', '), p.parname, h.ident),
+       format('REVOKE %s ON PARAMETER %s FROM %s CASCADE', string_agg(DISTINCT x.privilege_type, ', '),
+              (SELECT string_agg(quote_ident(part), '.' ORDER BY place)
+               FROM unnest(string_to_array(p.parname, '.')) WITH ORDINALITY AS u(part, place)), h.ident),
        NULL
 FROM pg_parameter_acl AS p
 CROSS JOIN LATERAL aclexplode(p.paracl) AS x
