@@ -74,10 +74,9 @@ WHERE f.proowner IN (SELECT b.role FROM bypasser AS b)
   AND f.oid NOT IN (SELECT m.object FROM member_of_extension AS m WHERE m.class = 'pg_proc'::regclass)
   AND ($1::oid IS NULL OR p.relnamespace = $1)
 UNION ALL
--- A large object has rights of its own, and no tenant.
-SELECT 'LO_COLUMN', format('%s.%I', p.name, a.attname), NULL,
-       format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT, ALTER COLUMN %I TYPE bytea USING pg_catalog.lo_get(%I::pg_catalog.oid)',
-              p.name, a.attname, a.attname, a.attname), NULL
+-- A large object has rights of its own, and no tenant. No fix: a row may have any object's number, and who may read all
+-- of them must not put them into tenants' rows.
+SELECT 'LO_COLUMN', format('%s.%I', p.name, a.attname), NULL, NULL, NULL
 FROM protected AS p
 JOIN pg_attribute AS a ON a.attrelid = p.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attinhcount = 0
 JOIN pg_type AS ty ON ty.oid = a.atttypid
