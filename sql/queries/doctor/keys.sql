@@ -34,6 +34,12 @@
                    ELSE ' ON DELETE' || del.words END
            || CASE WHEN f.condeferrable THEN ' DEFERRABLE' ELSE '' END
            || CASE WHEN f.condeferred THEN ' INITIALLY DEFERRED' ELSE '' END AS scope,
+           -- A cast of somebody's own would be run to check the rows.
+           EXISTS (SELECT FROM unnest(f.conkey, f.confkey) AS u(child, parent)
+                   JOIN pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = u.child
+                   JOIN pg_attribute AS b ON b.attrelid = f.confrelid AND b.attnum = u.parent
+                   -- From where on types are users'.
+                   WHERE a.atttypid <> b.atttypid AND greatest(a.atttypid, b.atttypid) >= 16384::oid) AS casts,
            EXISTS (SELECT FROM pg_index AS i
                    WHERE i.indrelid = f.confrelid AND i.indisunique AND i.indimmediate AND i.indisvalid
                      AND i.indpred IS NULL AND i.indexprs IS NULL
@@ -84,7 +90,7 @@
       AND ($1::oid IS NULL OR p.relnamespace = $1)
 )
 SELECT 'FK_CROSS_TENANT', format('%I ON %s', c.conname, c.child), c.parent,
-       CASE WHEN c.parent_kind = 'shared' OR c.child_type <> c.parent_type THEN NULL
+       CASE WHEN c.parent_kind = 'shared' OR c.child_type <> c.parent_type OR c.casts THEN NULL
             WHEN c.has_key THEN c.scope
             ELSE format('CREATE UNIQUE INDEX IF NOT EXISTS %I ON %s (%I, %s); ',
                         c.key_name, c.parent, c.parent_column, c.parent_columns) || c.scope END,
@@ -133,7 +139,8 @@ SELECT 'UNIQUE_GLOBAL', format('%I ON %s', u.relname, u.relation),
                          LEFT JOIN crossing AS c ON c.oid = f.oid
                          WHERE f.contype = 'f' AND f.confrelid = u.indrelid AND f.conindid = u.indexrelid
                            AND f.conparentid = 0
-                           AND (c.oid IS NULL OR c.parent_kind = 'shared' OR c.child_type <> c.parent_type)) THEN NULL
+                           AND (c.oid IS NULL OR c.parent_kind = 'shared' OR c.child_type <> c.parent_type OR c.casts))
+                THEN NULL
             WHEN u.con IS NULL THEN
                 format('DROP INDEX %s; ', u.index_name)
                 || regexp_replace(pg_get_indexdef(u.indexrelid), '( USING \w+ \()', '\1' || u.tenant || ', ')
