@@ -68,8 +68,13 @@
     SELECT i.indexrelid, i.indrelid, i.indisexclusion, i.indexprs, i.indkey, k.oid AS con, k.conname, k.contype,
            p.name AS relation, p.relnamespace, p.atttypid,
            -- As it stands in the replacement of a pattern.
-           replace(quote_ident(p.tenant_column), '\', '\\') AS tenant, ic.relname,
+           replace(quote_ident(p.tenant_column), '\', '\\') AS tenant, p.tenant_column, ic.relname,
            format('%I.%I', n.nspname, ic.relname) AS index_name,
+           -- How the definition of an index begins, up to its columns; names in it may look like anything. What is printed
+           -- of a partitioned one leaves its parts out.
+           format('CREATE UNIQUE INDEX %I ON ', ic.relname) || CASE ic.relkind WHEN 'I' THEN 'ONLY ' ELSE '' END
+           || format('%s USING %I (', p.name, am.amname) AS printed,
+           format('CREATE UNIQUE INDEX %I ON %s USING %I (', ic.relname, p.name, am.amname) AS beginning,
            -- Values that nobody chooses tell little.
            i.indexprs IS NULL AND NOT i.indisexclusion AND NOT EXISTS (
                SELECT FROM pg_attribute AS a
@@ -81,6 +86,7 @@
     FROM pg_index AS i
     JOIN protected AS p ON p.oid = i.indrelid
     JOIN pg_class AS ic ON ic.oid = i.indexrelid
+    JOIN pg_am AS am ON am.oid = ic.relam
     JOIN pg_namespace AS n ON n.oid = ic.relnamespace
     LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
     WHERE (i.indisunique OR i.indisexclusion)
@@ -142,8 +148,9 @@ SELECT 'UNIQUE_GLOBAL', format('%I ON %s', u.relname, u.relation),
                            AND (c.oid IS NULL OR c.parent_kind = 'shared' OR c.child_type <> c.parent_type OR c.casts))
                 THEN NULL
             WHEN u.con IS NULL THEN
-                format('DROP INDEX %s; ', u.index_name)
-                || regexp_replace(pg_get_indexdef(u.indexrelid), '( USING \w+ \()', '\1' || u.tenant || ', ')
+                CASE WHEN starts_with(pg_get_indexdef(u.indexrelid), u.printed)
+                     THEN format('DROP INDEX %s; %s%I, ', u.index_name, u.beginning, u.tenant_column)
+                          || substr(pg_get_indexdef(u.indexrelid), length(u.printed) + 1) END
             WHEN u.contype = 'x' OR pg_get_constraintdef(u.con) ~ ' WITHOUT OVERLAPS' THEN
                 CASE WHEN EXISTS (SELECT FROM pg_opclass AS o
                                   JOIN pg_am AS am ON am.oid = o.opcmethod
