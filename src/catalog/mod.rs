@@ -4,6 +4,7 @@
 pub mod access;
 pub mod admin;
 pub mod attack;
+pub mod changed;
 pub mod doctor;
 pub mod event;
 pub mod guard;
