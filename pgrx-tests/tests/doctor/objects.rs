@@ -35,6 +35,10 @@ heals! {
         by "create function app.f(uuid) returns boolean stable language plpgsql as 'begin return true; end';
             alter function app.f(uuid) owner to {app};
             create policy narrow on app.orders as restrictive using (app.f(tenant_id))";
+    a_tenants_function_behind_an_operator: "FUNCTION_OF_TENANTS" on "app.f(text, text)"
+        by "create function app.f(text, text) returns boolean language plpgsql as 'begin return true; end';
+            create operator app.=== (leftarg = text, rightarg = text, function = app.f);
+            alter table app.orders add check (note operator(app.===) 'x'); alter function app.f(text, text) owner to {app}";
     a_tenants_function_in_a_domain: "FUNCTION_OF_TENANTS" on "app.f(text)"
         by "create function app.f(text) returns boolean language plpgsql as 'begin return true; end';
             create domain app.email as text check (app.f(value)); alter function app.f(text) owner to {app};
