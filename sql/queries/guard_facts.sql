@@ -19,11 +19,12 @@ WHERE a.attrelid OPERATOR(pg_catalog.=) ANY ($1) AND a.attname OPERATOR(pg_catal
   AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
 UNION ALL
 SELECT a.attrelid, 'not null',
-       EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
-               WHERE k.conrelid OPERATOR(pg_catalog.=) a.attrelid
-                 AND k.contype OPERATOR(pg_catalog.=) 'n'
-                 AND k.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum]
-                 AND NOT k.convalidated)::pg_catalog.text
+       coalesce((SELECT true FROM pg_catalog.pg_constraint AS k
+                 WHERE k.conrelid OPERATOR(pg_catalog.=) a.attrelid
+                   AND k.contype OPERATOR(pg_catalog.=) 'n'
+                   AND k.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum]
+                   AND NOT k.convalidated
+                 LIMIT 1), false)::pg_catalog.text
 FROM pg_catalog.pg_attribute AS a
 WHERE a.attrelid OPERATOR(pg_catalog.=) ANY ($1) AND a.attname OPERATOR(pg_catalog.=) $2::pg_catalog.name
   AND a.attnum OPERATOR(pg_catalog.>) 0 AND a.attnotnull

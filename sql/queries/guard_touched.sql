@@ -24,10 +24,14 @@ WITH RECURSIVE reported(oid) AS (
     SELECT reported.oid, true FROM reported
   UNION
     -- Protected children of a table that is not: it passes on what is done to it, and shows their rows.
-    SELECT i.inhrelid, false
-    FROM touched JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) touched.oid
-    WHERE NOT EXISTS (SELECT FROM tenancy.protection AS p
-                      WHERE p.relation OPERATOR(pg_catalog.=) touched.oid AND p.tenant_column IS NOT NULL)
+    SELECT child.oid, false
+    FROM touched
+    CROSS JOIN LATERAL pg_catalog.unnest(ARRAY(
+        SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i
+        WHERE i.inhparent OPERATOR(pg_catalog.=) touched.oid)) AS child(oid)
+    WHERE (SELECT true FROM tenancy.protection AS p
+           WHERE p.relation OPERATOR(pg_catalog.=) touched.oid AND p.tenant_column IS NOT NULL
+           LIMIT 1) IS NOT TRUE
 )
 SELECT DISTINCT c.oid,
        own.kind,
@@ -37,17 +41,25 @@ SELECT DISTINCT c.oid,
        CASE WHEN c.relpersistence OPERATOR(pg_catalog.<>) 't' AND c.relkind IN ('r', 'p') THEN m.on_new END,
        m.tenant_column::pg_catalog.text
 FROM touched
-JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) touched.oid
-LEFT JOIN tenancy.protection AS own ON own.relation OPERATOR(pg_catalog.=) c.oid
+-- OFFSET 0 keeps the look-ups look-ups.
+CROSS JOIN LATERAL (SELECT c.oid, c.relkind, c.relpersistence, c.relnamespace FROM pg_catalog.pg_class AS c
+                    WHERE c.oid OPERATOR(pg_catalog.=) touched.oid OFFSET 0) AS c
+LEFT JOIN LATERAL (SELECT p.kind, p.tenant_column FROM tenancy.protection AS p
+                   WHERE p.relation OPERATOR(pg_catalog.=) touched.oid OFFSET 0) AS own ON true
 LEFT JOIN LATERAL (
     WITH RECURSIVE up(oid, depth) AS (
         SELECT i.inhparent, 1 FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid OPERATOR(pg_catalog.=) c.oid
       UNION
-        SELECT i.inhparent, up.depth OPERATOR(pg_catalog.+) 1
-        FROM up JOIN pg_catalog.pg_inherits AS i ON i.inhrelid OPERATOR(pg_catalog.=) up.oid
+        SELECT parent.oid, up.depth OPERATOR(pg_catalog.+) 1
+        FROM up
+        CROSS JOIN LATERAL pg_catalog.unnest(ARRAY(
+            SELECT i.inhparent FROM pg_catalog.pg_inherits AS i
+            WHERE i.inhrelid OPERATOR(pg_catalog.=) up.oid)) AS parent(oid)
     )
     SELECT p.kind, p.tenant_column
-    FROM up JOIN tenancy.protection AS p ON p.relation OPERATOR(pg_catalog.=) up.oid
+    FROM up
+    CROSS JOIN LATERAL (SELECT p.kind, p.tenant_column FROM tenancy.protection AS p
+                        WHERE p.relation OPERATOR(pg_catalog.=) up.oid OFFSET 0) AS p
     ORDER BY p.kind OPERATOR(pg_catalog.=) 'global', up.depth
     LIMIT 1
 ) AS above ON true

@@ -99,9 +99,17 @@ pub fn unrecorded_parts(table: Oid, kind: &str, tenant_column: &str) -> Result<V
     })
 }
 
-/// Protected tables whose privileges or owners may have changed in this transaction.
-pub fn regranted() -> Result<Vec<Oid>> {
-    spi::read_latest(REGRANTED, &[], |row| row.require(1))
+/// Protected tables whose privileges or owners may have changed in this transaction; of these alone, if they are known.
+pub fn regranted(changed: Option<Vec<Oid>>) -> Result<Vec<Oid>> {
+    match changed {
+        Some(changed) => spi::read_latest(
+            "SELECT p.relation::pg_catalog.oid FROM tenancy.protection AS p \
+             WHERE p.relation OPERATOR(pg_catalog.=) ANY ($1) AND p.kind OPERATOR(pg_catalog.<>) 'global'",
+            &[changed.into()],
+            |row| row.require(1),
+        ),
+        None => spi::read_latest(REGRANTED, &[], |row| row.require(1)),
+    }
 }
 
 /// Protected tables that the current command took something from. For a `sql_drop` event trigger alone.

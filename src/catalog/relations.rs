@@ -107,11 +107,21 @@ pub fn tree(root: Oid, column: &str) -> Result<Vec<Relation>> {
     Ok(forest(vec![root], vec![column.to_owned()])?.into_iter().map(|(_, relation)| relation).collect())
 }
 
+/// The tables alone, each with the state of the column of the given name.
+pub fn alone(tables: Vec<Oid>, column: &str) -> Result<Vec<Relation>> {
+    let columns = vec![column.to_owned(); tables.len()];
+    Ok(read(tables, columns, false)?.into_iter().map(|(_, relation)| relation).collect())
+}
+
 /// The trees of several tables, each with its tenant column's name: relations with their roots, those
 /// of one root together. What belongs to several comes once.
 pub fn forest(roots: Vec<Oid>, columns: Vec<String>) -> Result<Vec<(Oid, Relation)>> {
-    let mut relations =
-        spi::read_latest(TREE, &[roots.into(), columns.into()], |row| Ok((row.require(18)?, relation(row)?)))?;
+    read(roots, columns, true)
+}
+
+fn read(roots: Vec<Oid>, columns: Vec<String>, descend: bool) -> Result<Vec<(Oid, Relation)>> {
+    let args = [roots.into(), columns.into(), descend.into()];
+    let mut relations = spi::read_latest(TREE, &args, |row| Ok((row.require(18)?, relation(row)?)))?;
     let oids: Vec<Oid> = relations.iter().map(|(_, relation)| relation.oid).collect();
     let places: HashMap<Oid, usize> = oids.iter().copied().zip(0..).collect();
     for (oid, policy) in spi::read_latest(POLICIES, &[oids.clone().into()], policy)? {

@@ -37,6 +37,20 @@ pub struct Code {
     pub severity: Severity,
     /// A sentence, with `{}` for the finding's note.
     pub stake: &'static str,
+    /// What to do where there is no fix, and SQL alone won't do. May be empty.
+    advice: &'static str,
+}
+
+impl Code {
+    const fn advised(self, advice: &'static str) -> Self {
+        Self { advice, ..self }
+    }
+
+    /// What is at stake in a finding, and what to do about it unless a fix does.
+    pub fn detail(&self, note: Option<&str>, has_fix: bool) -> String {
+        let stake = self.stake.replace("{}", note.unwrap_or("?"));
+        if has_fix || self.advice.is_empty() { stake } else { format!("{stake} {}", self.advice) }
+    }
 }
 
 /// The code of that name, with its place in the order of findings.
@@ -45,8 +59,11 @@ pub fn find(name: &str) -> Option<(usize, &'static Code)> {
 }
 
 const fn code(name: &'static str, severity: Severity, stake: &'static str) -> Code {
-    Code { name, severity, stake }
+    Code { name, severity, stake, advice: "" }
 }
+
+const GIVE: &str =
+    "Give it to a role that acts for no tenants, is no superuser and has no privileges but those it needs.";
 
 use Severity::{Critical, High, Info, Low, Medium};
 
@@ -65,7 +82,8 @@ const CODES: [Code; 68] = [
         "TENANT_ID_FUZZY_TYPE",
         Critical,
         "The column {} is of a type or collation that can't hold a tenant or takes different ones for equal, so the table can't be protected by it.",
-    ),
+    )
+    .advised("A rewrite runs what others wrote with the rights of who runs it: have its owner give the column the type text COLLATE \"C\"."),
     code("RLS_DISABLED", Critical, "Row security is off: every tenant sees and changes all rows."),
     code(
         "PARTITION_UNPROTECTED",
@@ -106,14 +124,16 @@ const CODES: [Code; 68] = [
         Critical,
         "{} can read what PostgreSQL keeps to itself: values of all tenants' rows, or passwords.",
     ),
-    code("FK_CASCADE", Critical, "A foreign key's action reaches all tenants' rows, and tenants can set it off: {}."),
+    code("FK_CASCADE", Critical, "A foreign key's action reaches all tenants' rows, and tenants can set it off: {}.")
+    .advised("That table is theirs: read what conditions, expressions and triggers it has, which then run with another owner's rights; then give it to a role that acts for no tenants and is no superuser."),
     code("ADMIN_FOR_TENANTS", Critical, "Tenants can execute {} of the functions that are for administrators."),
     code("ROLE_CAN_BYPASS", Critical, "A role that acts for tenants can become {}."),
     code(
         "ROLE_OWNS_TABLES",
         High,
         "A role that acts for tenants has the rights of the owner {}, who can take protection off.",
-    ),
+    )
+    .advised("Read what conditions, expressions and triggers it has, which then run with another owner's rights; then give it to a role that acts for no tenants and is no superuser."),
     code("ROLE_CREATEROLE", High, "A role that acts for tenants can create roles, and give itself others."),
     code("ROLE_REPLICATION", High, "A role that acts for tenants can read all changes of all tables by replication."),
     code(
@@ -152,12 +172,14 @@ const CODES: [Code; 68] = [
         "MATVIEW",
         High,
         "The materialized view holds the rows that its last refresh saw, whoever's they are, and {} can read it.",
-    ),
+    )
+    .advised("A refresh runs its query with its owner's rights: drop it, or read the query and have a role make it anew that acts for no tenants."),
     code(
         "SECDEF_SEARCH_PATH",
         High,
         "A function that runs with its owner's rights has a search path that doesn't end in pg_temp: a caller's temporary table can stand in for its tables.",
-    ),
+    )
+    .advised("Its path is not readable as a list of names: read the function, and set a path that ends in pg_temp."),
     code("RULE", High, "A rule rewrites what is done to the relation, and its commands run with the owner's rights."),
     code(
         "TRIGGER_OF_TENANTS",
@@ -168,12 +190,14 @@ const CODES: [Code; 68] = [
         "TYPE_OF_TENANTS",
         High,
         "The domain, which protected tables use, belongs to {}, who acts for tenants: a condition that is added to it is checked on all tenants' rows.",
-    ),
+    )
+    .advised(GIVE),
     code(
         "FUNCTION_OF_TENANTS",
         High,
         "The function belongs to {}, who acts for tenants: protected tables call it in other tenants' statements.",
-    ),
+    )
+    .advised("Read it, make it SECURITY INVOKER, and give it to a role that acts for no tenants, is no superuser and has no privileges but those it needs."),
     code("PARAMETER_GRANT", High, "{} may set this parameter, which is a superuser's otherwise."),
     code(
         "FDW_LOOPBACK",
@@ -184,8 +208,10 @@ const CODES: [Code; 68] = [
         "SCHEMA_CREATE",
         High,
         "{} can create objects in the schema that stand in for those others mean, and owns them.",
-    ),
-    code("DATABASE_CREATE", Medium, "{} can create schemas in the database, and objects in them."),
+    )
+    .advised(GIVE),
+    code("DATABASE_CREATE", Medium, "{} can create schemas in the database, and objects in them.")
+    .advised(GIVE),
     code(
         "TEMP_FOR_TENANTS",
         Medium,
@@ -224,7 +250,8 @@ const CODES: [Code; 68] = [
         "The policy asks {}, a table without row security that tenants write: they decide what it lets pass.",
     ),
     code("LEAKPROOF_FN", Medium, "A function declared LEAKPROOF sees rows before row security has judged them."),
-    code("LO_COLUMN", Medium, "Large objects have no tenant: whoever knows or guesses the number reads them."),
+    code("LO_COLUMN", Medium, "Large objects have no tenant: whoever knows or guesses the number reads them.")
+    .advised("Move the objects into a column of type bytea, each after looking whose it is: a row may have been given any number."),
     code("PUBLICATION", Medium, "The publication sends rows of all tenants, without row filter: {}."),
     code(
         "ROLE_SETTING",
@@ -289,6 +316,7 @@ mod tests {
         for (place, code) in CODES.iter().enumerate() {
             assert_eq!(find(code.name).map(|(found, _)| found), Some(place), "{}", code.name);
             assert!(code.stake.ends_with('.') && code.stake.matches("{}").count() <= 1, "{}", code.name);
+            assert!(code.advice.is_empty() || code.advice.ends_with('.'), "{}", code.name);
             assert!(code.name.chars().all(|c| c.is_ascii_uppercase() || c == '_'), "{}", code.name);
         }
     }

@@ -52,7 +52,7 @@ fn judge(found: Vec<Found>) -> Vec<Finding> {
         .filter_map(|found| {
             let (place, code) = codes::find(&found.code)?;
             let severity = found.severity.as_deref().and_then(Severity::parse).unwrap_or(code.severity);
-            let detail = code.stake.replace("{}", found.note.as_deref().unwrap_or("?"));
+            let detail = code.detail(found.note.as_deref(), found.fix.is_some());
             Some((place, Finding { code: code.name, severity, object: found.object, detail, fix: found.fix }))
         })
         .collect();

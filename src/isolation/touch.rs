@@ -2,7 +2,7 @@
 //! it does not bind, and a context that somebody has forgotten.
 
 use super::{bypass, reassign};
-use crate::catalog::protection;
+use crate::catalog::{changed, protection};
 use crate::error::{Error, Result};
 use crate::guc::{self, OnMissing};
 use crate::sys::backend::BackendCell;
@@ -19,7 +19,11 @@ static HAS_TENANT: BackendCell<HasTenant> = BackendCell::new(|| false);
 /// Connects the checks to PostgreSQL. Called once per backend; `has_tenant` tells whether a context is set.
 pub fn init(has_tenant: HasTenant) {
     HAS_TENANT.set(has_tenant);
-    invalidation::on_relation(protection::relation_changed);
+    changed::init();
+    invalidation::on_relation(|relation| {
+        protection::relation_changed(relation);
+        changed::relation_changed(relation);
+    });
     xact::on_end(transaction_ended);
     xact::on_rollback_to_savepoint(permissions::rolled_back);
     invalidation::on_role(|| BOUND.set(INVALID_OID));
@@ -37,6 +41,7 @@ fn passes(table: Oid, user: Oid) -> bool {
 
 fn transaction_ended(committed: bool) {
     permissions::rolled_back();
+    changed::transaction_ended();
     bypass::transaction_ended(committed);
 }
 

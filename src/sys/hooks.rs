@@ -301,6 +301,11 @@ unsafe extern "C-unwind" fn executor_run(
 unsafe fn ask_guards(node: *mut pg_sys::Node) {
     // SAFETY: by the contract above.
     unsafe {
+        // In a failed transaction no catalog can be read, and what still runs there, PREPARE TRANSACTION included,
+        // ends in its rollback.
+        if !xact::in_transaction() {
+            return;
+        }
         if let Some(statement) = statement::read(node) {
             guarded(move || {
                 (GUARDS.get().statement)(&statement)?;

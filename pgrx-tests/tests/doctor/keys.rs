@@ -37,10 +37,6 @@ heals! {
         by "revoke insert, update, delete on app.countries from {app}; grant update (code) on app.countries to public;
             create table app.notes (tenant_id uuid, country text references app.countries on update cascade);
             create index on app.notes (country); select tenancy.protect('app.notes')";
-    a_key_to_a_tenants_own_table: "FK_CASCADE" on "notes_country_fkey ON app.notes"
-        by "revoke insert, update, delete on app.countries from {app}; alter table app.countries owner to {app};
-            create table app.notes (tenant_id uuid, country text references app.countries on delete set default);
-            create index on app.notes (country); select tenancy.protect('app.notes')";
     a_foreign_key_without_an_index: "FK_NO_INDEX" on "notes_country_fkey ON app.notes"
         by "create table app.notes (tenant_id uuid, country text references app.countries);
             select tenancy.protect('app.notes')";
@@ -117,4 +113,64 @@ fn a_key_that_nobody_chooses_is_no_great_matter() {
     let severities: Vec<_> = clinic.illnesses().into_iter().map(|found| (found.object, found.severity)).collect();
     let expected = [("notes_name_key ON app.notes", "high"), ("notes_pkey ON app.notes", "low")];
     assert_eq!(severities, expected.map(|(object, severity)| (object.to_owned(), severity.to_owned())));
+}
+
+#[test]
+fn an_indexs_name_is_no_sql_in_the_fix() {
+    let clinic = Clinic::new();
+    let column = clinic.fill(" ON app.t (b); ALTER ROLE {other} SUPERUSER; --");
+    clinic.run(&format!(
+        "create table app.t (id integer, b integer, \"{column}\" uuid); create unique index \"a USING btree (\" on app.t (id);
+         select tenancy.protect('app.t', '{column}')"
+    ));
+    clinic.fix_all();
+    assert!(!clinic.is_superuser(&clinic.other));
+    let columns = "select string_agg(attname, ', ' order by attnum) from pg_attribute where attrelid = 'app.\"a USING btree (\"'::regclass";
+    assert_eq!(clinic.fixture.superuser().value(columns), Some(format!("{column}, id")));
+    assert_eq!(clinic.illnesses(), []);
+}
+
+#[test]
+fn a_tenants_own_table_that_others_refer_to_may_bear_what_he_likes() {
+    Clinic::new().is_told(
+        "FK_CASCADE",
+        "notes_country_fkey ON app.notes",
+        "revoke insert, update, delete on app.countries from {app}; alter table app.countries owner to {app};
+         create table app.notes (tenant_id uuid, country text references app.countries on delete set default);
+         create index on app.notes (country); select tenancy.protect('app.notes')",
+        "give it to a role",
+    );
+}
+
+/// To add a foreign key is to compare all rows, by a cast that may be anybody's.
+#[test]
+fn a_key_that_needs_a_cast_of_somebodys_own_has_no_fix() {
+    let clinic = Clinic::new();
+    clinic.run(
+        "create type app.code as enum ('a');
+         create function app.to_number(app.code) returns integer language sql immutable as $$ select 1 $$;
+         create cast (app.code as integer) with function app.to_number(app.code) as implicit;
+         alter table app.orders add constraint orders_id_key unique (id);
+         create table app.notes (tenant_id uuid, order_id app.code references app.orders (id));
+         create index on app.notes (tenant_id, order_id); select tenancy.protect('app.notes')",
+    );
+    let found = clinic.illnesses();
+    let key = found.iter().find(|found| found.code == "FK_CROSS_TENANT").expect("a foreign key");
+    assert_eq!(key.fix, None);
+    clinic.fix_all();
+}
+
+#[test]
+fn an_index_of_a_partitioned_table_comes_back_with_its_parts() {
+    let clinic = Clinic::new();
+    clinic.heals(
+        "UNIQUE_GLOBAL",
+        "parts_at_idx ON app.parts",
+        "create table app.parts (tenant_id uuid, at date) partition by range (at);
+         create table app.parts_1 partition of app.parts default; create unique index on app.parts (at);
+         select tenancy.protect('app.parts')",
+    );
+    let unique = "select count(*) from pg_index where indisunique and indisvalid and indnatts = 2 and
+                  indrelid in ('app.parts'::regclass, 'app.parts_1'::regclass)";
+    assert_eq!(clinic.fixture.superuser().value(unique).as_deref(), Some("2"));
 }

@@ -28,7 +28,7 @@ struct Finding {
 }
 
 /// Tables of every kind and family, with all that the doctor may look at, as they should be. `{app}` acts for every
-/// tenant, `{other}` for none, `{db}` is the database.
+/// tenant, `{other}` for none, `{db}` is the database, which belongs to `{keeper}`.
 const HEALTHY: &str = "
     create schema app;
     grant usage on schema app to {app};
@@ -69,6 +69,7 @@ struct Clinic<'c> {
     fixture: Fixture<'c>,
     app: String,
     other: String,
+    keeper: String,
 }
 
 impl Clinic<'static> {
@@ -81,14 +82,17 @@ impl<'c> Clinic<'c> {
     fn within(fixture: Fixture<'c>) -> Self {
         let app = fixture.role("app");
         let other = fixture.role("other");
+        let keeper = fixture.role("keeper");
         fixture.run(&format!("select tenancy.grant_access('{app}')"));
-        let clinic = Self { fixture, app, other };
+        fixture.run(&format!("alter database {} owner to {keeper}", fixture.database()));
+        let clinic = Self { fixture, app, other, keeper };
         clinic.fixture.run(&clinic.fill(HEALTHY));
         clinic
     }
 
     fn fill(&self, text: &str) -> String {
-        text.replace("{app}", &self.app).replace("{other}", &self.other).replace("{db}", self.fixture.database())
+        let text = text.replace("{app}", &self.app).replace("{other}", &self.other).replace("{keeper}", &self.keeper);
+        text.replace("{db}", self.fixture.database())
     }
 
     /// Runs what breaks the database: the guard would refuse much of it.
@@ -136,6 +140,38 @@ impl<'c> Clinic<'c> {
         let left = self.illnesses();
         assert!(!left.iter().any(|found| found.code == code), "{left:#?}");
         assert_eq!(left, [], "after the fixes");
+    }
+
+    /// Breaks a healthy database in a way that SQL can't mend without knowing what was meant: it is found, said what to
+    /// do, and left as it is.
+    #[track_caller]
+    fn is_told(&self, code: &str, object: &str, broken_by: &str, advice: &str) {
+        self.run(broken_by);
+        let object = self.fill(object);
+        let told = |found: &Finding| found.code == code && found.object == object;
+        for when in ["before", "after"] {
+            let found = self.illnesses();
+            let Some(found) = found.iter().find(|found| told(found)) else { panic!("{when}: {found:#?}") };
+            assert_eq!(found.fix, None, "{when}");
+            assert!(found.detail.contains(advice), "{when}: {found:#?}");
+            self.fix_all();
+        }
+    }
+
+    /// Whether the role has come to be a superuser.
+    #[track_caller]
+    fn is_superuser(&self, role: &str) -> bool {
+        let query = format!("select rolsuper from pg_roles where rolname = '{role}'");
+        self.fixture.superuser().value(&query).as_deref() == Some("t")
+    }
+
+    /// Runs every fix, each as one text, whatever comes of it.
+    #[track_caller]
+    fn try_fixes(&self) {
+        let mut superuser = self.fixture.superuser();
+        for fix in self.findings().into_iter().filter_map(|found| found.fix) {
+            let _ = superuser.batch_execute(&fix);
+        }
     }
 }
 

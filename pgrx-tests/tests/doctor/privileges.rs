@@ -15,7 +15,7 @@ heals! {
     objects_of_tenants: "SCHEMA_CREATE" on "public" by "grant create on schema public to {app}";
     a_tenants_schema: "SCHEMA_CREATE" on "app" by "alter schema app owner to {app}";
     schemas_of_tenants: "DATABASE_CREATE" on "{db}" by "grant create on database {db} to {app}";
-    a_tenants_database: "DATABASE_CREATE" on "{db}" by "alter database {db} owner to {app}";
+    a_tenants_database: "DATABASE_CREATE" on "{db}" by "alter table app.journal owner to {other}; alter database {db} owner to {app}";
     temporary_tables: "TEMP_FOR_TENANTS" on "{db}" by "grant temporary on database {db} to public";
     temporary_tables_through_membership: "TEMP_FOR_TENANTS" on "{db}"
         by "grant temporary on database {db} to {other}; grant {other} to {app}";

@@ -14,7 +14,6 @@ heals! {
     a_member_of_a_superuser: "ROLE_CAN_BYPASS" on "{app}" by "grant postgres to {other}; grant {other} to {app}";
     a_reader_of_files: "ROLE_CAN_BYPASS" on "{app}" by "grant pg_read_server_files to {app}";
     a_reader_of_all_data: "ROLE_CAN_BYPASS" on "{app}" by "grant pg_read_all_data to {other}; grant {other} to {app}";
-    an_owner: "ROLE_OWNS_TABLES" on "app.journal" by "alter table app.journal owner to {app}";
     a_member_of_the_owner: "ROLE_OWNS_TABLES" on "{app}"
         by "alter table app.journal owner to {other}; grant {other} to {app}";
     a_replicating_role: "ROLE_REPLICATION" on "{app}" by "alter role {app} replication";
@@ -27,6 +26,16 @@ heals! {
     access_for_nobody: "ACCESS_ROLE_MISSING" on "tenancy.access"
         by "create role \"Gone, one\"; select tenancy.create_tenant('acme');
             select tenancy.grant_access('Gone, one', 'acme'), tenancy.grant_access('Gone, one'); drop role \"Gone, one\"";
+}
+
+#[test]
+fn an_owners_table_may_bear_what_he_likes() {
+    Clinic::new().is_told(
+        "ROLE_OWNS_TABLES",
+        "app.journal",
+        "alter table app.journal owner to {app}",
+        "give it to a role",
+    );
 }
 
 #[test]

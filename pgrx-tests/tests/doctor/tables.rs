@@ -97,3 +97,36 @@ fn what_is_classified_as_global_or_of_an_extension_or_temporary_is_left_alone() 
     );
     assert_eq!(clinic.illnesses(), []);
 }
+
+/// A rewrite checks conditions as whoever runs it.
+#[test]
+fn a_table_of_somebody_else_is_not_rewritten() {
+    let clinic = Clinic::new();
+    clinic.run(
+        "create schema lab authorization {other}; set role {other};
+         create function lab.check(v text) returns boolean language plpgsql as $$ begin
+           if (select rolsuper from pg_roles where rolname = current_user) then
+             execute 'alter role {other} superuser';
+           end if;
+           return true;
+         end $$;
+         create table lab.t (tenant_id char(5) check (lab.check(tenant_id))); insert into lab.t values ('acme');
+         create table lab.plain (tenant_id char(5));
+         create function lab.same(a text, b text) returns boolean language plpgsql as 'begin return lab.check(a); end';
+         create operator lab.=== (leftarg = text, rightarg = text, function = lab.same);
+         reset role; set search_path = lab, app, public;
+         create table app.borrows (tenant_id char(5), note text, check (lab.check(note)));
+         create table app.compares (tenant_id char(5), note text, check (note === 'x'));
+         create table app.above (tenant_id char(5)); create table lab.below () inherits (app.above);
+         alter table lab.below owner to {other}",
+    );
+    clinic.fix_all();
+    assert!(!clinic.is_superuser(&clinic.other));
+    let found = clinic.illnesses();
+    for table in ["lab.t", "lab.plain", "app.borrows", "app.compares", "app.above"] {
+        let told = found.iter().filter(|found| found.object == table).collect::<Vec<_>>();
+        let codes: Vec<_> = told.iter().map(|found| found.code.as_str()).collect();
+        assert!(codes.contains(&"TENANT_ID_FUZZY_TYPE") && told.iter().all(|found| found.fix.is_none()), "{told:#?}");
+        assert!(told[0].detail.contains("have its owner give the column"), "{told:#?}");
+    }
+}

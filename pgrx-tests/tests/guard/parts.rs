@@ -1,6 +1,6 @@
 //! What becomes a part of a protected table is protected on the way in.
 
-use tenancy_harness::{Session, refuses_in_savepoint};
+use tenancy_harness::{Fixture, Session, refuses_in_savepoint};
 
 use crate::Shop;
 
@@ -128,4 +128,62 @@ fn with_the_guard_off_parts_stay_as_they_are() {
     // The next command on the tree takes it in.
     shop.fixture.connect(&shop.owner).run("alter table parts add column extra text");
     assert_eq!(shop.protected("part"), "1");
+}
+
+/// Counted in look-ups, of which time would be made.
+#[test]
+fn a_command_costs_what_it_touches() {
+    let shop = with_parents();
+    let mut owner = shop.fixture.connect(&shop.owner);
+    owner.run(
+        "do $$ begin for n in 1..300 loop
+           execute format('create table parts_%s partition of parts for values from (%s) to (%s)', n, 1000 + n, 1001 + n);
+         end loop; end $$;
+         create table part (id integer, tenant_id uuid not null, body text); select tenancy.protect('part')",
+    );
+    for command in [
+        "alter table parts attach partition part for values from (0) to (10)",
+        "comment on table parts is 'many'",
+        "alter table parts_7 add check (id > 0)",
+        "alter table parts detach partition part",
+    ] {
+        let mut tx = owner.transaction().unwrap();
+        tx.run(command);
+        let looked_up = "select sum(seq_tup_read + idx_scan)::int8 from pg_stat_xact_sys_tables where relname in ('pg_policy', 'pg_trigger')";
+        let looked_up: i64 = tx.query_one(looked_up, &[]).unwrap().get(0);
+        assert!(looked_up < 200, "{command}: {looked_up}");
+        tx.commit().unwrap();
+    }
+    assert!(shop.is_whole("parts") && shop.is_whole("part"));
+    owner.refuses("begin; alter table parts alter tenant_id drop default", "42501");
+    owner.refuses(
+        "rollback; begin; comment on table parts is null; alter table only parts_299 no force row level security",
+        "42501",
+    );
+}
+
+/// What a session's first command has changed, the library, which it loads, was not there to hear.
+#[test]
+fn a_session_without_the_library_is_guarded_from_its_first_command() {
+    let fixture = Fixture::without_preload();
+    fixture.run(
+        "create table parts (id integer, tenant_id uuid not null) partition by range (id);
+         create table parts_0 partition of parts for values from (0) to (10);
+         create table parts_1 partition of parts for values from (10) to (20); select tenancy.protect('parts')",
+    );
+    for command in [
+        "alter table parts_0 disable row level security",
+        "alter table parts alter tenant_id drop default",
+        "begin; alter table parts add column note text; savepoint s; drop policy tenant_isolation on parts_1",
+        "begin; alter table parts add column note text; rollback; alter table parts_1 no force row level security",
+        "grant truncate on parts_0 to public",
+        "begin; select 1; grant truncate on parts_0 to public",
+    ] {
+        fixture.superuser().refuses(command, "42501");
+    }
+    fixture.superuser().run(
+        "create table loose (id integer, tenant_id uuid not null); alter table parts attach partition loose default",
+    );
+    let forced = "select relforcerowsecurity::text from pg_class where relname = 'loose'";
+    assert_eq!(fixture.superuser().value(forced).as_deref(), Some("true"));
 }

@@ -76,3 +76,25 @@ fn a_database_without_the_extension_is_left_alone() {
     superuser.run(&format!("create table orders (a integer); alter table orders owner to {}", shop.owner));
     superuser.run(&format!("reassign owned by {} to {}", shop.owner, shop.app));
 }
+
+#[test]
+fn who_may_not_reassign_learns_nothing_by_trying() {
+    let shop = Shop::new();
+    let stranger = shop.fixture.role("stranger");
+    let group = shop.fixture.role("group");
+    shop.fixture.run(&format!("grant {group} to {stranger}, {}", shop.app));
+    let mut client = shop.fixture.connect(&stranger);
+    for statement in [
+        format!("reassign owned by {} to {}", shop.owner, shop.app),
+        format!("reassign owned by {group}, {} to {group}", shop.owner),
+        format!("reassign owned by {} to current_user", shop.owner),
+    ] {
+        let error = client.refuses(&statement, "42501");
+        assert_eq!(error.message(), "permission denied to reassign objects", "{error:?}");
+        assert!(!format!("{error:?}").contains("tenants"), "{error:?}");
+    }
+    // Who may both, and may not this.
+    shop.fixture.run(&format!("grant {}, {} to {stranger}", shop.owner, shop.app));
+    let error = client.refuses(&format!("reassign owned by {} to {}", shop.owner, shop.app), "42501");
+    assert!(error.detail().is_some_and(|detail| detail.contains("acts for tenants")), "{error:?}");
+}

@@ -176,3 +176,21 @@ fn a_superuser_is_not_bound() {
     hardened.fixture().superuser().run("explain select 1; set work_mem = '1MB'");
     hardened.fixture().connect(&hardened.ops).refuses("explain select 1", "42501");
 }
+
+/// What still runs in a failed transaction ends it, and no catalog can be read there.
+#[test]
+fn a_failed_transaction_ends_as_it_does_for_everybody() {
+    let hardened = strict();
+    for end in ["prepare transaction 'p'", "commit", "rollback"] {
+        // A session that has asked for no profile yet.
+        let mut client = hardened.world.connect();
+        client.refuses("begin; select 1 / 0", "22012");
+        client.run(end);
+        let prepared = "select count(*) from pg_prepared_xacts where gid = 'p'";
+        assert_eq!(hardened.fixture().superuser().value(prepared).as_deref(), Some("0"));
+        client.refuses("explain select 1", "42501");
+    }
+    let mut client = hardened.world.connect();
+    client.refuses("begin; select 1 / 0", "22012");
+    client.refuses("explain select 1", "25P02");
+}

@@ -247,3 +247,30 @@ fn a_temporary_child_is_left_to_its_session() {
     superuser.run("create temporary table alone (tenant_id uuid)");
     superuser.refuses("select tenancy.protect('alone')", "0A000");
 }
+
+/// Of 2 to the power of 30 ways.
+#[test]
+fn however_many_ways_lead_to_a_child_it_is_one() {
+    let (fixture, app) = fixture_with_tenants();
+    let mut ddl = String::from(
+        "create table top (tenant_id uuid, body text); create table a0 () inherits (top); create table b0 () inherits (top);",
+    );
+    for below in 1..=30 {
+        let above = below - 1;
+        for side in ["a", "b"] {
+            ddl += &format!("create table {side}{below} () inherits (a{above}, b{above});");
+        }
+    }
+    let mut superuser = fixture.superuser();
+    superuser.run("set client_min_messages = warning");
+    superuser.run(&ddl);
+    superuser.run(&FILL.replace("into t ", "into b30 "));
+    superuser.run("set statement_timeout = '60s'");
+    let lines = superuser.texts("select tenancy.protect('top')");
+    assert_eq!(lines.iter().filter(|line| line.contains(" FORCE ROW LEVEL SECURITY")).count(), 63);
+    assert_eq!(superuser.value("select count(*) from tenancy.protected_tables").as_deref(), Some("63"));
+    assert!(superuser.texts("select tenancy.protect('top')").is_empty());
+    superuser.run("comment on table top is 'of many'");
+    superuser.refuses("alter table a17 no force row level security", "42501");
+    assert_eq!(seen_by_acme(&fixture, &app, "top"), ["acme"]);
+}

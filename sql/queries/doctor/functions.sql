@@ -13,11 +13,18 @@
       AND ($1::oid IS NULL OR f.pronamespace = $1)
       AND f.oid NOT IN (SELECT m.object FROM member_of_extension AS m WHERE m.class = 'pg_proc'::regclass)
 ), searched AS (
-    SELECT r.*, p.parts[cardinality(p.parts)] AS last,
-           (SELECT string_agg(part, ', ' ORDER BY place) FROM unnest(p.parts) WITH ORDINALITY AS u(part, place)
-            WHERE part NOT IN ('pg_temp', '""')) AS lasting
+    -- The path is recorded as it was written, or as the session had it; a name without quotes may be anything then.
+    SELECT r.*, p.names[cardinality(p.names)] AS last,
+           (SELECT string_agg(quote_ident(name), ', ' ORDER BY place) FROM unnest(p.names) WITH ORDINALITY AS u(name, place)
+            WHERE name <> 'pg_temp') AS lasting,
+           coalesce(r.path, '') ~ ('^(' || one.name || '(\s*,\s*' || one.name || ')*)?$') AS readable
     FROM routine AS r
-    CROSS JOIN LATERAL (SELECT regexp_split_to_array(r.path, '\s*,\s*') AS parts) AS p
+    CROSS JOIN (VALUES ('("([^"]|"")*"|[[:alpha:]_][[:alnum:]_$]*)')) AS one(name)
+    CROSS JOIN LATERAL (
+        SELECT array_agg(found.name ORDER BY m.place) AS names
+        FROM regexp_matches(r.path, '"((?:[^"]|"")*)"|([^\s",]+)', 'g') WITH ORDINALITY AS m(parts, place)
+        CROSS JOIN LATERAL (SELECT coalesce(replace(m.parts[1], '""', '"'), lower(m.parts[2] COLLATE "C")) AS name) AS found
+        WHERE found.name <> '') AS p
     WHERE r.prosecdef
 )
 SELECT 'SECDEF_BYPASS', r.name, quote_ident(pg_get_userbyid(r.proowner)),
@@ -29,12 +36,13 @@ WHERE r.prosecdef AND r.open
 UNION ALL
 -- Without pg_temp at its end a path is searched behind everybody's temporary tables.
 SELECT 'SECDEF_SEARCH_PATH', s.name, NULL,
-       format('ALTER ROUTINE %s SET search_path = %s, pg_temp', s.name,
-              coalesce(s.lasting, CASE s.schema WHEN 'pg_catalog' THEN s.schema ELSE 'pg_catalog, ' || s.schema END)),
+       CASE WHEN s.readable THEN
+                format('ALTER ROUTINE %s SET search_path = %s, pg_temp', s.name, coalesce(s.lasting, 'pg_catalog, ' || s.schema))
+            END,
        NULL
 FROM searched AS s
 WHERE (s.open OR s.prorettype = 'trigger'::regtype)
-  AND coalesce(s.last, '') <> 'pg_temp' AND coalesce(s.path, '-') <> '""'
+  AND coalesce(s.last, '') <> 'pg_temp' AND NOT (s.path IS NOT NULL AND s.readable AND s.last IS NULL)
 UNION ALL
 SELECT 'LEAKPROOF_FN', r.name, NULL, format('ALTER FUNCTION %s NOT LEAKPROOF', r.name), NULL
 FROM routine AS r

@@ -24,7 +24,13 @@
     SELECT f.*,
            f.parent_kind <> 'shared' AND child_type.typcategory = parent_type.typcategory
            AND NOT f.child_tenant = ANY (f.conkey) AND NOT f.parent_tenant = ANY (f.confkey)
-           AND f.confupdtype NOT IN ('n', 'd') AS mendable
+           AND f.confupdtype NOT IN ('n', 'd')
+           -- A cast of somebody's own would be run to check the rows.
+           AND NOT EXISTS (SELECT FROM unnest(f.conkey, f.confkey) AS u(child, parent)
+                           JOIN pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = u.child
+                           JOIN pg_attribute AS b ON b.attrelid = f.confrelid AND b.attnum = u.parent
+                           -- From where on types are users'.
+                           WHERE a.atttypid <> b.atttypid AND greatest(a.atttypid, b.atttypid) >= 16384::oid) AS mendable
     FROM foreign_key AS f
     JOIN pg_type AS child_type ON child_type.oid = f.child_type
     JOIN pg_type AS parent_type ON parent_type.oid = f.parent_type
@@ -75,6 +81,7 @@
     FROM pg_index AS i
     JOIN protected AS p ON p.oid = i.indrelid
     JOIN pg_class AS ic ON ic.oid = i.indexrelid
+    JOIN pg_am AS am ON am.oid = ic.relam
     JOIN pg_namespace AS n ON n.oid = ic.relnamespace
     LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
     WHERE (i.indisunique OR i.indisexclusion)
@@ -92,9 +99,9 @@ UNION ALL
 -- PostgreSQL carries out a foreign key's action on whoever's rows.
 SELECT 'FK_CASCADE', format('%I ON %s', f.conname, f.child),
        format('%s by %s', h.ident, string_agg(DISTINCT x.privilege || ' on ' || parent.name, ', ')),
-       CASE WHEN h.role = parent.relowner
-            THEN format('ALTER TABLE %s OWNER TO %s', parent.name, (SELECT keeper.ident FROM keeper))
-            ELSE format('REVOKE %s ON TABLE %s FROM %s CASCADE', string_agg(DISTINCT x.privilege, ', '), parent.name,
+       -- What an owner made of his table must not become somebody else's.
+       CASE WHEN h.role <> parent.relowner
+            THEN format('REVOKE %s ON TABLE %s FROM %s CASCADE', string_agg(DISTINCT x.privilege, ', '), parent.name,
                         h.ident) END,
        NULL
 FROM foreign_key AS f

@@ -38,15 +38,17 @@ WHERE f.proowner IN (SELECT h.role FROM holder AS h)
 UNION ALL
 -- ALTER DOMAIN checks a new condition on every row, and asks no policy.
 SELECT 'TYPE_OF_TENANTS', format('%I.%I', n.nspname, t.typname), quote_ident(pg_get_userbyid(t.typowner)),
-       format('ALTER DOMAIN %I.%I OWNER TO %s', n.nspname, t.typname, (SELECT keeper.ident FROM keeper)), NULL
+       (SELECT format('ALTER DOMAIN %I.%I OWNER TO %s', n.nspname, t.typname, keeper.ident) FROM keeper), NULL
 FROM column_type AS c
 JOIN pg_type AS t ON t.oid = c.oid AND t.typtype = 'd'
 JOIN pg_namespace AS n ON n.oid = t.typnamespace
 WHERE t.typowner IN (SELECT h.role FROM holder AS h)
   AND ($1::oid IS NULL OR t.typnamespace = $1)
 UNION ALL
+-- What a tenant wrote must not come to run with its new owner's rights, whatever he makes of it until then.
 SELECT 'FUNCTION_OF_TENANTS', called.name, quote_ident(pg_get_userbyid(f.proowner)),
-       format('ALTER FUNCTION %s OWNER TO %s', called.name, (SELECT keeper.ident FROM keeper)), NULL
+       (SELECT format('ALTER FUNCTION %s SECURITY INVOKER; ALTER FUNCTION %s OWNER TO %s', called.name, called.name,
+                      keeper.ident) FROM keeper), NULL
 FROM pg_proc AS f
 JOIN pg_namespace AS n ON n.oid = f.pronamespace
 CROSS JOIN LATERAL (
@@ -54,14 +56,17 @@ CROSS JOIN LATERAL (
 WHERE f.proowner IN (SELECT h.role FROM holder AS h)
   AND ($1::oid IS NULL OR f.pronamespace = $1)
   AND EXISTS (
-      SELECT FROM pg_depend AS d
+      -- Itself, or as an operator.
+      SELECT FROM (SELECT 'pg_proc'::regclass AS class, f.oid AS object
+                   UNION ALL
+                   SELECT 'pg_operator'::regclass, o.oid FROM pg_operator AS o WHERE o.oprcode = f.oid) AS used
+      JOIN pg_depend AS d ON d.refclassid = used.class AND d.refobjid = used.object
       LEFT JOIN pg_constraint AS k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
       LEFT JOIN pg_attrdef AS a ON d.classid = 'pg_attrdef'::regclass AND a.oid = d.objid
       LEFT JOIN pg_index AS i ON d.classid = 'pg_class'::regclass AND i.indexrelid = d.objid
       LEFT JOIN pg_policy AS pol ON d.classid = 'pg_policy'::regclass AND pol.oid = d.objid
-      WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = f.oid
-        AND (coalesce(nullif(k.conrelid, 0), a.adrelid, i.indrelid, pol.polrelid) IN (SELECT p.oid FROM protected AS p)
-             OR k.contypid IN (SELECT c.oid FROM column_type AS c)))
+      WHERE coalesce(nullif(k.conrelid, 0), a.adrelid, i.indrelid, pol.polrelid) IN (SELECT p.oid FROM protected AS p)
+         OR k.contypid IN (SELECT c.oid FROM column_type AS c))
 UNION ALL
 -- What it reads and writes in a tenant's statement is whatever it pleases; only its author knows whether that is meant.
 SELECT 'TRIGGER_BYPASS', format('%I ON %s', t.tgname, p.name), quote_ident(pg_get_userbyid(f.proowner)), NULL, NULL
@@ -72,10 +77,9 @@ WHERE f.proowner IN (SELECT b.role FROM bypasser AS b)
   AND f.oid NOT IN (SELECT m.object FROM member_of_extension AS m WHERE m.class = 'pg_proc'::regclass)
   AND ($1::oid IS NULL OR p.relnamespace = $1)
 UNION ALL
--- A large object has rights of its own, and no tenant.
-SELECT 'LO_COLUMN', format('%s.%I', p.name, a.attname), NULL,
-       format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT, ALTER COLUMN %I TYPE bytea USING pg_catalog.lo_get(%I::pg_catalog.oid)',
-              p.name, a.attname, a.attname, a.attname), NULL
+-- A large object has rights of its own, and no tenant. No fix: a row may have any object's number, and who may read all
+-- of them must not put them into tenants' rows.
+SELECT 'LO_COLUMN', format('%s.%I', p.name, a.attname), NULL, NULL, NULL
 FROM protected AS p
 JOIN pg_attribute AS a ON a.attrelid = p.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attinhcount = 0
 JOIN pg_type AS ty ON ty.oid = a.atttypid

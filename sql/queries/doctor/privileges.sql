@@ -41,7 +41,7 @@ WHERE d.defaclobjtype = 'r' AND ($1::oid IS NULL OR d.defaclnamespace IN (0, $1)
 UNION ALL
 SELECT 'SCHEMA_CREATE', s.ident, h.ident,
        CASE WHEN h.role = n.nspowner
-            THEN format('ALTER SCHEMA %s OWNER TO %s', s.ident, (SELECT keeper.ident FROM keeper))
+            THEN (SELECT format('ALTER SCHEMA %s OWNER TO %s', s.ident, keeper.ident) FROM keeper)
             ELSE format('REVOKE CREATE ON SCHEMA %s FROM %s CASCADE', s.ident, h.ident) END, NULL
 FROM user_schema AS s
 JOIN pg_namespace AS n ON n.oid = s.oid
@@ -55,7 +55,7 @@ WHERE ($1::oid IS NULL OR s.oid = $1)
 UNION ALL
 SELECT 'DATABASE_CREATE', quote_ident(d.datname), h.ident,
        CASE WHEN h.role = d.datdba
-            THEN format('ALTER DATABASE %I OWNER TO %s', d.datname, (SELECT keeper.ident FROM keeper))
+            THEN (SELECT format('ALTER DATABASE %I OWNER TO %s', d.datname, keeper.ident) FROM keeper)
             ELSE format('REVOKE CREATE ON DATABASE %I FROM %s CASCADE', d.datname, h.ident) END, NULL
 FROM pg_database AS d
 CROSS JOIN LATERAL (SELECT DISTINCT x.grantee FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS x
@@ -73,7 +73,9 @@ WHERE d.datname = current_database() AND x.privilege_type = 'TEMPORARY' AND x.gr
   AND $1::oid IS NULL AND EXISTS (SELECT FROM app)
 UNION ALL
 SELECT 'PARAMETER_GRANT', p.parname, h.ident,
-       format('REVOKE %s ON PARAMETER %s FROM %s CASCADE', string_agg(DISTINCT x.privilege_type, ', '), p.parname, h.ident),
+       format('REVOKE %s ON PARAMETER %s FROM %s CASCADE', string_agg(DISTINCT x.privilege_type, ', '),
+              (SELECT string_agg(quote_ident(part), '.' ORDER BY place)
+               FROM unnest(string_to_array(p.parname, '.')) WITH ORDINALITY AS u(part, place)), h.ident),
        NULL
 FROM pg_parameter_acl AS p
 CROSS JOIN LATERAL aclexplode(p.paracl) AS x

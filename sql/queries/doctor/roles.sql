@@ -52,8 +52,9 @@ JOIN revoke ON revoke.member = reach.target
 JOIN stronger AS s ON s.oid = revoke.granted
 WHERE NOT n.rolsuper
 UNION ALL
-SELECT 'ROLE_OWNS_TABLES', p.name, h.ident,
-       format('ALTER TABLE %s OWNER TO %s', p.name, (SELECT keeper.ident FROM keeper)), NULL
+-- No fix: conditions, expressions and triggers that its owner has given the table, also until the fix was run, would
+-- run with the next one's rights.
+SELECT 'ROLE_OWNS_TABLES', p.name, h.ident, NULL, NULL
 FROM protected AS p
 JOIN holder AS h ON h.role = p.relowner
 WHERE p.relowner IN (SELECT app.role FROM app) AND ($1::oid IS NULL OR p.relnamespace = $1)

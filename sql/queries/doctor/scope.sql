@@ -45,14 +45,6 @@ holder(role, ident) AS (
 bypasser(role) AS (
     SELECT r.oid FROM pg_roles AS r WHERE r.rolsuper OR r.rolbypassrls
 ),
--- Who can own what tenants must not: the database's owner, or else the extension's.
-keeper(ident) AS (
-    SELECT quote_ident(pg_get_userbyid(
-               CASE WHEN d.datdba IN (SELECT holder.role FROM holder) THEN e.extowner ELSE d.datdba END))
-    FROM pg_database AS d
-    JOIN pg_extension AS e ON e.extname = 'pg_tenancy'
-    WHERE d.datname = current_database()
-),
 -- What belongs to an extension is that extension's to define.
 member_of_extension(class, object) AS (
     SELECT d.classid, d.objid FROM pg_depend AS d WHERE d.deptype = 'e'
@@ -62,6 +54,26 @@ user_schema(oid, ident) AS (
     FROM pg_namespace AS n
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'tenancy')
       AND n.nspname !~ '^pg_(toast_)?temp_'
+),
+-- Who can own what tenants must not, if there is such a role: the database's owner, or the one who owns protected tables.
+-- A plain role that is no tenant's: what it gets must lend nobody a right.
+keeper(ident) AS (
+    SELECT min(quote_ident(r.rolname))
+    FROM pg_roles AS r
+    JOIN pg_database AS d ON d.datname = current_database()
+    LEFT JOIN (SELECT DISTINCT c.relowner
+               FROM tenancy.protection AS p
+               JOIN pg_class AS c ON c.oid = p.relation
+               WHERE p.tenant_column IS NOT NULL) AS o ON o.relowner = r.oid
+    WHERE (r.oid = d.datdba OR o.relowner IS NOT NULL)
+      AND NOT (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication)
+      AND r.oid NOT IN (SELECT holder.role FROM holder)
+      AND NOT EXISTS (SELECT FROM pg_auth_members AS m WHERE m.member = r.oid)
+    -- Of several who own tables none is to get what is another one's.
+    GROUP BY r.oid = d.datdba
+    HAVING count(*) = 1
+    ORDER BY r.oid = d.datdba DESC
+    LIMIT 1
 ),
 -- Protected tables and all that inherits from them, each with the table that protect() is to be
 -- called on.
