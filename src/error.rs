@@ -110,6 +110,8 @@ pub enum Error {
     TruncateUnderTenant,
     #[error("TRUNCATE of a protected table is not allowed to a role that row security binds")]
     TruncateWithoutBypass,
+    #[error("relation {0} is protected, and can't be used on the way of a foreign key's action")]
+    OnTheWay(String),
     #[error("cannot execute {0} in a read-only transaction")]
     ReadOnly(&'static str),
     #[error("{0} is not supported by this version of pg_tenancy")]
@@ -145,6 +147,7 @@ impl Error {
             | Unprotected(_)
             | Strict { .. }
             | NeedsSuperuser(_)
+            | OnTheWay(_)
             | TruncateUnderTenant
             | TruncateWithoutBypass => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             TenantNotActive { .. }
@@ -203,6 +206,9 @@ impl Error {
             NeedsSuperuser(_) => "It changes roles, and privileges on what belongs to PostgreSQL.".into(),
             Unclassified { column, .. } => format!("Tables of its schema are to have a tenant column \"{column}\"."),
             Unprotected(_) => "Its schema is managed by tenancy.manage_schema().".into(),
+            OnTheWay(_) => "PostgreSQL does what a foreign key asks for as the table's owner and past row security, and \
+                 what a trigger, a rule or a condition of that table calls would be past it too."
+                .into(),
             TruncateUnderTenant | TruncateWithoutBypass => "TRUNCATE removes the rows of every tenant.".into(),
             _ => return None,
         })
@@ -269,6 +275,7 @@ impl Error {
                  tenancy.classify(..., 'global'), and move it."
                 .into(),
             Unprotected(_) => "Call tenancy.protect(), or tenancy.classify().".into(),
+            OnTheWay(_) => "Make it a trigger AFTER the statement or row, which runs as the role whose statement it was.".into(),
             TruncateUnderTenant => "DELETE removes the tenant's own rows.".into(),
             TruncateWithoutBypass => {
                 "DELETE removes the rows that the role sees; a superuser or a role with BYPASSRLS may truncate.".into()
