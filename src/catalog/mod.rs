@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod event;
 pub mod guard;
 pub mod hardening;
+pub mod json;
 pub mod leftovers;
 pub mod managed;
 pub mod plans;

@@ -18,8 +18,6 @@ use crate::sys::option::{self, Scope};
 use crate::sys::relation::Kind;
 use crate::sys::{Oid, role, subxact, xact};
 use crate::tenant::TenantKey;
-use pgrx::JsonB;
-use serde_json::json;
 use uuid::Uuid;
 
 /// What came of one attack on one table.
@@ -142,7 +140,7 @@ fn tenant(number: &str) -> Result<Tenant> {
         name: None,
         plan: None,
         region: None,
-        settings: JsonB(json!({})),
+        settings: None,
     };
     let id: Uuid = tenants::insert(tenant)?.ok_or_else(|| Error::AlreadyExists(format!("tenant \"{number}\"")))?;
     Ok(Tenant { id, key: number.to_owned() })

@@ -8,6 +8,7 @@ pub mod directory;
 pub mod fmgr;
 pub mod hooks;
 pub mod invalidation;
+pub mod json;
 pub mod key_action;
 pub mod leftovers;
 pub mod option;

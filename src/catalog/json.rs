@@ -1,0 +1,11 @@
+//! What is in a `jsonb` value, asked of PostgreSQL.
+
+use super::spi;
+use crate::error::Result;
+use crate::sys::json::Jsonb;
+
+/// Whether it is an object.
+pub fn is_object(value: &Jsonb) -> Result<bool> {
+    let is = "SELECT pg_catalog.jsonb_typeof($1) OPERATOR(pg_catalog.=) 'object'";
+    Ok(spi::read(is, &[value.as_argument()], |row| row.require(1))?.into_iter().any(|is| is))
+}
