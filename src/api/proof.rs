@@ -40,6 +40,7 @@ fn prove(
     >,
     ErrorReport,
 > {
-    let findings = proof::prove(tbl, || Box::new((context::set_aside(), isolation::leave_bypasses_unrecorded())))?;
+    let findings =
+        proof::prove(tbl, |tenants| Box::new((context::set_aside(tenants), isolation::leave_bypasses_unrecorded())))?;
     Ok(TableIterator::new(findings.into_iter().map(|found| (found.table, found.attack, found.blocked, found.detail))))
 }

@@ -2,7 +2,7 @@
 
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
-use super::{cursors, hot, pin, seal};
+use super::{aside, cursors, hot, pin, seal};
 use crate::catalog::{access, registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
@@ -73,6 +73,9 @@ pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<T
     let tenant = loop {
         cache::refresh();
         let tenant = lookup(role, name, &reference, trust)?;
+        if !aside::admits(tenant.id) {
+            return Err(Error::NoSuchTenantOrAccess { tenant: name.into(), role: role::name(role) });
+        }
         seal::check_resolved(tenant.id)?;
         pin::hold(&tenant)?;
         leftovers::take(&tenant, remedy)?;
