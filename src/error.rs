@@ -84,6 +84,8 @@ pub enum Error {
     NoSuchColumn { relation: String, column: String },
     #[error("column \"{column}\" of relation {relation} does not exist")]
     NoSuchKeyColumn { relation: String, column: String },
+    #[error("column {column} can't be asked by: its type {type_name} calls code of others")]
+    KeyOfForeignType { column: String, type_name: String },
     #[error("column \"{column}\" of relation {relation} can't be a tenant column: {reason}")]
     UnsuitableColumn { relation: String, column: String, reason: String },
     #[error("column \"{column}\" of relation {relation} contains null values")]
@@ -173,7 +175,9 @@ impl Error {
             NoSuchColumn { .. } | NoSuchKeyColumn { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
             UnsuitableColumn { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             NullTenants { .. } => PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION,
-            UnsupportedRelation { .. } | NotSupported(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            UnsupportedRelation { .. } | KeyOfForeignType { .. } | NotSupported(_) => {
+                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED
+            }
             NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -196,6 +200,9 @@ impl Error {
                  and from archived to erased."
                 .into(),
             AlreadyExists(_) => "Names are unique, and so are the ids of tenants.".into(),
+            KeyOfForeignType { .. } => {
+                "It would run with the rights of a superuser, of a role with BYPASSRLS, or of an administrator.".into()
+            }
             NoTenantForTable(_) => "tenancy.on_missing is set to error.".into(),
             Bypass { .. } => "It would reach the rows of every tenant, and tenancy.on_bypass is set to error.".into(),
             NothingToBypass(_) => "Only a superuser or a role with BYPASSRLS reads across tenants.".into(),
@@ -206,9 +213,11 @@ impl Error {
             NeedsSuperuser(_) => "It changes roles, and privileges on what belongs to PostgreSQL.".into(),
             Unclassified { column, .. } => format!("Tables of its schema are to have a tenant column \"{column}\"."),
             Unprotected(_) => "Its schema is managed by tenancy.manage_schema().".into(),
-            OnTheWay(_) => "PostgreSQL does what a foreign key asks for as the table's owner and past row security, and \
+            OnTheWay(_) => {
+                "PostgreSQL does what a foreign key asks for as the table's owner and past row security, and \
                  what a trigger, a rule or a condition of that table calls would be past it too."
-                .into(),
+                    .into()
+            }
             TruncateUnderTenant | TruncateWithoutBypass => "TRUNCATE removes the rows of every tenant.".into(),
             _ => return None,
         })
@@ -257,6 +266,7 @@ impl Error {
             NotOwner(_) => "Ask the owner of the table, or a superuser, to run this.".into(),
             NoSuchColumn { .. } => "Name the column with tenant_column => '...'.".into(),
             NoSuchKeyColumn { .. } => "Name columns of the table with their values: '{\"id\": 1}'.".into(),
+            KeyOfForeignType { .. } => "Name other columns, such as those of the primary key.".into(),
             UnsuitableColumn { .. } => "Use uuid (the tenant's id), text or varchar with a deterministic collation \
                  (its key), or smallint, integer, bigint (a numeric key)."
                 .into(),
@@ -275,7 +285,9 @@ impl Error {
                  tenancy.classify(..., 'global'), and move it."
                 .into(),
             Unprotected(_) => "Call tenancy.protect(), or tenancy.classify().".into(),
-            OnTheWay(_) => "Make it a trigger AFTER the statement or row, which runs as the role whose statement it was.".into(),
+            OnTheWay(_) => {
+                "Make it a trigger AFTER the statement or row, which runs as the role whose statement it was.".into()
+            }
             TruncateUnderTenant => "DELETE removes the tenant's own rows.".into(),
             TruncateWithoutBypass => {
                 "DELETE removes the rows that the role sees; a superuser or a role with BYPASSRLS may truncate.".into()

@@ -9,3 +9,9 @@ pub fn is_object(value: &Jsonb) -> Result<bool> {
     let is = "SELECT pg_catalog.jsonb_typeof($1) OPERATOR(pg_catalog.=) 'object'";
     Ok(spi::read(is, &[value.as_argument()], |row| row.require(1))?.into_iter().any(|is| is))
 }
+
+/// An object's keys, each with its value as text: numbers to their last digit, `None` for null.
+pub fn pairs(object: &Jsonb) -> Result<Vec<(String, Option<String>)>> {
+    let pairs = "SELECT pair.key, pair.value FROM pg_catalog.jsonb_each_text($1) AS pair";
+    spi::read(pairs, &[object.as_argument()], |row| Ok((row.require(1)?, row.get(2)?)))
+}

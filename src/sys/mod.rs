@@ -2,6 +2,7 @@
 //! versions. Outward all functions are safe; each `unsafe` block argues why. Imports `error` alone.
 
 pub mod backend;
+pub mod composite;
 pub mod datum;
 pub mod digest;
 pub mod directory;
