@@ -58,9 +58,10 @@ fn a_trigger_on_the_way_of_a_cascade_stays_within_the_tenant() {
     assert_eq!(shop.fixture.superuser().value(left).as_deref(), Some("1 1"));
 }
 
-/// 91: by statement, on updates, and in a plan that is kept, whichever way it was made.
+/// 91
 #[test]
 fn whatever_the_trigger_and_whichever_way_it_was_first_called() {
+    // By statement, on updates, and in a plan that is kept, whichever way it was made.
     let shop = with_notes(
         "owner",
         "create function seen() returns trigger language plpgsql as $$ begin
@@ -84,9 +85,10 @@ fn whatever_the_trigger_and_whichever_way_it_was_first_called() {
     }
 }
 
-/// 91: a superuser's table, whose triggers would go past any row security.
+/// 91
 #[test]
 fn where_the_owner_bypasses_row_security_it_is_refused() {
+    // A superuser's table, whose triggers would go past any row security.
     let shop = with_notes("postgres", SWEEP);
     let mut app = shop.app();
     let mut tx = World::begin(&mut app, ACME);
@@ -102,9 +104,10 @@ fn where_the_owner_bypasses_row_security_it_is_refused() {
     assert_eq!(notes(&shop), [""; 0]);
 }
 
-/// 91: the way that the refusal names.
+/// 91
 #[test]
 fn a_trigger_after_it_runs_as_who_sent_the_statement() {
+    // The way that the refusal names.
     for owner in ["owner", "postgres"] {
         let shop = with_notes(owner, &SWEEP.replace("before delete", "after delete"));
         delete_parents(&shop);
@@ -112,9 +115,10 @@ fn a_trigger_after_it_runs_as_who_sent_the_statement() {
     }
 }
 
-/// 91: conditions and rules of the table.
+/// 91
 #[test]
 fn what_is_no_trigger_is_refused() {
+    // Conditions and rules of the table.
     let condition = "create function counts() returns boolean language sql as 'select count(*) >= 0 from note';
         alter table child add check (counts());";
     let rule = "create rule sweep as on delete to child do also delete from note where child_id = old.id;";
@@ -128,9 +132,10 @@ fn what_is_no_trigger_is_refused() {
     }
 }
 
-/// 91: foreign keys that the trigger's own statements set off.
+/// 91
 #[test]
 fn keys_go_on_working_on_the_way() {
+    // Foreign keys that the trigger's own statements set off.
     let shop = with_notes(
         "owner",
         "create table leaf (id int, tenant_id uuid, note_id int, foreign key (tenant_id, note_id) references note on delete cascade);
@@ -147,9 +152,10 @@ fn keys_go_on_working_on_the_way() {
     assert_eq!(left, [GLOBEX.id]);
 }
 
-/// 91: what was refused on the way has not stayed so.
+/// 91
 #[test]
 fn an_error_on_the_way_is_forgotten_with_its_savepoint() {
+    // What was refused on the way has not stayed so.
     let shop = with_notes(
         "owner",
         "create function fails() returns trigger language plpgsql as $$ begin
