@@ -285,9 +285,9 @@ impl Error {
                  tenancy.classify(..., 'global'), and move it."
                 .into(),
             Unprotected(_) => "Call tenancy.protect(), or tenancy.classify().".into(),
-            OnTheWay(_) => {
-                "Make it a trigger AFTER the statement or row, which runs as the role whose statement it was.".into()
-            }
+            OnTheWay(_) => "Have it done by a trigger, on a table whose owner row security binds. \
+                 Before PostgreSQL 18, a trigger AFTER the statement or row does on any table."
+                .into(),
             TruncateUnderTenant => "DELETE removes the tenant's own rows.".into(),
             TruncateWithoutBypass => {
                 "DELETE removes the rows that the role sees; a superuser or a role with BYPASSRLS may truncate.".into()

@@ -117,7 +117,7 @@ static PREVIOUS: BackendCell<Previous> =
 /// The top-level transaction has ended. Can't fail.
 pub fn transaction_ended() {
     leftovers::rolled_back(0);
-    key_action::rolled_back(0);
+    key_action::transaction_ended();
 }
 
 /// A savepoint was rolled back. Can't fail.
@@ -257,7 +257,7 @@ unsafe extern "C-unwind" fn executor_run(
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
         let is_piece = before_run(query, direction, count);
-        let is_action = key_action::begins();
+        let is_action = key_action::begins(query);
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count, once),
             None => standard::run(query, direction, count, once),
@@ -280,7 +280,7 @@ unsafe extern "C-unwind" fn executor_run(
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
         let is_piece = before_run(query, direction, count);
-        let is_action = key_action::begins();
+        let is_action = key_action::begins(query);
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count),
             None => standard::run(query, direction, count),

@@ -3,10 +3,11 @@
 //! It runs a statement of its own as the owner of the table that it touches, exempt from forced row security; and
 //! so would all be that hangs on that table. A trigger function loses the exemption here, for as long as it runs. What
 //! else is called (in a CHECK, or a default) keeps it, and is told from PostgreSQL's own statement by being inside of it.
-//! Triggers AFTER are not on the way: they are fired by the statement that the client sent.
+//! Triggers AFTER come later, fired by the statement that the client sent, and without the exemption; since PostgreSQL 18 as the
+//! role that was current when they were set off, which may be an owner that bypasses row security anyway.
 
 use crate::sys::backend::BackendCell;
-use crate::sys::xact;
+use crate::sys::{role, xact};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
@@ -31,6 +32,9 @@ static INSIDE: BackendCell<i32> = BackendCell::new(0);
 /// As whom PostgreSQL called the trigger function that is running on the way; invalid for none, and for a SECURITY DEFINER
 /// function, whose owner was chosen for it.
 static CALLED_AS: BackendCell<pg_sys::Oid> = BackendCell::new(pg_sys::InvalidOid);
+
+/// As whom PostgreSQL last changed rows for a foreign key in this transaction; invalid for none.
+static CHANGED_AS: BackendCell<pg_sys::Oid> = BackendCell::new(pg_sys::InvalidOid);
 
 /// What was so before a trigger function was called.
 struct Call {
@@ -79,12 +83,19 @@ pub fn way() -> Way {
 }
 
 /// A plan begins to run. Returns whether `ended` is to be called after it.
+///
+/// # Safety
+/// `query` is the descriptor of a started query.
 #[inline]
-pub fn begins() -> bool {
+pub unsafe fn begins(query: *mut pg_sys::QueryDesc) -> bool {
     // SAFETY: reads a variable of this backend.
     let outermost = INSIDE.get() == 0 && unsafe { in_no_force_operation() };
     if outermost {
         INSIDE.set(xact::nest_level());
+        // SAFETY: by the contract above.
+        if unsafe { (*query).operation } != pg_sys::CmdType::CMD_SELECT {
+            CHANGED_AS.set(role::current());
+        }
     }
     outermost
 }
@@ -100,6 +111,12 @@ pub fn rolled_back(level: i32) {
     if INSIDE.get() >= level {
         INSIDE.set(0);
     }
+}
+
+/// The transaction has ended. Can't fail.
+pub fn transaction_ended() {
+    INSIDE.set(0);
+    CHANGED_AS.set(pg_sys::InvalidOid);
 }
 
 /// Whether calls of the function go by way of `called`: trigger functions of users, which no planner inlines.
@@ -146,6 +163,10 @@ fn enter(function: *mut pg_sys::FmgrInfo) {
         // ends, and the end of the call what was before the call.
         unsafe { set_security(user, flags & !EXEMPT) };
         INSIDE.set(0);
+    }
+    // AFTER it: what another SECURITY DEFINER function of the same owner sets off meanwhile can't be told apart.
+    let is_late = cfg!(feature = "pg18") && user == CHANGED_AS.get() && role::is_changed_locally();
+    if was_exempt || is_late {
         CALLED_AS.set(if is_security_definer(function) { pg_sys::InvalidOid } else { user });
     }
 }

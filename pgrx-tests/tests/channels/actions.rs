@@ -93,7 +93,7 @@ fn where_the_owner_bypasses_row_security_it_is_refused() {
     let mut app = shop.app();
     let mut tx = World::begin(&mut app, ACME);
     let error = refuses_in_savepoint(&mut tx, "delete from parent", "42501");
-    assert!(error.hint().is_some_and(|hint| hint.contains("AFTER")), "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("owner")), "{error:?}");
     // What it refuses is the way, and nothing that comes later.
     assert_eq!(tx.affected("delete from child"), 1);
     assert_eq!(tx.affected("delete from parent"), 1);
@@ -106,11 +106,20 @@ fn where_the_owner_bypasses_row_security_it_is_refused() {
 
 /// 91
 #[test]
-fn a_trigger_after_it_runs_as_who_sent_the_statement() {
-    // The way that the refusal names.
+fn a_trigger_after_it_stays_within_the_tenant() {
     for owner in ["owner", "postgres"] {
         let shop = with_notes(owner, &SWEEP.replace("before delete", "after delete"));
-        delete_parents(&shop);
+        // Since PostgreSQL 18 it runs as the owner of the table, as which the row was deleted.
+        if owner == "postgres" && shop.fixture.major_version() >= 18 {
+            let mut app = shop.app();
+            refuses_in_savepoint(&mut World::begin(&mut app, ACME), "delete from parent", "42501");
+            let mut tx = World::begin(&mut app, ACME);
+            assert_eq!(tx.affected("delete from child"), 1);
+            assert_eq!(tx.affected("delete from parent"), 1);
+            tx.commit().unwrap();
+        } else {
+            delete_parents(&shop);
+        }
         assert_eq!(notes(&shop), ["globex"], "{owner}");
     }
 }
