@@ -84,6 +84,8 @@ pub enum Error {
     NoSuchColumn { relation: String, column: String },
     #[error("column \"{column}\" of relation {relation} does not exist")]
     NoSuchKeyColumn { relation: String, column: String },
+    #[error("column {column} can't be asked by: its type {type_name} calls code of others")]
+    KeyOfForeignType { column: String, type_name: String },
     #[error("column \"{column}\" of relation {relation} can't be a tenant column: {reason}")]
     UnsuitableColumn { relation: String, column: String, reason: String },
     #[error("column \"{column}\" of relation {relation} contains null values")]
@@ -110,6 +112,8 @@ pub enum Error {
     TruncateUnderTenant,
     #[error("TRUNCATE of a protected table is not allowed to a role that row security binds")]
     TruncateWithoutBypass,
+    #[error("relation {0} is protected, and can't be used on the way of a foreign key's action")]
+    OnTheWay(String),
     #[error("cannot execute {0} in a read-only transaction")]
     ReadOnly(&'static str),
     #[error("{0} is not supported by this version of pg_tenancy")]
@@ -206,6 +210,7 @@ impl Error {
             | Unprotected(_)
             | Strict { .. }
             | NeedsSuperuser(_)
+            | OnTheWay(_)
             | TruncateUnderTenant
             | TruncateWithoutBypass
             | AppendOnlyLog => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -252,7 +257,9 @@ impl Error {
             NoSuchColumn { .. } | NoSuchKeyColumn { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
             UnsuitableColumn { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             NullTenants { .. } => PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION,
-            UnsupportedRelation { .. } | NotSupported(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            UnsupportedRelation { .. } | KeyOfForeignType { .. } | NotSupported(_) => {
+                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED
+            }
             NoSuchConstraint { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             UnsupportedKey { .. } => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             KeyNotReady { .. } => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -282,6 +289,9 @@ impl Error {
                  and from archived to erased."
                 .into(),
             AlreadyExists(_) => "Names are unique, and so are the ids of tenants.".into(),
+            KeyOfForeignType { .. } => {
+                "It would run with the rights of a superuser, of a role with BYPASSRLS, or of an administrator.".into()
+            }
             NoTenantForTable(_) => "tenancy.on_missing is set to error.".into(),
             Bypass { .. } => "It would reach the rows of every tenant, and tenancy.on_bypass is set to error.".into(),
             NothingToBypass(_) => "Only a superuser or a role with BYPASSRLS reads across tenants.".into(),
@@ -300,6 +310,11 @@ impl Error {
             NeedsReadCommitted => "It does not see what others have committed since it began.".into(),
             MonthNotSealed(_) => "A transaction runs that is older than some of its entries.".into(),
             AppendOnlyLog => "Entries are added when audited tables change, and removed by whole months.".into(),
+            OnTheWay(_) => {
+                "PostgreSQL does what a foreign key asks for as the table's owner and past row security, and \
+                 what a trigger, a rule or a condition of that table calls would be past it too."
+                    .into()
+            }
             TruncateUnderTenant | TruncateWithoutBypass => "TRUNCATE removes the rows of every tenant.".into(),
             TenantTypesDiffer { child, parent, .. } => format!("They are {child} and {parent}."),
             KeyInUse { users, .. } => format!("These depend on it: {users}."),
@@ -358,6 +373,7 @@ impl Error {
             NotOwner(_) => "Ask the owner of the table, or a superuser, to run this.".into(),
             NoSuchColumn { .. } => "Name the column with tenant_column => '...'.".into(),
             NoSuchKeyColumn { .. } => "Name columns of the table with their values: '{\"id\": 1}'.".into(),
+            KeyOfForeignType { .. } => "Name other columns, such as those of the primary key.".into(),
             UnsuitableColumn { .. } => "Use uuid (the tenant's id), text or varchar with a deterministic collation \
                  (its key), or smallint, integer, bigint (a numeric key)."
                 .into(),
@@ -382,6 +398,9 @@ impl Error {
             NeedsReadCommitted => "Use READ COMMITTED.".into(),
             MonthNotSealed(_) => "Try again when it has ended; look also for prepared transactions.".into(),
             RedactedColumnGone { .. } => "Call tenancy.audit() again, with the columns to redact.".into(),
+            OnTheWay(_) => "Have it done by a trigger, on a table whose owner row security binds. \
+                 Before PostgreSQL 18, a trigger AFTER the statement or row does on any table."
+                .into(),
             TruncateUnderTenant => "DELETE removes the tenant's own rows.".into(),
             TruncateWithoutBypass => {
                 "DELETE removes the rows that the role sees; a superuser or a role with BYPASSRLS may truncate.".into()

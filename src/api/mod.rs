@@ -14,11 +14,18 @@ mod tables;
 mod triggers;
 
 use crate::error::{Error, Result};
+use crate::sys::json::Jsonb;
+use pgrx::AnyElement;
 use std::ffi::CStr;
 
 /// An argument that has no meaning when it is null.
 fn required<T>(value: Option<T>, name: &'static str) -> Result<T> {
     value.ok_or(Error::NullArgument(name))
+}
+
+/// A `jsonb` argument as it came.
+fn jsonb(value: Option<AnyElement>) -> Option<Jsonb> {
+    value.and_then(Jsonb::from_argument)
 }
 
 /// A `name` argument as text.

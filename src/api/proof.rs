@@ -1,11 +1,11 @@
 //! Explaining and proving isolation.
 
-use super::required;
+use super::{jsonb, required};
 use crate::context::Status;
 use crate::proof::Acting;
 use crate::sys::Oid;
 use crate::{context, isolation, proof};
-use pgrx::JsonB;
+use pgrx::AnyElement;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -13,19 +13,19 @@ use pgrx::prelude::*;
 #[allow(clippy::type_complexity)]
 fn explain(
     tbl: Option<Oid>,
-    row_key: Option<JsonB>,
+    row_key: Option<AnyElement>,
 ) -> Result<
     TableIterator<'static, (name!(check_name, String), name!(passed, Option<bool>), name!(detail, String))>,
     ErrorReport,
 > {
-    let (table, key) = (required(tbl, "tbl")?, required(row_key, "row_key")?);
+    let (table, key) = (required(tbl, "tbl")?, required(jsonb(row_key), "row_key")?);
     let acting = match context::status() {
         Status::None => Acting::ForNone,
         Status::Acting { id, key, by_default } => Acting::For { id, key, by_default },
         Status::Refused(error) => Acting::Refused(error),
     };
     let _leftovers = context::leave_leftovers();
-    let checks = proof::why(table, key.0, &acting)?;
+    let checks = proof::why(table, &key, &acting)?;
     Ok(TableIterator::new(checks.into_iter().map(|check| (check.name, check.passed, check.detail))))
 }
 
@@ -40,6 +40,7 @@ fn prove(
     >,
     ErrorReport,
 > {
-    let findings = proof::prove(tbl, || Box::new((context::set_aside(), isolation::leave_bypasses_unrecorded())))?;
+    let findings =
+        proof::prove(tbl, |tenants| Box::new((context::set_aside(tenants), isolation::leave_bypasses_unrecorded())))?;
     Ok(TableIterator::new(findings.into_iter().map(|found| (found.table, found.attack, found.blocked, found.detail))))
 }

@@ -1,9 +1,9 @@
 //! Registry and access functions.
 
-use super::{name_text, required};
+use super::{jsonb, name_text, required};
 use crate::catalog::tenants::pg_uuid;
 use crate::registry::{self, Transition};
-use pgrx::JsonB;
+use pgrx::AnyElement;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::ffi::CStr;
@@ -15,10 +15,10 @@ fn create_tenant(
     name: Option<String>,
     plan: Option<String>,
     region: Option<String>,
-    settings: Option<JsonB>,
+    settings: Option<AnyElement>,
 ) -> Result<pgrx::Uuid, ErrorReport> {
     let id = id.map(|id| uuid::Uuid::from_bytes(*id.as_bytes()));
-    Ok(pg_uuid(registry::create_tenant(key, id, name, plan, region, settings)?))
+    Ok(pg_uuid(registry::create_tenant(key, id, name, plan, region, jsonb(settings))?))
 }
 
 #[pg_extern(sql = false)]
@@ -37,8 +37,8 @@ fn archive_tenant(tenant: Option<&str>, reason: Option<String>) -> Result<(), Er
 }
 
 #[pg_extern(sql = false)]
-fn create_plan(name: Option<&str>, settings: Option<JsonB>) -> Result<(), ErrorReport> {
-    Ok(registry::create_plan(required(name, "name")?, settings)?)
+fn create_plan(name: Option<&str>, settings: Option<AnyElement>) -> Result<(), ErrorReport> {
+    Ok(registry::create_plan(required(name, "name")?, jsonb(settings))?)
 }
 
 #[pg_extern(sql = false)]

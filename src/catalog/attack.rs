@@ -64,12 +64,19 @@ pub struct View {
     pub ident: Ident,
     /// It shows the tenant column, or another by its name and of its type.
     pub shows_tenant: bool,
+    /// The table's owner may read it.
+    pub owner_reads: bool,
 }
 
 /// The views over tables, with the names of their tenant columns. Needs the rights of the extension's owner.
 pub fn views(tables: &[Oid], tenant_columns: &[String]) -> Result<Vec<View>> {
     spi::read(VIEWS, &[tables.to_vec().into(), tenant_columns.to_vec().into()], |row| {
-        Ok(View { table: row.require(1)?, ident: Ident::quoted(row.require(2)?), shows_tenant: row.require(3)? })
+        Ok(View {
+            table: row.require(1)?,
+            ident: Ident::quoted(row.require(2)?),
+            shows_tenant: row.require(3)?,
+            owner_reads: row.require(4)?,
+        })
     })
 }
 
@@ -78,12 +85,24 @@ pub fn views(tables: &[Oid], tenant_columns: &[String]) -> Result<Vec<View>> {
 pub struct Entitled {
     pub table: Oid,
     pub ident: Ident,
+    /// The roles whose rights it has there, as far as the table's owner has them too.
+    pub joined: Vec<String>,
+    /// What it was granted, as GRANT names it.
+    pub privileges: Vec<String>,
+    /// Roles whose rights the table's owner does not have.
+    pub lent: Vec<String>,
 }
 
 /// One role for each set of such rights. Needs the rights of the extension's owner.
 pub fn entitled(tables: &[Oid]) -> Result<Vec<Entitled>> {
     spi::read(ROLES, &[tables.to_vec().into()], |row| {
-        Ok(Entitled { table: row.require(1)?, ident: Ident::quoted(row.require(2)?) })
+        Ok(Entitled {
+            table: row.require(1)?,
+            ident: Ident::quoted(row.require(2)?),
+            joined: row.require(3)?,
+            privileges: row.require(4)?,
+            lent: row.require(5)?,
+        })
     })
 }
 

@@ -14,6 +14,7 @@ pub mod event;
 pub mod guard;
 pub mod hardening;
 pub mod indexes;
+pub mod json;
 pub mod leftovers;
 pub mod managed;
 pub mod numbers;

@@ -2,7 +2,7 @@
 
 use super::spi;
 use crate::error::Result;
-use pgrx::JsonB;
+use crate::sys::json::{self, Jsonb};
 
 /// Whether a plan by that name exists.
 pub fn exists(name: &str) -> Result<bool> {
@@ -11,11 +11,11 @@ pub fn exists(name: &str) -> Result<bool> {
     Ok(!rows.is_empty())
 }
 
-/// Makes a plan. Returns false when the name is taken.
-pub fn insert(name: &str, settings: JsonB) -> Result<bool> {
+/// Makes a plan; without settings it has none. Returns false when the name is taken.
+pub fn insert(name: &str, settings: Option<&Jsonb>) -> Result<bool> {
     let count = spi::run(
-        "INSERT INTO tenancy.plans (name, settings) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        &[name.into(), settings.into()],
+        "INSERT INTO tenancy.plans (name, settings) VALUES ($1, coalesce($2, '{}')) ON CONFLICT DO NOTHING",
+        &[name.into(), json::argument(settings)],
     )?;
     Ok(count > 0)
 }

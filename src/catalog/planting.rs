@@ -11,6 +11,7 @@ use crate::sql::Ident;
 use crate::sys::option::{self, Scope};
 use crate::sys::{Oid, relation, role};
 
+const FOREIGN_TYPES: &str = include_str!("../../sql/queries/proof/foreign_types.sql");
 const COLUMNS: &str = include_str!("../../sql/queries/proof/columns.sql");
 
 /// Where a column's value comes from when none is given.
@@ -78,9 +79,10 @@ pub fn partition_condition(table: Oid) -> Result<Option<String>> {
     Ok(spi::read(query, &[table.into()], |row| row.get(1))?.into_iter().next().flatten())
 }
 
-/// Triggers and rules of users that act whatever `session_replication_role` says, each with its kind.
+/// Triggers and rules of users that act whatever `session_replication_role` says, each with its kind, and types of columns
+/// that run what neither a superuser nor the table's owner wrote.
 pub fn restless(tables: &[Oid]) -> Result<Vec<String>> {
-    spi::read(
+    let mut acting = spi::read(
         "SELECT pg_catalog.format('trigger %I', t.tgname) FROM pg_catalog.pg_trigger AS t \
          JOIN pg_catalog.pg_proc AS f ON f.oid OPERATOR(pg_catalog.=) t.tgfoid \
          WHERE t.tgrelid OPERATOR(pg_catalog.=) ANY ($1) AND t.tgenabled IN ('A', 'R') AND NOT t.tgisinternal \
@@ -90,7 +92,9 @@ pub fn restless(tables: &[Oid]) -> Result<Vec<String>> {
          WHERE r.ev_class OPERATOR(pg_catalog.=) ANY ($1) AND r.ev_enabled IN ('A', 'R') ORDER BY 1",
         &[tables.to_vec().into()],
         |row| row.require(1),
-    )
+    )?;
+    acting.extend(spi::read(FOREIGN_TYPES, &[tables.to_vec().into()], |row| row.require::<String>(1))?);
+    Ok(acting)
 }
 
 /// Runs a statement as the table's owner, exempt from its row security. Returns the number of rows. To be called in

@@ -4,8 +4,10 @@ use super::spi;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sql::{self, Command, Ident};
+use crate::sys::composite::Composite;
 use crate::sys::option::{self, Scope};
-use crate::sys::{Oid, relation, role, subxact, types};
+use crate::sys::types::{self, Value};
+use crate::sys::{Oid, relation, role, subxact};
 use pgrx::datum::DatumWithOid;
 
 const TABLE: &str = include_str!("../../sql/queries/why_table.sql");
@@ -90,7 +92,9 @@ fn read_policies(table: Oid) -> Result<Vec<Policy>> {
 #[derive(Debug, Clone)]
 pub struct KeyColumn {
     pub ident: Ident,
-    /// The type under all domains: a cast to a domain would run what its maker wrote.
+    /// The type under all domains, which is what a column of a domain is compared as.
+    pub base: Oid,
+    /// Its name.
     pub base_type: String,
     pub value: Option<String>,
 }
@@ -113,29 +117,51 @@ pub fn key_columns(table: Oid, table_name: &str, key: Vec<(String, Option<String
                 .into_iter()
                 .next()
                 .ok_or_else(|| Error::NoSuchKeyColumn { relation: table_name.to_owned(), column: name })?;
-            // With a modifier of -1 the name stands for the type without one: "character" would be character(1).
-            let base_type =
-                spi::read("SELECT pg_catalog.format_type($1, -1)", &[types::under_domains(type_oid).into()], |row| {
-                    row.require::<String>(1)
-                })?;
-            let base_type = base_type.into_iter().next().unwrap_or_default();
-            Ok(KeyColumn { ident: Ident::quoted(ident), base_type, value })
+            let base = types::under_domains(type_oid);
+            let base_type = spi::read("SELECT pg_catalog.format_type($1, NULL)", &[base.into()], |row| row.require(1))?;
+            Ok(KeyColumn {
+                ident: Ident::quoted(ident),
+                base,
+                base_type: base_type.into_iter().next().unwrap_or_default(),
+                value,
+            })
         })
         .collect()
 }
 
-/// Whether the value can be one of its column, asked as the table's owner: a cast may be anybody's code.
-pub fn is_of_type(table: Oid, column: &KeyColumn) -> bool {
-    let query = format!("SELECT CAST($1 AS {}) IS NULL", column.base_type);
-    let value = column.value.as_deref();
-    let Ok(brief) = relation::brief(table) else { return false };
-    subxact::discarded(|| role::acting_as_table_owner(brief.owner, || spi::read(&query, &[value.into()], |_| Ok(()))))
-        .is_ok()
+/// Whether to read a value of the type may run what somebody wrote who is no superuser: the condition of a domain, for one.
+pub fn runs_code(type_oid: Oid) -> Result<bool> {
+    const TYPE: &str = include_str!("../../sql/queries/why_type.sql");
+    Ok(spi::read(TYPE, &[type_oid.into()], |row| row.require(1))?.into_iter().any(|runs| runs))
+}
+
+/// Whether the role may read the whole table.
+pub fn may_select(role: Oid, table: Oid) -> Result<bool> {
+    const MAY: &str = "SELECT pg_catalog.has_table_privilege($1, $2, 'SELECT')";
+    Ok(spi::read(MAY, &[role.into(), table.into()], |row| row.require(1))?.into_iter().any(|may| may))
+}
+
+/// Whether the value can be one of its column. Its type is asked as the current user, as in a query of his.
+pub fn is_of_type(column: &KeyColumn) -> bool {
+    subxact::discarded(|| values(std::slice::from_ref(column)).map(drop)).is_ok()
+}
+
+/// The values that are no NULL, read as the current user; what is called on the way can't change that.
+fn values(key: &[KeyColumn]) -> Result<Vec<Value>> {
+    let read = |column: &KeyColumn, text: &str| {
+        types::read(column.base, text).ok_or_else(|| Error::InvalidArgument {
+            what: "row_key",
+            reason: format!("the value of {} holds what no text can", column.ident),
+        })
+    };
+    role::acting_as(role::current(), || {
+        key.iter().filter_map(|column| column.value.as_deref().map(|text| read(column, text))).collect()
+    })
 }
 
 /// A row that was found. What is in it stays here.
 pub struct Found {
-    image: String,
+    image: Composite,
     /// Whose it is; `None` where there is no telling.
     pub owner: Option<Owner>,
 }
@@ -195,15 +221,13 @@ fn look_up(
     read: impl FnOnce(&str, &[DatumWithOid<'_>]) -> Result<Vec<Found>>,
 ) -> std::result::Result<Vec<Found>, String> {
     let mut conditions = Vec::new();
-    let mut args: Vec<DatumWithOid<'_>> = Vec::new();
+    let mut given = 0;
     for column in wanted.key {
-        match &column.value {
-            None => conditions.push(format!("wanted.{} IS NULL", column.ident)),
-            Some(value) => {
-                args.push(value.as_str().into());
-                let given = format!("CAST(${} AS {})", args.len(), column.base_type);
-                conditions.push(sql::equal(format_args!("wanted.{}", column.ident), given));
-            }
+        if column.value.is_none() {
+            conditions.push(format!("wanted.{} IS NULL", column.ident));
+        } else {
+            given += 1;
+            conditions.push(sql::equal(format_args!("wanted.{}", column.ident), format_args!("${given}")));
         }
     }
     let is_current = wanted
@@ -213,32 +237,29 @@ fn look_up(
     if wanted.own_only {
         conditions.push(is_current.clone().unwrap_or_else(|| "false".into()));
     }
+    // A cast to the table's own type does nothing, and keeps a column named like the alias out of it.
     let query = format!(
-        "SELECT (wanted.*)::pg_catalog.text, {}, {} FROM {} AS wanted WHERE {} LIMIT 2",
+        "SELECT (wanted.*)::{table}, {}, {} FROM {table} AS wanted WHERE {} LIMIT 2",
         wanted.tenant_column.map_or("NULL::pg_catalog.bool".into(), |column| format!("wanted.{column} IS NULL")),
         is_current.as_deref().unwrap_or("NULL::pg_catalog.bool"),
-        wanted.ident,
-        conditions.join(" AND ")
+        conditions.join(" AND "),
+        table = wanted.ident,
     );
-    subxact::discarded(|| read(&query, &args)).map_err(|failure| failure.sqlstate())
+    let found = subxact::discarded(|| {
+        let values = values(wanted.key)?;
+        read(&query, &values.iter().map(Value::as_argument).collect::<Vec<_>>())
+    });
+    found.map_err(|failure| failure.sqlstate())
 }
 
 /// What an expression says of a row: NULL counts as false, as it does in a policy. Evaluated by the current role,
 /// as in a query of its own, but so that what the expression calls can't change the role. `path` is the search path
 /// for which it was printed. An error is told by its SQLSTATE.
-pub fn holds(
-    table: &Ident,
-    alias: &Ident,
-    expression: &str,
-    row: &Found,
-    path: &str,
-) -> std::result::Result<bool, String> {
-    let query = format!("SELECT ({expression}) IS TRUE FROM pg_catalog.unnest(ARRAY[$1::{table}]) AS {alias}");
+pub fn holds(alias: &Ident, expression: &str, row: &Found, path: &str) -> std::result::Result<bool, String> {
+    let query = format!("SELECT ({expression}) IS TRUE FROM pg_catalog.unnest(ARRAY[$1]) AS {alias}");
     let outcome = subxact::discarded(|| {
         option::set(guc::SEARCH_PATH, path, Scope::Transaction);
-        role::acting_as(role::current(), || {
-            spi::read(&query, &[row.image.as_str().into()], |row| row.require::<bool>(1))
-        })
+        role::acting_as(role::current(), || spi::read(&query, &[row.image.as_argument()], |row| row.require::<bool>(1)))
     });
     outcome.map(|holds| holds.into_iter().any(|holds| holds)).map_err(|failure| failure.sqlstate())
 }

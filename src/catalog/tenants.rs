@@ -5,10 +5,10 @@ use super::spi;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::directory::{self, Home, Name};
+use crate::sys::json::{self, Jsonb};
 use crate::sys::scan::{self, Key};
 use crate::sys::session;
 use crate::tenant::{TenantKey, TenantRef};
-use pgrx::JsonB;
 use uuid::Uuid;
 
 // Attribute numbers of the table, fixed by its DDL; new columns come after these.
@@ -98,7 +98,8 @@ pub struct NewTenant {
     pub name: Option<String>,
     pub plan: Option<String>,
     pub region: Option<String>,
-    pub settings: JsonB,
+    /// An object.
+    pub settings: Option<Jsonb>,
 }
 
 /// Inserts a tenant; without an id it gets a random one, without a key its id. Returns the id, or
@@ -106,7 +107,7 @@ pub struct NewTenant {
 pub fn insert(tenant: NewTenant) -> Result<Option<Uuid>> {
     let rows = spi::write(
         "INSERT INTO tenancy.tenants (id, key, name, plan, region, settings) \
-         SELECT new.id, coalesce($2, new.id::pg_catalog.text), $3, $4, $5, $6 \
+         SELECT new.id, coalesce($2, new.id::pg_catalog.text), $3, $4, $5, coalesce($6, '{}') \
          FROM (SELECT coalesce($1, pg_catalog.gen_random_uuid()) AS id) AS new \
          ON CONFLICT DO NOTHING RETURNING id",
         &[
@@ -115,7 +116,7 @@ pub fn insert(tenant: NewTenant) -> Result<Option<Uuid>> {
             tenant.name.into(),
             tenant.plan.into(),
             tenant.region.into(),
-            tenant.settings.into(),
+            json::argument(tenant.settings.as_ref()),
         ],
         |row| row.require::<pgrx::Uuid>(1),
     )?;

@@ -1,6 +1,7 @@
 //! The tenant that the current transaction acts for: parsed by the settings, authorised here at first
 //! use in each transaction, then read on the hot path. May import `catalog`, `guc` and what is below.
 
+mod aside;
 mod cache;
 mod cursors;
 mod hot;
@@ -11,6 +12,7 @@ mod seal;
 mod set;
 mod status;
 
+pub use aside::set_aside;
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
 pub use resolve::resolve;
 pub use seal::{seal, unseal};
@@ -68,26 +70,6 @@ pub fn is_set() -> bool {
 /// dropped: for subtransactions whose rollback brings nothing back.
 pub fn leave_leftovers() -> Raised<'static> {
     leftovers::set_aside()
-}
-
-/// What the transaction has of a context, taken off until this is dropped.
-pub struct Aside {
-    _pin: pin::Aside,
-    _leftovers: Raised<'static>,
-}
-
-/// Lets what follows count as a transaction of its own, which has no tenant yet and leaves none behind. The
-/// settings are left to the caller, who is to have a subtransaction restore them.
-pub fn set_aside() -> Aside {
-    hot::forget();
-    Aside { _pin: pin::set_aside(), _leftovers: leftovers::set_aside() }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        // Tenants and accesses that were made meanwhile may be gone.
-        cache::discard();
-    }
 }
 
 /// A statement that runs on locks it already holds, and a cursor that is fetched from, would not hear

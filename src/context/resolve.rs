@@ -2,7 +2,7 @@
 
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
-use super::{cursors, hot, pin, seal};
+use super::{aside, cursors, hot, pin, seal};
 use crate::catalog::{access, registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
@@ -68,7 +68,7 @@ pub fn recheck() -> Result<()> {
 /// Authorises the tenant for this transaction, and holds it until the end of it.
 pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<Tenant>> {
     if let Some(tenant) = cache::get_last(role, trust, name) {
-        take(&tenant, remedy)?;
+        take(role, name, &tenant, remedy)?;
         if !cache::is_stale() {
             cache::hold(&tenant);
             return Ok(tenant);
@@ -80,7 +80,7 @@ pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<T
     let tenant = loop {
         cache::refresh();
         let tenant = lookup(role, name, &reference, trust)?;
-        take(&tenant, remedy)?;
+        take(role, name, &tenant, remedy)?;
         if !cache::is_stale() {
             break tenant;
         }
@@ -90,7 +90,10 @@ pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<T
     Ok(tenant)
 }
 
-fn take(tenant: &Rc<Tenant>, remedy: Remedy) -> Result<()> {
+fn take(role: Oid, name: &str, tenant: &Rc<Tenant>, remedy: Remedy) -> Result<()> {
+    if !aside::admits(tenant.id) {
+        return Err(Error::NoSuchTenantOrAccess { tenant: name.into(), role: role::name(role) });
+    }
     seal::check_resolved(tenant.id)?;
     pin::hold(tenant)?;
     leftovers::take(tenant, remedy)

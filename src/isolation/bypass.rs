@@ -131,6 +131,11 @@ pub fn check(table: Oid, user: Oid) -> Result<()> {
     }
 }
 
+/// Whether a reason was given that covers the user.
+pub fn is_declared(user: Oid) -> bool {
+    matches!(declared(user), Declared::ByReason)
+}
+
 fn declared(user: Oid) -> Declared {
     let by = DECLARED.get();
     // What the outer role declared covers the views and functions that it uses. What one of those

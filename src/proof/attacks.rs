@@ -174,7 +174,7 @@ fn prepared_plan(scene: &Scene<'_>) -> Option<Outcome> {
     let came = scene.as_nobody(|| {
         attack::prepared(&select_foreign(scene), |run| {
             for key in [&scene.lab.other.key, &scene.lab.mine.key] {
-                let _aside = (scene.lab.set_aside)();
+                let _aside = scene.lab.aside();
                 act_for(key);
                 let rows = run()?;
                 if *key == scene.lab.mine.key {

@@ -18,8 +18,6 @@ use crate::sys::option::{self, Scope};
 use crate::sys::relation::Kind;
 use crate::sys::{Oid, role, subxact, xact};
 use crate::tenant::TenantKey;
-use pgrx::JsonB;
-use serde_json::json;
 use uuid::Uuid;
 
 /// What came of one attack on one table.
@@ -40,7 +38,7 @@ pub fn prove(table: Option<Oid>, set_aside: SetAside) -> Result<Vec<Finding>> {
         return Err(Error::ReadOnly("tenancy.prove()"));
     }
     // Dropped when the subtransaction has given the settings back.
-    let _aside = set_aside();
+    let _aside = set_aside(&[]);
     let outcome = subxact::discarded(|| {
         act_for("");
         let roots = match table {
@@ -69,8 +67,8 @@ fn protected(table: Oid) -> Result<Root> {
 /// Somebody who attacks a table.
 struct Attacker {
     role: Oid,
-    /// The role that it is a member of, and the only table for which it comes forward.
-    stands_for: Option<(Ident, Oid)>,
+    /// The role that it is like, and the only table for which it comes forward.
+    stands_for: Option<Entitled>,
 }
 
 fn attack_all(roots: &[Root], set_aside: SetAside) -> Result<Vec<Finding>> {
@@ -89,41 +87,24 @@ fn attack_all(roots: &[Root], set_aside: SetAside) -> Result<Vec<Finding>> {
         return Err(Error::Spi("no number is left to make up a tenant".into()));
     };
     let lab = Lab { mine: tenant(mine)?, other: tenant(other)?, schema: Ident::quoted(name.clone()), set_aside };
-    let attackers = attackers(&lab, &name, attack::entitled(&tables)?)?;
-    let names: Vec<String> = attackers.iter().map(|attacker| role::quoted(&role::name(attacker.role))).collect();
-    let relations = trees.iter().flatten().map(|relation| relation.ident.to_string());
-    let schemas = schemas_of(&trees)?;
-    without_guard(|| {
-        admin::execute(&format!("CREATE SCHEMA {name}"))?;
-        admin::execute(&format!("GRANT ALL ON SCHEMA {name} TO {}", names.join(", ")))?;
-        let relations: Vec<String> = relations.collect();
-        if !relations.is_empty() {
-            let (relations, names) = (relations.join(", "), names.join(", "));
-            admin::execute(&format!("GRANT USAGE ON SCHEMA {} TO {names}", schemas.join(", ")))?;
-            admin::execute(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {relations} TO {names}"))?;
-        }
-        let mut shown: Vec<String> = views.iter().map(|view| view.ident.to_string()).collect();
-        shown.sort();
-        shown.dedup();
-        if !shown.is_empty() {
-            admin::execute(&format!("GRANT SELECT ON {} TO {}", shown.join(", "), names.join(", ")))?;
-        }
-        Ok(())
-    })?;
-
+    let entitled = attack::entitled(&tables)?;
+    let attackers = attackers(&lab, &name, &entitled)?;
+    admin::execute(&format!("CREATE SCHEMA {name}"))?;
     let mut findings = Vec::new();
     for (root, tree) in roots.iter().zip(&trees) {
-        let views = views.iter().filter(|view| view.table == root.relation).cloned().collect();
+        let views: Vec<_> = views.iter().filter(|view| view.table == root.relation).cloned().collect();
+        let before_it: Vec<&Attacker> =
+            attackers.iter().filter(|one| one.stands_for.as_ref().is_none_or(|of| of.table == root.relation)).collect();
         let attacked = subxact::discarded(|| {
+            equip(&before_it, &name, tree, &views)?;
             let target = match target(&lab, root, tree, views)? {
                 Ok(target) => target,
                 Err(reason) => return Ok(vec![none_tried(reason)]),
             };
-            let of_table =
-                |attacker: &&Attacker| attacker.stands_for.as_ref().is_none_or(|(_, of)| *of == root.relation);
-            Ok(attackers.iter().filter(of_table).map(|attacker| all_by(attacker, &lab, &target)).collect::<Vec<_>>())
+            Ok(before_it.iter().map(|attacker| all_by(attacker, &lab, &target)).collect::<Vec<_>>())
         });
-        let outcomes = attacked.map_err(|failure| failure.pass_on())?;
+        let mut outcomes = attacked.map_err(|failure| failure.pass_on())?;
+        outcomes.push(entitled.iter().filter(|of| of.table == root.relation).filter_map(left_out).collect());
         findings.extend(merged(outcomes).into_iter().map(|(attack, outcome)| Finding {
             table: root.relation,
             attack,
@@ -142,22 +123,61 @@ fn tenant(number: &str) -> Result<Tenant> {
         name: None,
         plan: None,
         region: None,
-        settings: JsonB(json!({})),
+        settings: None,
     };
     let id: Uuid = tenants::insert(tenant)?.ok_or_else(|| Error::AlreadyExists(format!("tenant \"{number}\"")))?;
     Ok(Tenant { id, key: number.to_owned() })
 }
 
-/// An ordinary role that may act for the made-up tenants, and a member of each role whose rights are others.
-fn attackers(lab: &Lab, name: &str, entitled: Vec<Entitled>) -> Result<Vec<Attacker>> {
+/// An ordinary role that may act for the made-up tenants, and one like each role whose rights are others.
+fn attackers(lab: &Lab, name: &str, entitled: &[Entitled]) -> Result<Vec<Attacker>> {
     let mut attackers = vec![Attacker { role: ordinary_role(lab, name)?, stands_for: None }];
-    for (number, entitled) in entitled.into_iter().enumerate() {
+    let like_it = |entitled: &&Entitled| !entitled.joined.is_empty() || !entitled.privileges.is_empty();
+    for (number, entitled) in entitled.iter().filter(like_it).enumerate() {
         let member = format!("{name}_{number}");
         let role = ordinary_role(lab, &member)?;
-        admin::execute(&format!("GRANT {} TO {member}", entitled.ident))?;
-        attackers.push(Attacker { role, stands_for: Some((entitled.ident, entitled.table)) });
+        if !entitled.joined.is_empty() {
+            admin::execute(&format!("GRANT {} TO {member}", entitled.joined.join(", ")))?;
+        }
+        attackers.push(Attacker { role, stands_for: Some(entitled.clone()) });
     }
     Ok(attackers)
+}
+
+/// The name of the attack by roles that are not tried.
+const BY_NAMED_ROLE: &str = "named_role";
+
+/// What the table's owner writes runs as whoever attacks it, so nobody attacks it who may do what the owner may not.
+fn left_out(entitled: &Entitled) -> Option<(&'static str, Outcome)> {
+    if entitled.lent.is_empty() {
+        return None;
+    }
+    let roles = entitled.lent.join(", ");
+    let reason = format!("not tried as {}: the table's owner does not have the rights of {roles}", entitled.ident);
+    Some((BY_NAMED_ROLE, Outcome::Untried(reason)))
+}
+
+/// Lets the attackers do with one table what applications do, and with no other: what hangs on it runs as they do.
+fn equip(attackers: &[&Attacker], lab: &str, tree: &[Relation], views: &[attack::View]) -> Result<()> {
+    let names: Vec<String> = attackers.iter().map(|attacker| role::quoted(&role::name(attacker.role))).collect();
+    let names = names.join(", ");
+    let list = |idents: Vec<String>| idents.join(", ");
+    let relations = list(tree.iter().map(|relation| relation.ident.to_string()).collect());
+    let shown = list(views.iter().filter(|view| view.owner_reads).map(|view| view.ident.to_string()).collect());
+    let mut grants = vec![format!("GRANT ALL ON SCHEMA {lab} TO {names}")];
+    if !relations.is_empty() {
+        grants.push(format!("GRANT USAGE ON SCHEMA {} TO {names}", list(schemas_of(tree)?)));
+        grants.push(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {relations} TO {names}"));
+    }
+    if !shown.is_empty() {
+        grants.push(format!("GRANT SELECT ON {shown} TO {names}"));
+    }
+    for attacker in attackers {
+        let name = role::quoted(&role::name(attacker.role));
+        let own = attacker.stands_for.iter().flat_map(|of| &of.privileges);
+        grants.extend(own.map(|privilege| format!("GRANT {privilege} TO {name}")));
+    }
+    without_guard(|| grants.iter().try_for_each(|grant| admin::execute(grant)))
 }
 
 fn ordinary_role(lab: &Lab, name: &str) -> Result<Oid> {
@@ -171,8 +191,8 @@ fn ordinary_role(lab: &Lab, name: &str) -> Result<Oid> {
     Ok(oid)
 }
 
-fn schemas_of(trees: &[Vec<Relation>]) -> Result<Vec<String>> {
-    let mut oids: Vec<Oid> = trees.iter().flatten().map(|relation| relation.schema).collect();
+fn schemas_of(tree: &[Relation]) -> Result<Vec<String>> {
+    let mut oids: Vec<Oid> = tree.iter().map(|relation| relation.schema).collect();
     oids.sort_by_key(|oid| oid.to_u32());
     oids.dedup();
     relations::schema_names(&oids)
@@ -301,7 +321,7 @@ fn all_by(attacker: &Attacker, lab: &Lab, target: &Target) -> Vec<(&'static str,
         };
         if let Some(outcome) = outcome {
             let outcome = match &attacker.stands_for {
-                Some((role, _)) => outcome.of(&format!("as a member of {role}")),
+                Some(of) => outcome.of(&format!("as a member of {}", of.ident)),
                 None => outcome,
             };
             findings.push((attack.name, outcome));

@@ -12,9 +12,9 @@ use crate::sys::{Oid, role, subxact};
 use std::any::Any;
 use uuid::Uuid;
 
-/// Takes off what the transaction has of a context, and keeps guards from recording anything, until what it returns is
-/// dropped.
-pub type SetAside = fn() -> Box<dyn Any>;
+/// Takes off what the transaction has of a context, keeps it from acting for others than these tenants, and guards from
+/// recording anything, until what it returns is dropped.
+pub type SetAside = fn(&[Uuid]) -> Box<dyn Any>;
 
 /// A made-up tenant.
 #[derive(Debug, Clone)]
@@ -44,6 +44,12 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// No context, and none but the made-up tenants to act for, until what is returned is dropped.
+    #[must_use]
+    pub fn aside(&self) -> Box<dyn Any> {
+        (self.set_aside)(&[self.mine.id, self.other.id])
+    }
+
     /// Runs `work` as the first statements of a transaction of `attacker` for the tenant of that key, or for none,
     /// and rolls them back. A failure is told by its SQLSTATE.
     pub fn transaction<T>(
@@ -53,7 +59,7 @@ impl Lab {
         work: impl FnOnce() -> Result<T>,
     ) -> std::result::Result<T, String> {
         let outcome = subxact::discarded(|| {
-            let _aside = (self.set_aside)();
+            let _aside = self.aside();
             role::in_role(attacker, || {
                 // What policies call may need the path that sessions have.
                 option::reset(guc::SEARCH_PATH);

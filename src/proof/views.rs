@@ -17,6 +17,9 @@ pub fn view(scene: &Scene<'_>) -> Option<Outcome> {
 
 fn shown_by(scene: &Scene<'_>, view: &View) -> Outcome {
     let ident = &view.ident;
+    if !view.owner_reads {
+        return Outcome::Untried("the table's owner may not read it, and what his policies call would".into());
+    }
     if view.shows_tenant {
         let column = scene.target.tenant_column.to_string();
         let foreign = scene.run(&format!("SELECT 1 FROM {ident} WHERE {} LIMIT 1", scene.foreign(&column)), 0);

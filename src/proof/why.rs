@@ -13,12 +13,13 @@
 use super::verdict::{self, Rule, Said, Verdict};
 use crate::catalog::relations::{self, Family, Relation};
 use crate::catalog::row::{self, Found, Grant, KeyColumn, Owner, Policy, Wanted};
-use crate::catalog::{access, admin, protection, registry::as_owner};
+use crate::catalog::{access, admin, json, protection, registry::as_owner};
 use crate::error::{Error, Result};
 use crate::guc::{self, OnBypass, OnMissing};
 use crate::sql::{self, Command};
+use crate::sys::json::Jsonb;
 use crate::sys::option::{self, Scope};
-use crate::sys::{INVALID_OID, Oid, relation, role, subxact};
+use crate::sys::{INVALID_OID, Oid, relation, role, subxact, xact};
 use uuid::Uuid;
 
 /// The context, as far as it goes into an explanation.
@@ -40,7 +41,7 @@ pub struct Check {
 ///
 /// # Errors
 /// 22023 malformed key; 42703 unknown column; 42809, 0A000 for what is no table of a user.
-pub fn why(table: Oid, key: serde_json::Value, acting: &Acting) -> Result<Vec<Check>> {
+pub fn why(table: Oid, key: &Jsonb, acting: &Acting) -> Result<Vec<Check>> {
     let path = option::get(guc::SEARCH_PATH).unwrap_or_default();
     let checks = subxact::discarded(|| {
         option::set(guc::SEARCH_PATH, guc::SAFE_PATH, Scope::Transaction);
@@ -49,7 +50,7 @@ pub fn why(table: Oid, key: serde_json::Value, acting: &Acting) -> Result<Vec<Ch
     checks.map_err(|failure| failure.pass_on())
 }
 
-fn explain(table: Oid, key: serde_json::Value, acting: &Acting, path: String) -> Result<Vec<Check>> {
+fn explain(table: Oid, key: &Jsonb, acting: &Acting, path: String) -> Result<Vec<Check>> {
     let brief = relation::brief(table)?;
     let name = relations::name(table)?;
     relations::check_user_table(&brief, &name)?;
@@ -62,7 +63,9 @@ fn explain(table: Oid, key: serde_json::Value, acting: &Acting, path: String) ->
         relation: &relation,
         state: row::table(table)?,
         grants: row::grants(table)?,
+        owner: brief.owner,
         is_owner: role::has_privileges_of(role::current(), brief.owner),
+        is_protected: tenant_column.is_some(),
         acting,
         path,
         tenant: relation.column.as_ref().and_then(|column| literal(acting, column.family?, &column.type_name)),
@@ -101,7 +104,9 @@ struct Asked<'a> {
     relation: &'a Relation,
     state: row::Table,
     grants: Vec<Grant>,
+    owner: Oid,
     is_owner: bool,
+    is_protected: bool,
     acting: &'a Acting,
     /// The caller's search path.
     path: String,
@@ -318,7 +323,7 @@ impl Asked<'_> {
                     checks.push(name, None, format!("{about}: {reason}"));
                     return None;
                 };
-                let said = match row::holds(&self.relation.ident, &self.state.alias, expression, found, &self.path) {
+                let said = match row::holds(&self.state.alias, expression, found, &self.path) {
                     Ok(true) => Said::Yes,
                     Ok(false) => Said::No,
                     Err(sqlstate) => Said::Failed(sqlstate),
@@ -418,14 +423,33 @@ impl Asked<'_> {
         self.grants.iter().any(|grant| grant.command == "SELECT" && grant.on_table)
     }
 
-    /// Whom the explanation is for. SET ROLE takes nothing from who logged in: he can undo it.
+    /// Whom the explanation is for. SET ROLE takes nothing from who logged in: he can undo it. Code that runs as somebody
+    /// else within his session (of a table that he maintains, for one) can't, and asks for itself.
     fn reader(&self) -> Result<Reader> {
+        if role::is_changed_locally() || xact::in_restricted_operation() {
+            return Ok(Reader::Ordinary);
+        }
         for asking in [role::outer(), role::session()] {
-            if asking != INVALID_OID && (role::bypasses(asking) || admin::is_admin(asking)?) {
+            if asking != INVALID_OID && self.may_know_all(asking)? {
                 return Ok(Reader::Administrator);
             }
         }
         Ok(Reader::Ordinary)
+    }
+
+    /// Whether the role may know of every row there is. Administrators decide about protected tables, and about no others.
+    fn may_know_all(&self, asking: Oid) -> Result<bool> {
+        if role::is_superuser(asking) {
+            return Ok(true);
+        }
+        let is_admin = admin::is_admin(asking)?;
+        if is_admin && self.is_protected {
+            return Ok(true);
+        }
+        if !is_admin && !role::bypasses(asking) {
+            return Ok(false);
+        }
+        Ok(role::has_privileges_of(asking, self.owner) || row::may_select(asking, self.relation.oid)?)
     }
 }
 
@@ -451,30 +475,40 @@ fn literal(acting: &Acting, family: Family, type_name: &str) -> Option<String> {
     Some(format!("CAST({} AS {type_name})", sql::literal(&value)))
 }
 
-fn key_of(table: Oid, name: &str, key: serde_json::Value) -> Result<Vec<KeyColumn>> {
+fn key_of(table: Oid, name: &str, key: &Jsonb) -> Result<Vec<KeyColumn>> {
     let columns = row::key_columns(table, name, pairs(key)?)?;
-    match columns.iter().find(|column| !row::is_of_type(table, column)) {
-        None => Ok(columns),
-        Some(column) => Err(malformed(format!("the value of {} is none of type {}", column.ident, column.base_type))),
+    let lends = lends_rights()?;
+    for column in columns.iter().filter(|column| column.value.is_some()) {
+        if lends && row::runs_code(column.base)? {
+            return Err(Error::KeyOfForeignType {
+                column: column.ident.to_string(),
+                type_name: column.base_type.clone(),
+            });
+        }
+        if !row::is_of_type(column) {
+            return Err(malformed(format!("the value of {} is none of type {}", column.ident, column.base_type)));
+        }
     }
+    Ok(columns)
+}
+
+/// Whether code that runs as who asks could do more by it than look at rows that he sees.
+fn lends_rights() -> Result<bool> {
+    for asking in [role::current(), role::outer(), role::session()] {
+        if asking != INVALID_OID && (role::bypasses(asking) || admin::is_admin(asking)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The key's columns with their values as text.
-fn pairs(key: serde_json::Value) -> Result<Vec<(String, Option<String>)>> {
-    use serde_json::Value;
-    let Value::Object(key) = key else { return Err(malformed("it must be a JSON object".into())) };
-    if key.is_empty() {
-        return Err(malformed("it names no column".into()));
+fn pairs(key: &Jsonb) -> Result<Vec<(String, Option<String>)>> {
+    if !json::is_object(key)? {
+        return Err(malformed("it must be a JSON object".into()));
     }
-    let pairs = key.into_iter().map(|(column, value)| {
-        let value = match value {
-            Value::Null => None,
-            Value::String(text) => Some(text),
-            other => Some(other.to_string()),
-        };
-        (column, value)
-    });
-    Ok(pairs.collect())
+    let pairs = json::pairs(key)?;
+    if pairs.is_empty() { Err(malformed("it names no column".into())) } else { Ok(pairs) }
 }
 
 fn malformed(reason: String) -> Error {
@@ -484,19 +518,6 @@ fn malformed(reason: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_key_is_an_object_of_columns_and_values() {
-        let value = |text: &str| Some(text.to_owned());
-        assert_eq!(pairs(json!({"id": 7})), Ok(vec![("id".into(), value("7"))]));
-        assert_eq!(pairs(json!({"a": "x y", "b": null})), Ok(vec![("a".into(), value("x y")), ("b".into(), None)]));
-        assert_eq!(pairs(json!({"a": true})), Ok(vec![("a".into(), value("true"))]));
-        for malformed in [json!({}), json!([1]), json!("id"), json!(7), json!(null)] {
-            let sqlstate = pairs(malformed).map_err(|error| error.sqlstate());
-            assert_eq!(sqlstate, Err(pgrx::PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE));
-        }
-    }
 
     #[test]
     fn a_tenant_s_key_that_is_no_number_is_in_no_number_column() {

@@ -1,12 +1,12 @@
 //! A tenant's life: created, suspended, resumed, archived.
 
-use super::settings_object;
+use super::check_settings;
 use crate::catalog::event::{self, Event};
 use crate::catalog::plans;
 use crate::catalog::tenants::{self, NewTenant};
 use crate::error::{Error, Result};
+use crate::sys::json::Jsonb;
 use crate::tenant::{TenantKey, TenantRef};
-use pgrx::JsonB;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -21,10 +21,10 @@ pub fn create_tenant(
     name: Option<String>,
     plan: Option<String>,
     region: Option<String>,
-    settings: Option<JsonB>,
+    settings: Option<Jsonb>,
 ) -> Result<Uuid> {
     let (id, key) = identity(key, id)?;
-    let settings = settings_object(settings)?;
+    check_settings(settings.as_ref())?;
     if let Some(plan) = &plan
         && !plans::exists(plan)?
     {

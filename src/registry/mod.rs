@@ -9,14 +9,16 @@ pub use access::{grant_access, grant_admin, revoke_access, revoke_admin};
 pub use lifecycle::{Transition, create_tenant, transition};
 pub use plans::create_plan;
 
+use crate::catalog::json;
 use crate::error::{Error, Result};
-use pgrx::JsonB;
+use crate::sys::json::Jsonb;
 
 /// Settings are merged key by key, so they must be an object.
-fn settings_object(settings: Option<JsonB>) -> Result<JsonB> {
+fn check_settings(settings: Option<&Jsonb>) -> Result<()> {
     match settings {
-        None => Ok(JsonB(serde_json::json!({}))),
-        Some(settings) if settings.0.is_object() => Ok(settings),
-        Some(_) => Err(Error::InvalidArgument { what: "settings", reason: "they must be a JSON object".into() }),
+        Some(settings) if !json::is_object(settings)? => {
+            Err(Error::InvalidArgument { what: "settings", reason: "they must be a JSON object".into() })
+        }
+        _ => Ok(()),
     }
 }

@@ -1,21 +1,22 @@
 //! Plans: named sets of settings that tenants subscribe to.
 
-use super::settings_object;
+use super::check_settings;
 use crate::catalog::event::{self, Event};
 use crate::catalog::plans;
 use crate::error::{Error, Result};
-use pgrx::JsonB;
+use crate::sys::json::Jsonb;
 use serde_json::json;
 
 /// Makes a plan.
 ///
 /// # Errors
 /// 22023 empty name, or settings that are no object; 42710 when the name is taken.
-pub fn create_plan(name: &str, settings: Option<JsonB>) -> Result<()> {
+pub fn create_plan(name: &str, settings: Option<Jsonb>) -> Result<()> {
     if name.is_empty() {
         return Err(Error::InvalidArgument { what: "plan", reason: "its name must not be empty".into() });
     }
-    if !plans::insert(name, settings_object(settings)?)? {
+    check_settings(settings.as_ref())?;
+    if !plans::insert(name, settings.as_ref())? {
         return Err(Error::AlreadyExists(format!("plan \"{name}\"")));
     }
     event::write(Event {

@@ -1,6 +1,7 @@
 //! Values in the form in which PostgreSQL functions return them, built once and handed out by pointer.
 
-use pgrx::pg_sys;
+use pgrx::datum::DatumWithOid;
+use pgrx::{IntoDatum, pg_sys};
 use uuid::Uuid;
 
 /// A `uuid` value; its datum is a pointer to the 16 bytes.
@@ -63,4 +64,26 @@ unsafe fn copy(value: pg_sys::Datum, size: usize) -> pg_sys::Datum {
         std::ptr::copy_nonoverlapping(value.cast_mut_ptr::<u8>(), target, size);
         pg_sys::Datum::from(target)
     }
+}
+
+/// A datum that is passed on as it is.
+struct Passed(pg_sys::Datum);
+
+impl IntoDatum for Passed {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        Some(self.0)
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::InvalidOid
+    }
+}
+
+/// A datum as the argument of a query.
+///
+/// # Safety
+/// It is no NULL, of that type, and lives as long as what is returned.
+pub unsafe fn argument<'a>(value: pg_sys::Datum, type_oid: pg_sys::Oid) -> DatumWithOid<'a> {
+    // SAFETY: by the contract above.
+    unsafe { DatumWithOid::new(Passed(value), type_oid) }
 }

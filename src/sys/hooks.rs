@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::portal::{self, Piece, Query};
 use crate::sys::statement::{self, Statement};
-use crate::sys::{directory, leftovers, procedure, xact};
+use crate::sys::{directory, key_action, leftovers, procedure, xact};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use std::ffi::{CStr, c_char, c_int};
@@ -129,11 +129,13 @@ static PREVIOUS: BackendCell<Previous> =
 /// The top-level transaction has ended. Can't fail.
 pub fn transaction_ended() {
     leftovers::rolled_back(0);
+    key_action::transaction_ended();
 }
 
 /// A savepoint was rolled back. Can't fail.
 pub fn savepoint_rolled_back() {
     leftovers::rolled_back(xact::nest_level());
+    key_action::rolled_back(xact::nest_level());
 }
 
 /// PostgreSQL's own functions, declared past pgrx's guard: an error that they raise must jump over
@@ -267,9 +269,13 @@ unsafe extern "C-unwind" fn executor_run(
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
         let is_piece = before_run(query, direction, count);
+        let is_action = key_action::begins(query);
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count, once),
             None => standard::run(query, direction, count, once),
+        }
+        if is_action {
+            key_action::ended();
         }
         if is_piece {
             after_run(query);
@@ -286,9 +292,13 @@ unsafe extern "C-unwind" fn executor_run(
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
         let is_piece = before_run(query, direction, count);
+        let is_action = key_action::begins(query);
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count),
             None => standard::run(query, direction, count),
+        }
+        if is_action {
+            key_action::ended();
         }
         if is_piece {
             after_run(query);
@@ -444,6 +454,7 @@ pub fn install(checks: Checks) {
     CHECKS.set(Some(checks));
     leftovers::assume_any_unless_preloading();
     procedure::assume_running_unless_preloading();
+    key_action::install();
     // SAFETY: the hook variables are this backend's own, and only set while the library loads.
     unsafe {
         PREVIOUS.set(Previous {

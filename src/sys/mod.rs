@@ -4,6 +4,7 @@
 pub mod append;
 pub mod backend;
 pub mod change;
+pub mod composite;
 pub mod datum;
 pub mod digest;
 pub mod directory;
@@ -13,6 +14,8 @@ pub mod image;
 pub mod index;
 pub mod invalidation;
 pub mod jsonb;
+pub mod json;
+pub mod key_action;
 pub mod leftovers;
 pub mod lock;
 pub mod memory;

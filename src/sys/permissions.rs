@@ -3,6 +3,7 @@
 
 use crate::error::Result;
 use crate::sys::backend::BackendCell;
+use crate::sys::key_action::{self, Way};
 use crate::sys::{hooks, relation, role, xact};
 use pgrx::pg_sys;
 
@@ -13,6 +14,9 @@ pub struct Checks {
     pub passes: fn(pg_sys::Oid, pg_sys::Oid) -> bool,
     /// The check: the table, and the role whose privileges count.
     pub touched: fn(pg_sys::Oid, pg_sys::Oid) -> Result<()>,
+    /// Before that, where a statement that is on the way of what PostgreSQL does for a foreign key would go past row
+    /// security.
+    pub touched_on_the_way: fn(pg_sys::Oid, pg_sys::Oid) -> Result<()>,
 }
 
 static CHECKS: BackendCell<Option<Checks>> = BackendCell::new(None);
@@ -27,8 +31,7 @@ pub fn rolled_back() {
     EXPECTED.set([pg_sys::InvalidOid; 2]);
 }
 
-/// Whether PostgreSQL itself asks, for a foreign key: it does so as the table's owner, exempt from forced row security. What
-/// a trigger reads on the way has another owner, or bypasses by its own right.
+/// Whether PostgreSQL itself asks, for a foreign key: it does so as the table's owner, exempt from forced row security.
 fn is_foreign_key(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: reads the backend's security context.
     let unforced = unsafe { pg_sys::InNoForceRLSOperation() };
@@ -54,8 +57,26 @@ unsafe fn may_touch(tables: impl Iterator<Item = (pg_sys::Oid, pg_sys::Oid)>, ra
     if hooks::is_own_statement() || xact::in_parallel_worker() {
         return true;
     }
-    for (table, role) in tables {
-        let role = if role == pg_sys::InvalidOid { role::current() } else { role };
+    let way = key_action::way();
+    for (table, given) in tables {
+        let role = if given == pg_sys::InvalidOid { role::current() } else { given };
+        let is_on_the_way = match way {
+            Way::Elsewhere => false,
+            // A rule's, or a view's, where the role is given.
+            Way::Own => given != pg_sys::InvalidOid,
+            Way::Exempt => true,
+            Way::CalledAs(owner) => role == owner && role::bypasses(owner),
+        };
+        if is_on_the_way {
+            // SAFETY: passed on to the caller.
+            unsafe {
+                pg_sys::panic::pgrx_extern_c_guard(|| {
+                    if let Err(error) = (checks.touched_on_the_way)(table, role) {
+                        hooks::raise(error);
+                    }
+                });
+            }
+        }
         if expected.contains(&table) || (checks.passes)(table, role) {
             continue;
         }

@@ -1,7 +1,9 @@
 //! Data types by OID.
 
+use crate::sys::datum;
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 /// What is under all domains, as far as tenants are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,4 +54,32 @@ fn name(type_oid: pg_sys::Oid) -> String {
         let name = pg_sys::format_type_be(type_oid);
         CStr::from_ptr(name).to_string_lossy().into_owned()
     }
+}
+
+/// A value made from text by its type.
+#[derive(Debug)]
+pub struct Value {
+    datum: pg_sys::Datum,
+    type_oid: pg_sys::Oid,
+}
+
+impl Value {
+    /// As the argument of a query.
+    pub fn as_argument(&self) -> DatumWithOid<'_> {
+        // SAFETY: a datum of that type, which outlives what is returned.
+        unsafe { datum::argument(self.datum, self.type_oid) }
+    }
+}
+
+/// Has the type read a value, as the current user, and no cast of anybody's: what is in PostgreSQL's memory lives as long
+/// as the (sub)transaction. `None` for what is no text of PostgreSQL's; the type raises an error where it takes no such value.
+pub fn read(type_oid: pg_sys::Oid, text: &str) -> Option<Value> {
+    let text = CString::new(text).ok()?;
+    let (mut function, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    // SAFETY: the type is that of an existing column, and the text outlives the call.
+    let datum = unsafe {
+        pg_sys::getTypeInputInfo(type_oid, &mut function, &mut parameter);
+        pg_sys::OidInputFunctionCall(function, text.as_ptr().cast_mut(), parameter, -1)
+    };
+    Some(Value { datum, type_oid })
 }

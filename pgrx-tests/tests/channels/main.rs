@@ -1,6 +1,7 @@
 //! One test for each way round row security that docs/security.md counts and no other test shows: closed, guarded, or
 //! reported by the doctor. The rooms are the sections of that page, the numbers its numbers.
 
+mod actions;
 mod context;
 mod dml;
 mod exempt;

@@ -166,3 +166,27 @@ fn a_key_that_was_spoilt_behind_the_constraints_is_acted_for_by_nobody() {
         assert_eq!(open.value("select tenancy.current_key()").as_deref(), Some("acme"));
     }
 }
+
+#[test]
+fn settings_are_kept_as_they_are_however_large_or_deep() {
+    let fixture = Fixture::new();
+    let mut superuser = fixture.superuser();
+    let deep = r#"('{"a": ' || repeat('[', 300) || repeat(']', 300) || '}')::jsonb"#;
+    for (key, settings) in [("large", r#"'{"n": 1e400, "m": 12345678901234567890.10}'::jsonb"#), ("deep", deep)] {
+        superuser.run(&format!(
+            "select tenancy.create_plan('{key}', {settings}), tenancy.create_tenant('{key}', settings => {settings})"
+        ));
+        for table in ["tenants where key", "plans where name"] {
+            let kept =
+                superuser.value(&format!("select settings::text = ({settings})::text from tenancy.{table} = '{key}'"));
+            assert_eq!(kept.as_deref(), Some("t"), "{table} {key}");
+        }
+    }
+    for wrong in ["'1e400'", "(repeat('[', 300) || repeat(']', 300))::jsonb", "'null'"] {
+        superuser.refuses(&format!("select tenancy.create_plan('wrong', {wrong})"), "22023");
+        superuser.refuses(&format!("select tenancy.create_tenant('wrong', settings => {wrong})"), "22023");
+    }
+    superuser.run("select tenancy.create_plan('none', null), tenancy.create_tenant('none', settings => null)");
+    let none = "select concat(t.settings, p.settings) from tenancy.tenants t, tenancy.plans p where t.key = 'none' and p.name = 'none'";
+    assert_eq!(superuser.value(none).as_deref(), Some("{}{}"));
+}

@@ -113,3 +113,81 @@ fn nobody_becomes_an_administrator_by_asking() {
     let rows = rows.iter().filter(|message| matches!(message, SimpleQueryMessage::Row(_))).count();
     assert!(rows > 20, "{rows}");
 }
+
+/// Maintenance runs code of a table's owner as the owner; the session is a superuser's all the same.
+#[test]
+fn nobody_asks_by_an_administrator_s_session_for_himself() {
+    let shop = Shop::new();
+    let stranger = shop.fixture.role("stranger");
+    shop.run(&format!("create schema lab authorization {stranger}; grant usage on schema lab to public"));
+    let mut client = shop.fixture.connect(&stranger);
+    client.run(
+        r#"create table lab.told (detail text); create table lab.bait (x int, primary key (x));
+           create table lab.twig (x int references lab.bait on delete cascade);
+           create function lab.ask() returns void language sql as $$
+             insert into lab.told select detail from tenancy.why('public.orders', '{"id": 2}') where check_name = 'row' $$;
+           create function lab.probe(x int) returns int language plpgsql immutable as
+             $$ begin perform lab.ask(); return x; end $$;
+           create function lab.pull() returns trigger language plpgsql as $$ begin perform lab.ask(); return old; end $$;
+           create function lab.lends() returns bigint language sql security definer as 'select lab.ask(); select 1::bigint';
+           grant execute on function lab.lends() to public;
+           create index on lab.bait (lab.probe(x)); insert into lab.bait values (1), (2); insert into lab.twig values (1);
+           create trigger pull before delete on lab.twig for each row execute function lab.pull();
+           create materialized view lab.summary as select lab.probe(7);
+           delete from lab.told"#,
+    );
+    for statement in [
+        "analyze lab.bait",
+        "reindex table lab.bait",
+        "refresh materialized view lab.summary",
+        "delete from lab.bait where x = 1",
+        "select lab.lends()",
+    ] {
+        for role in ["none", &shop.admin] {
+            let mut superuser = shop.fixture.superuser();
+            superuser.run(&format!("delete from lab.told; set role {role}"));
+            let outcome = superuser.batch_execute(statement);
+            superuser.run("reset role");
+            let told = superuser.texts("select distinct detail from lab.told");
+            if role == "none" {
+                outcome.unwrap();
+                assert_eq!(told, ["not looked up: the role may not read the table"], "{statement}");
+            } else {
+                assert!(told.iter().all(|told| told.starts_with("not looked up")), "{statement}: {told:?}");
+            }
+        }
+    }
+}
+
+/// Which tables are protected is administrators' business; what is in others is not.
+#[test]
+fn an_administrator_is_told_of_rows_of_protected_tables_and_of_those_that_he_may_read() {
+    let shop = Shop::new();
+    shop.run(
+        "create schema staff; grant usage on schema staff to public;
+         create table staff.wages (name text primary key); insert into staff.wages values ('boss');
+         create table staff.rates (name text primary key); insert into staff.rates values ('boss');
+         select tenancy.classify('staff.rates', 'global')",
+    );
+    let mut admin = shop.fixture.connect(&shop.admin);
+    let mut told = |table: &str| {
+        let told = ["boss", "nobody"].map(|name| why(&mut admin, table, &format!("{{\"name\": \"{name}\"}}")));
+        told.map(|checks| of(&checks, "row").1.to_owned())
+    };
+    for table in ["staff.wages", "staff.rates"] {
+        assert_eq!(told(table), ["not looked up: the role may not read the table"; 2], "{table}");
+        shop.run(&format!("grant select on {table} to {}", shop.admin));
+        assert!(told(table)[0].starts_with("there is one"), "{table}");
+    }
+    // Row security of somebody else's making, which binds him.
+    shop.run("alter table staff.wages enable row level security");
+    assert_eq!(told("staff.wages"), ["there is one, and the role does not see it", "there is none"]);
+    assert_eq!(of(&shop.told_to_admin(r#"{"id": 2}"#), "row").1, "there is one, and the role does not see it");
+    // A role that bypasses row security may not read because of that.
+    let exempt = shop.fixture.role("exempt");
+    shop.run(&format!("alter role {exempt} bypassrls"));
+    let mut exempt = shop.fixture.connect(&exempt);
+    for key in [r#"{"id": 2}"#, r#"{"id": 3}"#] {
+        assert_eq!(of(&why(&mut exempt, "orders", key), "row").1, "not looked up: the role may not read the table");
+    }
+}

@@ -96,3 +96,29 @@ fn values_of_many_types() {
     }
     client.refuses(r#"select * from tenancy.why('"It''s"', '{"f": "well"}')"#, "22023");
 }
+
+#[test]
+fn a_number_is_compared_to_its_last_digit() {
+    let shop = Shop::new();
+    shop.run(
+        "create table numbers (n numeric primary key); insert into numbers values (12345678901234567890123), (0.1)",
+    );
+    let mut client = shop.fixture.superuser();
+    for (number, found) in [("12345678901234567890123", true), ("12345678901234567890124", false), ("0.10", true)] {
+        let checks = why(&mut client, "numbers", &format!("{{\"n\": {number}}}"));
+        assert_eq!(of(&checks, "row").0, Some(found), "{number}");
+    }
+    assert_eq!(of(&why(&mut client, "numbers", r#"{"n": 1e400}"#), "row").0, Some(false));
+}
+
+#[test]
+fn a_key_that_no_column_takes_is_malformed_however_large_or_deep_it_is() {
+    let shop = Shop::new();
+    let mut client = shop.as_app();
+    client.refuses(r#"select tenancy.why('orders', '{"id": 1e400}')"#, "22023");
+    client.refuses("select tenancy.why('orders', (repeat('[', 300) || repeat(']', 300))::jsonb)", "22023");
+    client.refuses(
+        r#"select tenancy.why('orders', ('{"id": ' || repeat('[', 300) || repeat(']', 300) || '}')::jsonb)"#,
+        "22023",
+    );
+}

@@ -125,3 +125,76 @@ fn casts_do_not_run_with_the_rights_of_who_asks() {
         superuser.value("select passed from tenancy.why('strange.t', '{\"id\": \"x\"}') where check_name = 'row'");
     assert_eq!(found.as_deref(), Some("t"));
 }
+
+/// What a type runs when it reads a value, it runs as who asks; and not at all where that would be more than looking.
+#[test]
+fn no_type_runs_with_more_rights_than_who_asks() {
+    let shop = Shop::new();
+    let stranger = shop.fixture.role("stranger");
+    shop.fixture.run(&format!("create schema lab authorization {stranger}; grant usage on schema lab to public"));
+    // Counts the calls as somebody else than the application: a sequence keeps what a rollback takes back.
+    shop.fixture.connect(&stranger).run(&format!(
+        "create sequence lab.calls; grant all on sequence lab.calls to public;
+         create function lab.check(v text) returns boolean language plpgsql as $$ begin
+           if v = 'go' and current_user <> '{}' then perform nextval('lab.calls'); end if; return true;
+         end $$;
+         create domain lab.tag as text check (lab.check(value)); create type lab.pair as (a lab.tag, b int);
+         create domain lab.word as text check (lab.check(value)); create type lab.words as range (subtype = lab.word)",
+        shop.app
+    ));
+    shop.fixture.run(&format!(
+        "create table tagged (id integer, tenant_id uuid, tags lab.tag[], pairs lab.pair, plain lab.word, words lab.words, tag lab.tag);
+         select tenancy.protect('tagged'); grant select on tagged to {}",
+        shop.app
+    ));
+    let keys = [r#"{"tags": "{go}"}"#, r#"{"pairs": "(go,1)"}"#, r#"{"words": "[go,go]"}"#];
+    let asking = |key: &str| format!("select count(*) from tenancy.why('tagged', '{key}')");
+    let mut superuser = shop.fixture.superuser();
+    let mut admin = shop.fixture.connect(&shop.admin);
+    for key in keys {
+        superuser.run("reset role");
+        superuser.refuses(&asking(key), "0A000");
+        admin.run("reset role");
+        admin.refuses(&asking(key), "0A000");
+        // He can go back.
+        for client in [&mut superuser, &mut admin] {
+            client.run(&format!("set role {}", shop.app));
+            client.refuses(&asking(key), "0A000");
+        }
+        shop.as_app().run(&asking(key));
+    }
+    superuser.run("reset role");
+    for key in [r#"{"plain": "go", "tag": "go"}"#, r#"{"tags": null, "id": 1}"#] {
+        superuser.run(&asking(key));
+        admin.run(&asking(key));
+    }
+    assert_eq!(superuser.value("select is_called from lab.calls").as_deref(), Some("f"));
+}
+
+/// A row goes from query to query as it is: a domain in it is not asked again.
+#[test]
+fn no_row_is_read_again_by_its_types() {
+    let shop = Shop::new();
+    let stranger = shop.fixture.role("stranger");
+    shop.fixture.run(&format!("create schema lab authorization {stranger}; grant usage on schema lab to public"));
+    shop.fixture.connect(&stranger).run(
+        "create sequence lab.calls; grant all on sequence lab.calls to public;
+         create function lab.check(v text) returns boolean language plpgsql as
+           $$ begin perform nextval('lab.calls'); return true; end $$;
+         create domain lab.tag as text check (lab.check(value))",
+    );
+    shop.fixture.run(&format!(
+        "create table tagged (id integer, tenant_id uuid, wanted lab.tag);
+         insert into tagged select row_number() over (order by key), id, 'secret of ' || key from tenancy.tenants;
+         select tenancy.protect('tagged'); create policy tags on tagged as restrictive using (wanted <> '');
+         grant select on tagged to {}; alter sequence lab.calls restart",
+        shop.app
+    ));
+    let mut admin = shop.fixture.connect(&shop.admin);
+    admin.run("set tenancy.tenant_id = 'acme'");
+    for key in [r#"{"id": 1}"#, r#"{"id": 2}"#] {
+        assert_eq!(of(&why(&mut admin, "tagged", key), "policy tags USING").0, Some(true));
+    }
+    assert_eq!(of(&why(&mut shop.as_app(), "tagged", r#"{"id": 1}"#), "policy tags USING").0, Some(true));
+    assert_eq!(shop.fixture.superuser().value("select is_called from lab.calls").as_deref(), Some("f"));
+}

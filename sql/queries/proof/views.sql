@@ -1,5 +1,6 @@
 -- $1 tables, $2 the names of their tenant columns: the views over them, through other views too, that a role which
--- acts for tenants may read, each with whether it has a column of the tenant column's name.
+-- acts for tenants may read, each with whether it has a column of the tenant column's name,
+-- and whether the table's owner may read it.
 WITH RECURSIVE app(role) AS (
     SELECT r.oid
     FROM (SELECT DISTINCT role FROM tenancy.access) AS a
@@ -33,8 +34,11 @@ SELECT over.root,
        EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
                WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid
                  AND a.attname OPERATOR(pg_catalog.=) over.tenant_column
-                 AND a.atttypid OPERATOR(pg_catalog.=) t.atttypid)
+                 AND a.atttypid OPERATOR(pg_catalog.=) t.atttypid),
+       pg_catalog.has_table_privilege(root.relowner, c.oid, 'SELECT')
+       AND pg_catalog.has_schema_privilege(root.relowner, n.oid, 'USAGE')
 FROM over
+JOIN pg_catalog.pg_class AS root ON root.oid OPERATOR(pg_catalog.=) over.root
 JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) over.view
 JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute AS t
