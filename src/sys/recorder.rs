@@ -6,6 +6,7 @@ use crate::sys::backend::{self, BackendCell};
 use crate::sys::hooks;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, SignalWakeFlags};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -139,22 +140,47 @@ pub unsafe extern "C-unwind" fn pg_tenancy_record(argument: pg_sys::Datum) {
         (header, header.database, String::from_utf8_lossy(bytes).into_owned())
     };
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
-    // The worker is a superuser, and the database's owner may have chosen defaults for it.
-    for (name, value) in [(c"search_path", c"pg_catalog, pg_temp"), (c"default_transaction_read_only", c"off")] {
-        // SAFETY: both strings outlive the call, which copies them.
-        unsafe {
-            pg_sys::SetConfigOption(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_SUSET,
-                pg_sys::GucSource::PGC_S_OVERRIDE,
-            );
-        }
-    }
+    pin_settings();
     let Some(work) = WORK.get() else { return };
     BackgroundWorker::transaction(|| match work(&text) {
         Ok(answer) => header.answer.store(answer, Ordering::Relaxed),
         Err(error) => hooks::raise(error),
     });
     header.state.store(DONE, Ordering::Release);
+}
+
+/// What a database's owner may choose for a database reaches its background workers too. Nothing of it decides who this
+/// one is, what its statements mean, whether they are carried out, or whether they last.
+const PINNED: [(&CStr, &CStr); 8] = [
+    (c"role", c"none"),
+    (c"search_path", c"pg_catalog, pg_temp"),
+    (c"default_transaction_read_only", c"off"),
+    (c"default_transaction_isolation", c"read committed"),
+    (c"default_transaction_deferrable", c"off"),
+    (c"row_security", c"on"),
+    (c"statement_timeout", c"0"),
+    (c"synchronous_commit", c"on"),
+];
+
+/// Makes this worker the superuser it began as, with settings of its own.
+fn pin_settings() {
+    // SAFETY: the worker began as the bootstrap superuser, who may be whoever he likes, himself too; the strings outlive
+    // the calls, which copy them.
+    unsafe {
+        // As a setting it is looked up in a catalog, and there is no transaction yet. It also ends what `role` was.
+        pg_sys::SetSessionAuthorization(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), true);
+        let pin = |name: &CStr, value: &CStr| {
+            pg_sys::SetConfigOption(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_SUSET,
+                pg_sys::GucSource::PGC_S_OVERRIDE,
+            );
+        };
+        for (name, value) in PINNED {
+            pin(name, value);
+        }
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        pin(c"transaction_timeout", c"0");
+    }
 }

@@ -132,6 +132,25 @@ fn the_database_s_owner_has_no_say_in_what_is_recorded() {
     assert_eq!(roles.as_deref(), Some("f"));
     let recorded = "select count(*) from tenancy.event_log where event = 'bypass.declared'";
     assert_eq!(superuser.value(recorded).as_deref(), Some("3"));
+
+    // Nor in who it is and how long it may take. `transaction_timeout` came with 17.
+    let mut owners = shop.fixture.connect(&owner);
+    owners.run("set search_path = pg_catalog; set default_transaction_read_only = off");
+    for (name, value) in [
+        ("role", owner.as_str()),
+        ("session_authorization", &owner),
+        ("default_transaction_isolation", "serializable"),
+        ("transaction_timeout", "1"),
+    ] {
+        let known = format!("select count(*) from pg_settings where name = '{name}'");
+        if name == "transaction_timeout" && owners.value(&known).as_deref() == Some("0") {
+            continue;
+        }
+        owners.run(&format!("alter database {database} reset all; alter database {database} set {name} = '{value}'"));
+        superuser.run(&format!("select tenancy.bypass('whatever {name} is')"));
+        let recorded = format!("select count(*) from tenancy.event_log where reason = 'whatever {name} is'");
+        assert_eq!(superuser.value(&recorded).as_deref(), Some("1"), "{name}");
+    }
 }
 
 #[test]
