@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::sys::backend::{self, BackendCell};
 use crate::sys::hooks;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, SignalWakeFlags};
-use pgrx::{FromDatum, IntoDatum, pg_sys};
+use pgrx::{FromDatum, IntoDatum, PgTryBuilder, pg_sys};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -39,14 +39,23 @@ pub fn is_possible() -> bool {
     unsafe { pg_sys::IsUnderPostmaster && !pg_sys::RecoveryInProgress() }
 }
 
-/// Has a worker do what the text says, and does not wait for it. Returns whether one could be started.
-pub fn send(text: &str) -> bool {
-    // SAFETY: see `hand_over`; the segment is pinned, so it outlives our own mapping of it.
-    unsafe {
-        let Some((segment, _)) = hand_over(text, None) else { return false };
-        pg_sys::dsm_detach(segment);
+/// Has a worker do what the text says, and does not wait until it is done. Where no worker can be started, it tries again
+/// for as long as it has `patience`, a short time in which nobody is heard who cancels. Returns whether one could be.
+pub fn send(text: &str, patience: Duration) -> bool {
+    let since = Instant::now();
+    loop {
+        // SAFETY: see `hand_over`; the segment is pinned, so it outlives our own mapping of it.
+        unsafe {
+            if let Some((segment, _)) = hand_over(text, None) {
+                pg_sys::dsm_detach(segment);
+                return true;
+            }
+        }
+        if since.elapsed() >= patience {
+            return false;
+        }
+        backend::wait(Duration::from_millis(10));
     }
-    true
 }
 
 /// Has a worker do what the text says, and waits for it: the answer, once that is committed. Where no worker can be
@@ -74,8 +83,34 @@ pub fn send_and_wait(text: &str, patience: Duration) -> Option<i64> {
     }
 }
 
+/// A segment of shared memory; `None` where there is no room for one.
+///
 /// # Safety
-/// In a backend under the postmaster, in a transaction. The caller detaches the segment.
+/// In a backend under the postmaster. The caller detaches the segment.
+unsafe fn segment(size: usize) -> Option<*mut pg_sys::dsm_segment> {
+    // SAFETY: PostgreSQL holds no lock while it asks the operating system for memory, which is what may fail, and leaves a
+    // descriptor that maps nothing; the transaction is to go on then, and no resource owner is to report that one at its
+    // end. One that was made belongs to the current owner, if there is one. The memory context is put back as it was.
+    unsafe {
+        let (owner, context) = (pg_sys::CurrentResourceOwner, pg_sys::CurrentMemoryContext);
+        pg_sys::CurrentResourceOwner = std::ptr::null_mut();
+        let segment = PgTryBuilder::new(|| pg_sys::dsm_create(size, pg_sys::DSM_CREATE_NULL_IF_MAXSEGMENTS as i32))
+            .catch_others(|_| std::ptr::null_mut())
+            .execute();
+        pg_sys::CurrentResourceOwner = owner;
+        pg_sys::CurrentMemoryContext = context;
+        if segment.is_null() {
+            return None;
+        }
+        if !owner.is_null() {
+            pg_sys::dsm_unpin_mapping(segment);
+        }
+        Some(segment)
+    }
+}
+
+/// # Safety
+/// As for `segment`.
 unsafe fn hand_over(
     text: &str,
     notify: Option<i32>,
@@ -83,10 +118,7 @@ unsafe fn hand_over(
     let size = size_of::<Header>() + text.len();
     // SAFETY: the segment has room for header and text, begins at a page, and nobody else knows it yet.
     unsafe {
-        let segment = pg_sys::dsm_create(size, pg_sys::DSM_CREATE_NULL_IF_MAXSEGMENTS as i32);
-        if segment.is_null() {
-            return None;
-        }
+        let segment = segment(size)?;
         let header = pg_sys::dsm_segment_address(segment).cast::<Header>();
         header.write(Header {
             state: AtomicU32::new(SENT),

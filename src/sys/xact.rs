@@ -76,6 +76,30 @@ pub fn on_end(at_end: fn(bool)) {
     unsafe { pg_sys::RegisterXactCallback(Some(callback), at_end as *mut c_void) }
 }
 
+/// Calls `before_commit` whenever a top-level transaction of this backend is about to be committed or prepared, where
+/// what fails fails the transaction. Not in parallel workers.
+pub fn on_commit(before_commit: fn()) {
+    unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
+        use pg_sys::XactEvent::*;
+        if matches!(event, XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE) {
+            // SAFETY: `arg` is the `fn()` that `on_commit` registered, and nothing else. The guard is called from a
+            // function that PostgreSQL called, with nothing to drop.
+            unsafe {
+                let before_commit: fn() = std::mem::transmute(arg);
+                pg_sys::panic::pgrx_extern_c_guard(before_commit);
+            }
+        }
+    }
+    // SAFETY: as above.
+    unsafe { pg_sys::RegisterXactCallback(Some(callback), before_commit as *mut c_void) }
+}
+
+/// Aborts whatever transaction there is. For a session that ends.
+pub fn abort() {
+    // SAFETY: what PostgreSQL itself does first when a session ends; where there is none it does nothing.
+    unsafe { pg_sys::AbortOutOfAnyTransaction() }
+}
+
 /// Calls `rolled_back` whenever a savepoint (an exception block too) is rolled back; as for `on_end`.
 pub fn on_rollback_to_savepoint(rolled_back: fn()) {
     unsafe extern "C-unwind" fn callback(
