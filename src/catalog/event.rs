@@ -68,14 +68,15 @@ pub fn outlasts() -> bool {
     recorder::is_possible()
 }
 
-/// Has the entry written, soon. Returns false when nobody can.
-pub fn record(record: &Record) -> bool {
-    worker::send(&Task::Record(record.clone()))
+/// Has the entries written, soon, all by one worker; waits for a free one as long as there is `patience`. Returns false
+/// when nobody can.
+pub fn record(records: Vec<Record>, patience: Duration) -> bool {
+    worker::send(&Task::Record(records), patience)
 }
 
 /// Has the entry written now. Returns whether it is.
 pub fn record_and_wait(record: &Record) -> bool {
-    worker::send_and_wait(&Task::Record(record.clone()), Duration::ZERO).is_some()
+    worker::send_and_wait(&Task::Record(vec![record.clone()]), Duration::ZERO).is_some()
 }
 
 /// In the worker. The same by another session within the minute is enough.

@@ -12,8 +12,8 @@ use std::time::Duration;
 /// A worker's task, as it travels to it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Task {
-    /// An entry of the event log.
-    Record(Record),
+    /// Entries of the event log.
+    Record(Vec<Record>),
     /// A block of numbers; the answer is the last of them.
     Reserve(Block),
 }
@@ -23,9 +23,9 @@ pub fn init() {
     recorder::init(perform);
 }
 
-/// Has the task done, soon. Returns false when nobody can.
-pub fn send(task: &Task) -> bool {
-    serde_json::to_string(task).is_ok_and(|text| recorder::send(&text))
+/// Has the task done, soon, waiting for a free worker as long as there is `patience`. Returns false when nobody can.
+pub fn send(task: &Task, patience: Duration) -> bool {
+    serde_json::to_string(task).is_ok_and(|text| recorder::send(&text, patience))
 }
 
 /// Has the task done now, waiting for a free worker as long as there is `patience`. `None` when it is not done.
@@ -39,7 +39,7 @@ fn perform(text: &str) -> Result<i64> {
     // A lock must not keep the session waiting that waits for this; it may well hold it itself.
     spi::run("SET LOCAL lock_timeout = '2s'", &[])?;
     match task {
-        Task::Record(record) => event::write_record(record).map(|()| 0),
+        Task::Record(records) => records.into_iter().try_for_each(event::write_record).map(|()| 0),
         Task::Reserve(block) => numbers::reserve_here(&block),
     }
 }

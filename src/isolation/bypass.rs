@@ -1,6 +1,7 @@
 //! Roles that row security does not bind: they may say why they read across tenants, and what they do
 //! without saying so is noted or refused.
 
+use super::unwritten;
 use crate::catalog::event::{self, Record};
 use crate::error::{Error, Result};
 use crate::guc::{self, OnBypass};
@@ -121,8 +122,8 @@ pub fn check(table: Oid, user: Oid) -> Result<()> {
     let record = record(event, user, object, why);
     if !UNRECORDED.get() && is_due(&record) {
         report::log(line(event.trim_start_matches("bypass."), &record));
-        if event::outlasts() && !event::record(&record) {
-            forget(&record);
+        if event::outlasts() {
+            unwritten::add(record);
         }
     }
     match verdict {

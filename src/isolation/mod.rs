@@ -13,6 +13,7 @@ mod protect;
 mod reassign;
 mod touch;
 mod truncate;
+mod unwritten;
 
 pub use bypass::{declare as declare_bypass, declared_reason, leave_unrecorded as leave_bypasses_unrecorded};
 pub use guard::{after_command, after_drop, after_grant};

@@ -1,7 +1,7 @@
 //! A statement is about to touch tables. What row security alone leaves open is asked here: a role that
 //! it does not bind, and a context that somebody has forgotten.
 
-use super::{bypass, reassign};
+use super::{bypass, reassign, unwritten};
 use crate::catalog::{changed, protection};
 use crate::error::{Error, Result};
 use crate::guc::{self, OnMissing};
@@ -27,13 +27,17 @@ pub fn init(has_tenant: HasTenant) {
     xact::on_end(transaction_ended);
     xact::on_rollback_to_savepoint(permissions::rolled_back);
     invalidation::on_role(|| BOUND.set(INVALID_OID));
+    unwritten::init();
     permissions::install(Checks { passes, touched, touched_on_the_way });
     hooks::guard_reassigning(reassign::check);
 }
 
 /// What most statements are: those of a role that is known to be bound, on whatever table, or on tables that are
-/// known not to be protected.
+/// known not to be protected. Not while something waits to be written, which is tried again then.
 fn passes(table: Oid, user: Oid) -> bool {
+    if unwritten::is_waiting() {
+        return false;
+    }
     let bound = BOUND.get();
     (bound != INVALID_OID && bound == user && guc::on_missing() == OnMissing::Empty)
         || protection::is_known_unprotected(table)
@@ -46,6 +50,9 @@ fn transaction_ended(committed: bool) {
 }
 
 fn touched(table: Oid, user: Oid) -> Result<()> {
+    if unwritten::is_waiting() {
+        unwritten::try_again();
+    }
     if role::bypasses(user) {
         return if protection::is_protected(table) { bypass::check(table, user) } else { Ok(()) };
     }

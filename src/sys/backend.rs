@@ -60,6 +60,12 @@ impl Drop for Raised<'_> {
 
 /// Waits, and lets the statement be cancelled meanwhile.
 pub fn pause(time: Duration) {
+    wait(time);
+    pgrx::check_for_interrupts!();
+}
+
+/// Waits; who cancels is heard afterwards. For short times.
+pub fn wait(time: Duration) {
     let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     // SAFETY: waits for this process's own latch and resets it, as loops in PostgreSQL do; who set it for another
     // reason looks at his own condition again, since every wait begins so.
@@ -67,7 +73,6 @@ pub fn pause(time: Duration) {
         pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, time.as_millis() as c_long, pg_sys::PG_WAIT_EXTENSION);
         pg_sys::ResetLatch(pg_sys::MyLatch);
     }
-    pgrx::check_for_interrupts!();
 }
 
 /// Keeps Rust backtraces out of the DETAIL that clients see, whatever environment the server was

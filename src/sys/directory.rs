@@ -8,7 +8,7 @@
 //! (H.-J. Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012).
 
 use crate::sys::backend::BackendCell;
-use crate::sys::xact;
+use crate::sys::{session, xact};
 use pgrx::pg_sys;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -147,12 +147,7 @@ pub fn change_begins() {
 /// nothing yet: who commits it calls `change_begins`. The worker of a subscription commits prepared
 /// transactions and tells nobody, so nobody uses the directory while there is one.
 fn change_ends() {
-    unsafe extern "C" {
-        #[link_name = "IsLogicalWorker"]
-        fn is_logical_worker() -> bool;
-    }
-    // SAFETY: reads a variable of this process, and can't raise an error.
-    if !EXITING.get() && unsafe { is_logical_worker() } {
+    if !EXITING.get() && session::applies_subscription() {
         change_until_exit();
         return;
     }

@@ -145,6 +145,8 @@ mod standard {
     unsafe extern "C-unwind" {
         #[link_name = "AcceptInvalidationMessages"]
         pub fn accept_invalidation_messages();
+        #[link_name = "max_prepared_xacts"]
+        pub static max_prepared_transactions: c_int;
         #[link_name = "ExecutorRewind"]
         pub fn rewind(query: *mut pg_sys::QueryDesc);
         #[link_name = "standard_ExecutorStart"]
@@ -389,9 +391,14 @@ unsafe extern "C-unwind" fn process_utility(
         if matches!((*node).type_, pg_sys::NodeTag::T_FetchStmt | pg_sys::NodeTag::T_CopyStmt) {
             ask_before_run(false);
         }
-        // The prepared transaction may have changed the registry.
+        // The prepared transaction may have changed the registry. Within a block PostgreSQL refuses to commit one, and the
+        // block may stay open for long after that. Elsewhere the transaction ends at once, even where there is no such
+        // transaction, or it is somebody else's: then what is shared is read anew from the registry, which costs a little
+        // and changes no answer. Whoever may prepare transactions can have that with one of his own.
         if (*node).type_ == pg_sys::NodeTag::T_TransactionStmt
             && (*node.cast::<pg_sys::TransactionStmt>()).kind == pg_sys::TransactionStmtKind::TRANS_STMT_COMMIT_PREPARED
+            && standard::max_prepared_transactions > 0
+            && !xact::in_block()
         {
             directory::change_begins();
         }

@@ -5,7 +5,8 @@ use crate::error::Result;
 use crate::sys::backend::{self, BackendCell};
 use crate::sys::hooks;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, SignalWakeFlags};
-use pgrx::{FromDatum, IntoDatum, pg_sys};
+use pgrx::{FromDatum, IntoDatum, PgTryBuilder, pg_sys};
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,14 +39,23 @@ pub fn is_possible() -> bool {
     unsafe { pg_sys::IsUnderPostmaster && !pg_sys::RecoveryInProgress() }
 }
 
-/// Has a worker do what the text says, and does not wait for it. Returns whether one could be started.
-pub fn send(text: &str) -> bool {
-    // SAFETY: see `hand_over`; the segment is pinned, so it outlives our own mapping of it.
-    unsafe {
-        let Some((segment, _)) = hand_over(text, None) else { return false };
-        pg_sys::dsm_detach(segment);
+/// Has a worker do what the text says, and does not wait until it is done. Where no worker can be started, it tries again
+/// for as long as it has `patience`, a short time in which nobody is heard who cancels. Returns whether one could be.
+pub fn send(text: &str, patience: Duration) -> bool {
+    let since = Instant::now();
+    loop {
+        // SAFETY: see `hand_over`; the segment is pinned, so it outlives our own mapping of it.
+        unsafe {
+            if let Some((segment, _)) = hand_over(text, None) {
+                pg_sys::dsm_detach(segment);
+                return true;
+            }
+        }
+        if since.elapsed() >= patience {
+            return false;
+        }
+        backend::wait(Duration::from_millis(10));
     }
-    true
 }
 
 /// Has a worker do what the text says, and waits for it: the answer, once that is committed. Where no worker can be
@@ -73,8 +83,34 @@ pub fn send_and_wait(text: &str, patience: Duration) -> Option<i64> {
     }
 }
 
+/// A segment of shared memory; `None` where there is no room for one.
+///
 /// # Safety
-/// In a backend under the postmaster, in a transaction. The caller detaches the segment.
+/// In a backend under the postmaster. The caller detaches the segment.
+unsafe fn segment(size: usize) -> Option<*mut pg_sys::dsm_segment> {
+    // SAFETY: PostgreSQL holds no lock while it asks the operating system for memory, which is what may fail, and leaves a
+    // descriptor that maps nothing; the transaction is to go on then, and no resource owner is to report that one at its
+    // end. One that was made belongs to the current owner, if there is one. The memory context is put back as it was.
+    unsafe {
+        let (owner, context) = (pg_sys::CurrentResourceOwner, pg_sys::CurrentMemoryContext);
+        pg_sys::CurrentResourceOwner = std::ptr::null_mut();
+        let segment = PgTryBuilder::new(|| pg_sys::dsm_create(size, pg_sys::DSM_CREATE_NULL_IF_MAXSEGMENTS as i32))
+            .catch_others(|_| std::ptr::null_mut())
+            .execute();
+        pg_sys::CurrentResourceOwner = owner;
+        pg_sys::CurrentMemoryContext = context;
+        if segment.is_null() {
+            return None;
+        }
+        if !owner.is_null() {
+            pg_sys::dsm_unpin_mapping(segment);
+        }
+        Some(segment)
+    }
+}
+
+/// # Safety
+/// As for `segment`.
 unsafe fn hand_over(
     text: &str,
     notify: Option<i32>,
@@ -82,10 +118,7 @@ unsafe fn hand_over(
     let size = size_of::<Header>() + text.len();
     // SAFETY: the segment has room for header and text, begins at a page, and nobody else knows it yet.
     unsafe {
-        let segment = pg_sys::dsm_create(size, pg_sys::DSM_CREATE_NULL_IF_MAXSEGMENTS as i32);
-        if segment.is_null() {
-            return None;
-        }
+        let segment = segment(size)?;
         let header = pg_sys::dsm_segment_address(segment).cast::<Header>();
         header.write(Header {
             state: AtomicU32::new(SENT),
@@ -139,22 +172,47 @@ pub unsafe extern "C-unwind" fn pg_tenancy_record(argument: pg_sys::Datum) {
         (header, header.database, String::from_utf8_lossy(bytes).into_owned())
     };
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
-    // The worker is a superuser, and the database's owner may have chosen defaults for it.
-    for (name, value) in [(c"search_path", c"pg_catalog, pg_temp"), (c"default_transaction_read_only", c"off")] {
-        // SAFETY: both strings outlive the call, which copies them.
-        unsafe {
-            pg_sys::SetConfigOption(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_SUSET,
-                pg_sys::GucSource::PGC_S_OVERRIDE,
-            );
-        }
-    }
+    pin_settings();
     let Some(work) = WORK.get() else { return };
     BackgroundWorker::transaction(|| match work(&text) {
         Ok(answer) => header.answer.store(answer, Ordering::Relaxed),
         Err(error) => hooks::raise(error),
     });
     header.state.store(DONE, Ordering::Release);
+}
+
+/// What a database's owner may choose for a database reaches its background workers too. Nothing of it decides who this
+/// one is, what its statements mean, whether they are carried out, or whether they last.
+const PINNED: [(&CStr, &CStr); 8] = [
+    (c"role", c"none"),
+    (c"search_path", c"pg_catalog, pg_temp"),
+    (c"default_transaction_read_only", c"off"),
+    (c"default_transaction_isolation", c"read committed"),
+    (c"default_transaction_deferrable", c"off"),
+    (c"row_security", c"on"),
+    (c"statement_timeout", c"0"),
+    (c"synchronous_commit", c"on"),
+];
+
+/// Makes this worker the superuser it began as, with settings of its own.
+fn pin_settings() {
+    // SAFETY: the worker began as the bootstrap superuser, who may be whoever he likes, himself too; the strings outlive
+    // the calls, which copy them.
+    unsafe {
+        // As a setting it is looked up in a catalog, and there is no transaction yet. It also ends what `role` was.
+        pg_sys::SetSessionAuthorization(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), true);
+        let pin = |name: &CStr, value: &CStr| {
+            pg_sys::SetConfigOption(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_SUSET,
+                pg_sys::GucSource::PGC_S_OVERRIDE,
+            );
+        };
+        for (name, value) in PINNED {
+            pin(name, value);
+        }
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        pin(c"transaction_timeout", c"0");
+    }
 }

@@ -2,6 +2,8 @@
 //! no search path, no row security, and always the latest committed state whatever the isolation
 //! level. It assigns no transaction id, so it works on a hot standby and in a parallel worker.
 
+use crate::error::Error;
+use crate::sys::hooks;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::ffi::CStr;
 use uuid::Uuid;
@@ -16,43 +18,76 @@ pub enum Key<'a> {
     Null,
 }
 
-/// One row, valid inside the visitor that gets it.
+// The types of columns that can be read as one of these: where the extension's own tables have others, somebody has
+// changed them.
+const UUID: &[pg_sys::Oid] = &[pg_sys::UUIDOID];
+const TEXT: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::VARCHAROID];
+const TEXTS: &[pg_sys::Oid] = &[pg_sys::TEXTARRAYOID];
+const OID: &[pg_sys::Oid] = &[pg_sys::OIDOID, pg_sys::REGROLEOID, pg_sys::REGCLASSOID, pg_sys::REGNAMESPACEOID];
+const INT4: &[pg_sys::Oid] = &[pg_sys::INT4OID];
+const INT8: &[pg_sys::Oid] = &[pg_sys::INT8OID];
+const NAME: &[pg_sys::Oid] = &[pg_sys::NAMEOID];
+
+/// One row, valid inside the visitor that gets it. Reading a column that has another type than is asked for, or that was
+/// dropped, raises an error.
 pub struct Row {
+    descriptor: pg_sys::TupleDesc,
     values: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
+}
+
+/// Raises an error unless column `attribute` (counted from 1) has one of these types.
+///
+/// # Safety
+/// The descriptor is that of a table that is open.
+unsafe fn check_type(descriptor: pg_sys::TupleDesc, attribute: usize, types: &[pg_sys::Oid]) {
+    // SAFETY: by the contract above; a descriptor has so many attributes.
+    let is_one = unsafe {
+        (1..=(*descriptor).natts as usize).contains(&attribute) && {
+            #[cfg(feature = "pg18")]
+            let found = &*pg_sys::TupleDescAttr(descriptor, attribute as i32 - 1);
+            #[cfg(not(feature = "pg18"))]
+            let found = &(*descriptor).attrs.as_slice((*descriptor).natts as usize)[attribute - 1];
+            // That of a dropped one is 0.
+            types.contains(&found.atttypid)
+        }
+    };
+    if !is_one {
+        hooks::raise(Error::NotInstalled);
+    }
 }
 
 impl Row {
     /// The `uuid` in column `attribute` (counted from 1), if not null.
     pub fn uuid(&self, attribute: usize) -> Option<Uuid> {
-        let bytes: pgrx::Uuid = self.get(attribute)?;
+        let bytes: pgrx::Uuid = self.get(attribute, UUID)?;
         Some(Uuid::from_bytes(*bytes.as_bytes()))
     }
 
     /// The `text` in column `attribute`, if not null.
     pub fn text(&self, attribute: usize) -> Option<String> {
-        self.get(attribute)
+        self.get(attribute, TEXT)
     }
 
     /// The elements of the `text[]` in column `attribute` that are not null.
     pub fn texts(&self, attribute: usize) -> Vec<String> {
-        let texts: Option<Vec<Option<String>>> = self.get(attribute);
+        let texts: Option<Vec<Option<String>>> = self.get(attribute, TEXTS);
         texts.unwrap_or_default().into_iter().flatten().collect()
     }
 
     /// The OID (`regrole` and the like too) in column `attribute`, if not null.
     pub fn oid(&self, attribute: usize) -> Option<pg_sys::Oid> {
-        self.get(attribute)
+        self.get(attribute, OID)
     }
 
     /// The `integer` in column `attribute`, if not null.
     pub fn integer(&self, attribute: usize) -> Option<i32> {
-        self.get(attribute)
+        self.get(attribute, INT4)
     }
 
     /// The `name` in column `attribute`, if not null.
     pub fn name(&self, attribute: usize) -> Option<String> {
-        let name: Option<&CStr> = self.get(attribute);
+        let name: Option<&CStr> = self.get(attribute, NAME);
         name.map(|name| name.to_string_lossy().into_owned())
     }
 
@@ -61,12 +96,14 @@ impl Row {
         attribute.checked_sub(1).and_then(|index| self.nulls.get(index)).is_none_or(|null| *null)
     }
 
-    fn get<T: FromDatum>(&self, attribute: usize) -> Option<T> {
-        let index = attribute.checked_sub(1)?;
-        let (value, null) = (*self.values.get(index)?, *self.nulls.get(index)?);
-        // SAFETY: the tuple that the datums point into stays pinned while the row is visited, and
-        // each caller asks for the type that the extension's own DDL gave the column.
-        unsafe { T::from_datum(value, null) }
+    fn get<T: FromDatum>(&self, attribute: usize, types: &[pg_sys::Oid]) -> Option<T> {
+        // SAFETY: the table is open, and the tuple that the datums point into stays pinned, while the row is visited;
+        // each caller names the types that can be read as T.
+        unsafe {
+            check_type(self.descriptor, attribute, types);
+            let index = attribute.checked_sub(1)?;
+            T::from_datum(*self.values.get(index)?, *self.nulls.get(index)?)
+        }
     }
 }
 
@@ -84,7 +121,8 @@ pub fn relation_oid(schema: &CStr, relation: &CStr) -> Option<pg_sys::Oid> {
 }
 
 /// Calls `visit` with each row of `table` whose columns have the given values, until it returns
-/// true. `keys` are pairs of attribute number in the table and value, and lead the index.
+/// true. `keys` are pairs of attribute number in the table and value, and lead the index; a column of another type than
+/// its value's raises an error.
 pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut visit: impl FnMut(&Row) -> bool) {
     let mut scan_keys: Vec<pg_sys::ScanKeyData> = keys.iter().map(scan_key).collect();
     // SAFETY: table and index are known to belong together; the lock is held while
@@ -95,6 +133,16 @@ pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut
         let relation = pg_sys::table_open(table, lock);
         let descriptor = (*relation).rd_att;
         let columns = (*descriptor).natts as usize;
+        for (attribute, key) in keys {
+            match key {
+                Key::Uuid(_) => check_type(descriptor, *attribute as usize, UUID),
+                Key::Text(_) => check_type(descriptor, *attribute as usize, TEXT),
+                Key::Oid(_) => check_type(descriptor, *attribute as usize, OID),
+                Key::Int4(_) => check_type(descriptor, *attribute as usize, INT4),
+                Key::Int8(_) => check_type(descriptor, *attribute as usize, INT8),
+                Key::Null => {}
+            }
+        }
         let scan = pg_sys::systable_beginscan(
             relation,
             index,
@@ -108,7 +156,8 @@ pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut
             if tuple.is_null() {
                 break;
             }
-            let mut row = Row { values: vec![pg_sys::Datum::from(0usize); columns], nulls: vec![true; columns] };
+            let mut row =
+                Row { descriptor, values: vec![pg_sys::Datum::from(0usize); columns], nulls: vec![true; columns] };
             pg_sys::heap_deform_tuple(tuple, descriptor, row.values.as_mut_ptr(), row.nulls.as_mut_ptr());
             if visit(&row) {
                 break;

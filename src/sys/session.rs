@@ -1,7 +1,7 @@
 //! What there is to know of the session itself.
 
 use pgrx::pg_sys;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_int};
 
 /// Who is at work here, for logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,18 @@ pub fn applies_subscription() -> bool {
 pub fn client_address() -> Option<pg_sys::Datum> {
     // SAFETY: a process without a client has no port, for which the function looks itself; it takes no arguments.
     unsafe { pgrx::direct_function_call_as_datum(pg_sys::inet_client_addr, &[]) }
+}
+
+/// Calls `at_exit` when the session ends, while it can still use shared memory; told whether it ends in order.
+pub fn on_exit(at_exit: fn(bool)) {
+    #[pgrx::pg_guard]
+    unsafe extern "C-unwind" fn callback(code: c_int, arg: pg_sys::Datum) {
+        // SAFETY: `arg` is the `fn(bool)` that `on_exit` registered, and nothing else.
+        let at_exit: fn(bool) = unsafe { std::mem::transmute(arg.value()) };
+        at_exit(code == 0);
+    }
+    // SAFETY: the callback has the signature that PostgreSQL asks for, and the library stays loaded.
+    unsafe { pg_sys::before_shmem_exit(Some(callback), pg_sys::Datum::from(at_exit as usize)) }
 }
 
 /// # Safety

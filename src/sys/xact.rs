@@ -104,6 +104,30 @@ pub fn before_commit(about_to: fn()) {
     unsafe { pg_sys::RegisterXactCallback(Some(callback), about_to as *mut c_void) }
 }
 
+/// Calls `about_to` whenever a top-level transaction of this backend is about to be committed or prepared, where
+/// what fails fails the transaction. Not in parallel workers.
+pub fn before_commit_or_prepare(about_to: fn()) {
+    unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
+        use pg_sys::XactEvent::*;
+        if matches!(event, XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE) {
+            // SAFETY: `arg` is the `fn()` that `before_commit_or_prepare` registered, and nothing else. The guard is called from a
+            // function that PostgreSQL called, with nothing to drop.
+            unsafe {
+                let about_to: fn() = std::mem::transmute(arg);
+                pg_sys::panic::pgrx_extern_c_guard(about_to);
+            }
+        }
+    }
+    // SAFETY: as above.
+    unsafe { pg_sys::RegisterXactCallback(Some(callback), about_to as *mut c_void) }
+}
+
+/// Aborts whatever transaction there is. For a session that ends.
+pub fn abort() {
+    // SAFETY: what PostgreSQL itself does first when a session ends; where there is none it does nothing.
+    unsafe { pg_sys::AbortOutOfAnyTransaction() }
+}
+
 /// Calls `rolled_back` whenever a savepoint (an exception block too) is rolled back; as for `on_end`.
 pub fn on_rollback_to_savepoint(rolled_back: fn()) {
     on_end_of_savepoint::<{ pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB }>(rolled_back);

@@ -1,6 +1,6 @@
 //! What is kept of a bypass: entries of `tenancy.event_log` that survive, and lines of the server's log.
 
-use tenancy_harness::{Cluster, Config, Session};
+use tenancy_harness::{Cluster, Config, Fixture, Session};
 
 use crate::Shop;
 
@@ -132,6 +132,25 @@ fn the_database_s_owner_has_no_say_in_what_is_recorded() {
     assert_eq!(roles.as_deref(), Some("f"));
     let recorded = "select count(*) from tenancy.event_log where event = 'bypass.declared'";
     assert_eq!(superuser.value(recorded).as_deref(), Some("3"));
+
+    // Nor in who it is and how long it may take. `transaction_timeout` came with 17.
+    let mut owners = shop.fixture.connect(&owner);
+    owners.run("set search_path = pg_catalog; set default_transaction_read_only = off");
+    for (name, value) in [
+        ("role", owner.as_str()),
+        ("session_authorization", &owner),
+        ("default_transaction_isolation", "serializable"),
+        ("transaction_timeout", "1"),
+    ] {
+        let known = format!("select count(*) from pg_settings where name = '{name}'");
+        if name == "transaction_timeout" && owners.value(&known).as_deref() == Some("0") {
+            continue;
+        }
+        owners.run(&format!("alter database {database} reset all; alter database {database} set {name} = '{value}'"));
+        superuser.run(&format!("select tenancy.bypass('whatever {name} is')"));
+        let recorded = format!("select count(*) from tenancy.event_log where reason = 'whatever {name} is'");
+        assert_eq!(superuser.value(&recorded).as_deref(), Some("1"), "{name}");
+    }
 }
 
 #[test]
@@ -141,4 +160,54 @@ fn nobody_hides_in_a_flood() {
     superuser.run("select tenancy.bypass('noise ' || n) from generate_series(1, 101) n; select tenancy.bypass('last')");
     let last = "select count(*) from tenancy.event_log where reason = 'last'";
     assert_eq!(shop.observer().value(last).as_deref(), Some("1"));
+}
+
+/// A server with room for one worker at a time, and 41 protected tables.
+fn few_workers(name: &str) -> Cluster {
+    Cluster::start(name, &Config::default().set("max_worker_processes", "2"))
+}
+
+fn shop_with_noise(cluster: &Cluster) -> Shop<'_> {
+    let shop = Shop { app: String::new(), fixture: Fixture::on(cluster) };
+    shop.fixture.run(
+        "create table orders (tenant_id uuid not null); select tenancy.protect('orders');
+         do $$ begin for n in 1..40 loop
+           execute format('create table noise_%s (tenant_id uuid not null)', n);
+           perform tenancy.protect(format('noise_%s', n)::regclass);
+         end loop; end $$",
+    );
+    shop
+}
+
+/// Touches more tables than there is room for workers at once, and what is looked for at last.
+const TOUCH_ALL: &str = "do $$ begin for n in 1..40 loop execute format('select from noise_%s', n); end loop;
+                         execute 'select from orders'; end $$";
+
+#[test]
+fn nobody_hides_behind_tables_that_he_touched_before() {
+    let cluster = few_workers("few_workers");
+    let shop = shop_with_noise(&cluster);
+    shop.superuser("log").run(TOUCH_ALL);
+    shop.await_entries("bypass.undeclared", "41");
+}
+
+#[test]
+fn nor_by_rolling_back() {
+    let cluster = few_workers("few_workers_rollback");
+    let shop = shop_with_noise(&cluster);
+    let mut superuser = shop.superuser("log");
+    superuser.run(&format!("begin; {TOUCH_ALL}; rollback"));
+    // Whatever comes next.
+    superuser.run("select 1");
+    shop.await_entries("bypass.undeclared", "41");
+}
+
+#[test]
+fn nor_by_leaving() {
+    let cluster = few_workers("few_workers_exit");
+    let shop = shop_with_noise(&cluster);
+    let mut superuser = shop.superuser("log");
+    superuser.run(&format!("begin; {TOUCH_ALL}"));
+    drop(superuser);
+    shop.await_entries("bypass.undeclared", "41");
 }

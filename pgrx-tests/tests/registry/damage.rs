@@ -1,0 +1,28 @@
+//! A superuser who has changed the extension's own tables gets an error, and no crash.
+
+use tenancy_harness::Session;
+
+use crate::fixture_with_tenants;
+
+#[test]
+fn a_column_of_another_type_is_an_error() {
+    for (table, change) in [
+        ("tenants", "drop constraint tenants_region_check, alter column region type int using 7"),
+        (
+            "tenants",
+            "drop constraint tenants_status_check, alter column status drop default, alter column status type int using 7",
+        ),
+        (
+            "tenants",
+            "drop constraint tenants_key_is_valid, drop constraint tenants_uuid_key_is_id,
+             alter column key type bigint using hashtext(key)",
+        ),
+        ("tenants", "drop column region"),
+        ("access", "alter column role type bigint using 7"),
+    ] {
+        let (fixture, app) = fixture_with_tenants();
+        fixture.run(&format!("alter table tenancy.{table} {change}"));
+        let error = fixture.connect(&app).refuses("begin; select tenancy.set_tenant('acme')", "XX000");
+        assert_eq!(error.message(), "pg_tenancy is not installed in this database, or is damaged", "{change}");
+    }
+}
