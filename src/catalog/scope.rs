@@ -159,6 +159,8 @@ pub struct ForeignKey {
     /// The last pair is a PERIOD.
     pub period: bool,
     pub comment: Option<String>,
+    /// Roles whose functions comparing the columns would call as the current user.
+    pub cast_owners: Vec<String>,
 }
 
 /// The tables.
@@ -264,9 +266,9 @@ pub fn indexes(tables: &[Oid]) -> Result<Vec<Index>> {
     })
 }
 
-/// The foreign keys of the tables, and those that refer to them.
-pub fn foreign_keys(tables: &[Oid]) -> Result<Vec<ForeignKey>> {
-    spi::read_latest(FOREIGN_KEYS, &[tables.to_vec().into()], |row| {
+/// The foreign keys of the tables, and those that refer to them, as seen by the role that is to compare their columns.
+pub fn foreign_keys(tables: &[Oid], role: Oid) -> Result<Vec<ForeignKey>> {
+    spi::read_latest(FOREIGN_KEYS, &[tables.to_vec().into(), role.into()], |row| {
         Ok(ForeignKey {
             name: row.require(1)?,
             ident: Ident::quoted(row.require(2)?),
@@ -286,6 +288,7 @@ pub fn foreign_keys(tables: &[Oid]) -> Result<Vec<ForeignKey>> {
             enforced: row.require(23)?,
             period: row.require(24)?,
             comment: row.get(25)?,
+            cast_owners: row.get(26)?.unwrap_or_default(),
         })
     })
 }

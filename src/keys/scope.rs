@@ -1,7 +1,7 @@
 //! Leading keys and foreign keys by the tenant column: reads the state, has it planned, counts the rows that are in
 //! the way, and carries the plan out as the caller.
 
-use super::scope_check::{STAND_IN, Scene, check_foreign_key, named};
+use super::scope_check::{STAND_IN, Scene, check_casts, check_foreign_key, named};
 use super::scope_ddl as ddl;
 use super::scope_live::{self, Setting, Step};
 use crate::catalog::event::{self, Event};
@@ -80,6 +80,7 @@ pub fn validate_foreign_key(table: Oid, name: &str) -> Result<()> {
         return Ok(());
     }
     let (child, parent) = (scene.table_of(fk.child)?, scene.table_of(fk.parent)?);
+    check_casts(fk, child)?;
     if scope::execute(&[text::alter(&child.ident, &[text::validate_constraint(&fk.ident)])])? {
         return Ok(());
     }
@@ -120,8 +121,9 @@ fn check_owned(table: Oid) -> Result<()> {
 }
 
 fn read(table: Oid) -> Result<Scene> {
+    let caller = role::current();
     as_owner(|| {
-        let foreign_keys = scope::foreign_keys(&scope::partitions(table)?)?;
+        let foreign_keys = scope::foreign_keys(&scope::partitions(table)?, caller)?;
         let mut oids = vec![table];
         oids.extend(foreign_keys.iter().flat_map(|fk| [fk.child, fk.parent]));
         oids.sort_unstable_by_key(|oid| oid.to_u32());
