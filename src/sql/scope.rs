@@ -39,6 +39,11 @@ pub fn add_constraint(name: impl Display, definition: &str) -> String {
     format!("ADD CONSTRAINT {name} {definition}")
 }
 
+/// How the statement begins that adds a constraint to a relation and does nothing before.
+pub fn adding(relation: &Ident) -> String {
+    super::alter_table(relation, "ADD CONSTRAINT ").trim_end_matches(';').to_owned()
+}
+
 pub fn validate_constraint(name: impl Display) -> String {
     format!("VALIDATE CONSTRAINT {name}")
 }

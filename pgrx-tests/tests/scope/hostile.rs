@@ -94,6 +94,30 @@ fn nobodys_cast_runs_as_the_caller() {
     assert_eq!(superuser.texts("select distinct who from m.seen"), [mallory]);
 }
 
+/// Building an index calls the functions of its expressions, as the table's owner.
+#[test]
+fn an_owners_expression_sees_no_rows_that_its_owner_does_not() {
+    let (fixture, _) = shop();
+    let mallory = fixture.role("mallory");
+    fixture.run(&format!("create schema m authorization {mallory}"));
+    let mut owner = fixture.connect(&mallory);
+    owner.run(
+        "create table m.secret (tenant_id uuid, x text); create table m.t (tenant_id uuid, x text);
+         create table m.seen (rows bigint);
+         create function m.look() returns void language plpgsql as
+             $$ begin insert into m.seen select count(*) from m.secret; end $$;
+         create function m.same(text) returns text language plpgsql immutable as
+             $$ begin perform m.look(); return $1; end $$",
+    );
+    fixture.run(&fill(
+        "select tenancy.protect('m.secret'), tenancy.protect('m.t');
+         insert into m.secret values ('{acme}', 'a'), ('{globex}', 'b'); insert into m.t values ('{acme}', 'c')",
+    ));
+    owner.run("create unique index ix on m.t (m.same(x))");
+    fixture.run("select tenancy.scope_unique('m.t', 'ix')");
+    assert_eq!(fixture.superuser().texts("select rows::text from m.seen"), ["0", "0"]);
+}
+
 /// PostgreSQL refuses UPDATE and DELETE of a published table whose key is not in the list of columns.
 #[test]
 fn a_publication_that_lacks_the_tenant_column_is_not_broken() {
