@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use postgres::Client;
 use tenancy_harness::{ACME, Fixture, GLOBEX, Session, Tenant, World, postgres, sqlstate};
@@ -340,6 +341,41 @@ fn blocks_that_are_reserved_at_once_do_not_overlap() {
     for pair in blocks.windows(2) {
         assert_eq!(pair[0].1 + 1, pair[1].0, "{pair:?}");
     }
+}
+
+/// A worker waits for who has drawn the same name without gaps and has not committed. However many sessions of a tenant
+/// have workers wait like that, the other tenants' find one.
+#[test]
+fn a_tenant_does_not_keep_the_workers_from_another() {
+    const CLIENTS: usize = 16;
+    let (fixture, app) = fixture();
+    let mut holder = fixture.connect(&app);
+    let mut holding = World::begin(&mut holder, ACME);
+    draw(&mut holding, "held");
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let mut session = impatient(&fixture, &app);
+                scope.spawn(move || {
+                    let mut tx = World::begin(&mut session, ACME);
+                    assert!(tx.batch_execute("select tenancy.reserve_numbers('held', 1)").is_err());
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(200));
+        let mut session = fixture.connect(&app);
+        for turn in 1..=5 {
+            let begin = Instant::now();
+            let mut tx = World::begin(&mut session, GLOBEX);
+            assert_eq!(reserve(&mut tx, "free", 1), (turn, turn));
+            tx.commit().unwrap();
+            assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
+        }
+        for client in clients {
+            client.join().unwrap();
+        }
+    });
+    holding.rollback().unwrap();
 }
 
 /// What can't be reserved is an error, and no wait without end: the worker doesn't see a tenant that is not committed,

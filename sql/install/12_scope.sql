@@ -31,12 +31,12 @@ REVOKE EXECUTE ON FUNCTION tenancy.scope_foreign_key(regclass, name, boolean) FR
 COMMENT ON FUNCTION tenancy.scope_foreign_key(regclass, name, boolean) IS
     'Makes a foreign key composite with the tenant column on both sides, with the unique index that it needs. Returns the DDL it ran (dry_run: would run); none when nothing is missing. Raises as scope_unique()';
 
+-- PostgreSQL prints literals as the session reads them, and the session is to run them: that setting stays the caller's.
 CREATE FUNCTION tenancy.scope_plan(tbl regclass)
     RETURNS TABLE (step integer, ddl text, lock text)
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
     SET quote_all_identifiers = off
-    SET standard_conforming_strings = on
     AS 'MODULE_PATHNAME', 'scope_plan_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.scope_plan(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.scope_plan(regclass) IS

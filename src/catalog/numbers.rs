@@ -2,9 +2,12 @@
 
 use super::tenants::pg_uuid;
 use super::worker::{self, Task};
-use super::{registry::as_owner, spi};
+use super::{
+    registry::{as_owner, get},
+    spi,
+};
 use crate::error::{Error, Result};
-use crate::sys::recorder;
+use crate::sys::{recorder, relation};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
@@ -57,12 +60,17 @@ pub fn next(tenant: Uuid, name: &str) -> Result<Option<i64>> {
 }
 
 /// Has a block reserved in a transaction of its own. Returns its last number; `None` when that could not be done.
-pub fn reserve(tenant: Uuid, name: &str, count: i32) -> Option<i64> {
+/// A tenant has one worker at a time, so that it can't keep all of them from the others.
+pub fn reserve(tenant: Uuid, name: &str, count: i32) -> Result<Option<i64>> {
     if !recorder::is_possible() {
-        return None;
+        return Ok(None);
     }
     let block = Block { tenant: *tenant.as_bytes(), name: name.to_owned(), count };
-    worker::send_and_wait(&Task::Reserve(block), PATIENCE)
+    let part = tenant.as_bytes().chunks(4).fold(0, |hash: u32, bytes| {
+        bytes.iter().fold(hash.rotate_left(7), |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(*byte)))
+    });
+    let reserve = || worker::send_and_wait(&Task::Reserve(block), PATIENCE);
+    Ok(relation::one_at_a_time(get()?.tenants, part, reserve))
 }
 
 /// Reserves a block in this transaction, which is to be committed at once. Returns its last number.

@@ -159,6 +159,8 @@ pub struct ForeignKey {
     /// The last pair is a PERIOD.
     pub period: bool,
     pub comment: Option<String>,
+    /// Roles whose functions comparing the columns would call as the current user.
+    pub cast_owners: Vec<String>,
 }
 
 /// The tables.
@@ -264,9 +266,9 @@ pub fn indexes(tables: &[Oid]) -> Result<Vec<Index>> {
     })
 }
 
-/// The foreign keys of the tables, and those that refer to them.
-pub fn foreign_keys(tables: &[Oid]) -> Result<Vec<ForeignKey>> {
-    spi::read_latest(FOREIGN_KEYS, &[tables.to_vec().into()], |row| {
+/// The foreign keys of the tables, and those that refer to them, as seen by the role that is to compare their columns.
+pub fn foreign_keys(tables: &[Oid], role: Oid) -> Result<Vec<ForeignKey>> {
+    spi::read_latest(FOREIGN_KEYS, &[tables.to_vec().into(), role.into()], |row| {
         Ok(ForeignKey {
             name: row.require(1)?,
             ident: Ident::quoted(row.require(2)?),
@@ -286,6 +288,7 @@ pub fn foreign_keys(tables: &[Oid]) -> Result<Vec<ForeignKey>> {
             enforced: row.require(23)?,
             period: row.require(24)?,
             comment: row.get(25)?,
+            cast_owners: row.get(26)?.unwrap_or_default(),
         })
     })
 }
@@ -346,11 +349,12 @@ pub fn count(query: &str, latest: bool) -> Result<i64> {
     Ok(counts.into_iter().next().unwrap_or(0))
 }
 
-/// Runs the statements as the current user, but so that foreign keys are checked for all rows: forced row security
-/// would have PostgreSQL look at none. Returns false, as if nothing had been run, when a row breaks a foreign key.
-pub fn execute(ddl: &[String]) -> Result<bool> {
-    savepoint::attempt(PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION, || {
-        role::unforced(|| ddl.iter().try_for_each(|line| spi::run(line, &[]).map(|_| ())))
-    })
-    .map_or(Ok(false), |outcome| outcome.map(|()| true))
+/// Runs the statements as the current user, and those that check a foreign key so that they look at all rows: forced
+/// row security would have PostgreSQL look at none. It stays forced for the others, since building an index calls the
+/// functions of its expressions. Returns false, as if nothing had been run, when a row breaks a foreign key.
+pub fn execute(ddl: &[String], checks_foreign_key: impl Fn(&str) -> bool) -> Result<bool> {
+    let run = |line: &String| spi::run(line, &[]).map(|_| ());
+    let run_each = |line: &String| if checks_foreign_key(line) { role::unforced(|| run(line)) } else { run(line) };
+    savepoint::attempt(PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION, || ddl.iter().try_for_each(run_each))
+        .map_or(Ok(false), |outcome| outcome.map(|()| true))
 }

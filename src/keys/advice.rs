@@ -281,6 +281,10 @@ fn redundant(view: &View<'_>, table: &Table, dropped: &mut HashSet<Oid>) -> Vec<
         if view.foreign_keys(table.oid).iter().any(checked) {
             continue;
         }
+        // Where a tenant sees nobody's rows too, one led by the tenant has what it sees in two places: not in order.
+        if table.shared && key.attribute != table.tenant {
+            continue;
+        }
         let covers = |other: &&&Index| {
             leads(other, table)
                 && !dropped.contains(&other.oid)
@@ -391,6 +395,7 @@ mod tests {
             tenant: TENANT,
             tenant_collation: Oid::from(0),
             tenant_ident: Ident::quoted("c1".into()),
+            shared: false,
         }
     }
 
@@ -438,6 +443,20 @@ mod tests {
     fn codes(indexes: Vec<Index>, foreign_keys: Vec<ForeignKey>) -> Vec<&'static str> {
         let facts = Facts { tables: vec![table()], indexes, foreign_keys, operators: HashMap::new() };
         decide(&facts).into_iter().map(|one| one.code).collect()
+    }
+
+    #[test]
+    fn a_shared_table_keeps_the_index_that_has_all_it_shows_in_order() {
+        let mut facts =
+            Facts { tables: vec![table()], indexes: vec![on(1, &[2]), on(2, &[TENANT, 2])], ..Facts::default() };
+        assert_eq!(decide(&facts).first().map(|one| one.code), Some(REDUNDANT));
+        facts.tables[0].shared = true;
+        assert!(!decide(&facts).iter().any(|one| one.code == REDUNDANT));
+        facts.indexes.push(on(3, &[TENANT]));
+        assert_eq!(
+            decide(&facts).iter().filter(|one| one.code == REDUNDANT).map(|one| one.measured).collect::<Vec<_>>(),
+            [Oid::from(3)]
+        );
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn reserve_numbers(tenant: Uuid, name: &str, count: i32) -> Result<(i64, i64
         }
         _ => {}
     }
-    let last = numbers::reserve(tenant, name, count).ok_or_else(|| Error::NumbersNotReserved(name.into()))?;
+    let last = numbers::reserve(tenant, name, count)?.ok_or_else(|| Error::NumbersNotReserved(name.into()))?;
     Ok((last - i64::from(count) + 1, last))
 }
 

@@ -1,7 +1,7 @@
 //! Leading keys and foreign keys by the tenant column: reads the state, has it planned, counts the rows that are in
 //! the way, and carries the plan out as the caller.
 
-use super::scope_check::{STAND_IN, Scene, check_foreign_key, named};
+use super::scope_check::{STAND_IN, Scene, check_casts, check_foreign_key, named};
 use super::scope_ddl as ddl;
 use super::scope_live::{self, Setting, Step};
 use crate::catalog::event::{self, Event};
@@ -80,7 +80,8 @@ pub fn validate_foreign_key(table: Oid, name: &str) -> Result<()> {
         return Ok(());
     }
     let (child, parent) = (scene.table_of(fk.child)?, scene.table_of(fk.parent)?);
-    if scope::execute(&[text::alter(&child.ident, &[text::validate_constraint(&fk.ident)])])? {
+    check_casts(fk, child)?;
+    if scope::execute(&[text::alter(&child.ident, &[text::validate_constraint(&fk.ident)])], |_| true)? {
         return Ok(());
     }
     Err(Error::CrossTenantReferences {
@@ -113,8 +114,9 @@ fn prepare(table: Oid, dry_run: bool, involved: impl Fn(&Scene) -> Result<Vec<Oi
 }
 
 fn read(table: Oid) -> Result<Scene> {
+    let caller = role::current();
     as_owner(|| {
-        let foreign_keys = scope::foreign_keys(&scope::partitions(table)?)?;
+        let foreign_keys = scope::foreign_keys(&scope::partitions(table)?, caller)?;
         let mut oids = vec![table];
         oids.extend(foreign_keys.iter().flat_map(|fk| [fk.child, fk.parent]));
         oids.sort_unstable_by_key(|oid| oid.to_u32());
@@ -141,7 +143,11 @@ fn carry_out(
     if dry_run {
         return Ok(ddl);
     }
-    if !scope::execute(&ddl)? {
+    // A key's replacement begins by dropping the former.
+    let children = replaced.iter().map(|fk| Ok(text::adding(&scene.table_of(fk.child)?.ident)));
+    let children = children.collect::<Result<Vec<_>>>()?;
+    let adds_foreign_key = |line: &str| children.iter().any(|beginning| line.starts_with(beginning));
+    if !scope::execute(&ddl, adds_foreign_key)? {
         // Rows that the transaction's snapshot does not show.
         return Err(Error::CrossTenantReferences {
             key: object,

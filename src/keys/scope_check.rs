@@ -100,13 +100,21 @@ pub fn named(name: &Ident, table: &Table) -> String {
     format!("{name} ON {}", table.ident)
 }
 
-/// The name of what stands in for a constraint or index.
+/// The name of what stands in for a constraint or index. Of two that differ in what a name has no room for, each has
+/// its own: a script must not take the one for the other.
 pub fn stand_in_name(name: &str) -> String {
-    let mut end = name.len().min(MAX_NAME - STAND_IN.len());
+    let room = MAX_NAME - STAND_IN.len();
+    if name.len() <= room {
+        return format!("{name}{STAND_IN}");
+    }
+    // FNV-1a: the same in every version.
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let mark = format!("_{hash:08x}");
+    let mut end = room - mark.len();
     while !name.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}{STAND_IN}", &name[..end])
+    format!("{}{mark}{STAND_IN}", &name[..end])
 }
 
 fn protected<'a>(table: &'a Table, key: &str) -> Result<&'a Tenant> {
@@ -198,6 +206,22 @@ pub fn check_key<'a>(key: &Key, table: &'a Table) -> Result<&'a Tenant> {
     Ok(tenant)
 }
 
+/// Whether comparing a foreign key's columns runs nobody's code but the caller's and PostgreSQL's: a new foreign key is
+/// checked with the rights of who makes it.
+///
+/// # Errors
+/// 0A000.
+pub fn check_casts(fk: &ForeignKey, child: &Table) -> Result<()> {
+    if fk.cast_owners.is_empty() {
+        return Ok(());
+    }
+    Err(Error::UnsupportedKey {
+        key: named(&fk.ident, child),
+        reason: format!("its columns are compared by a cast that runs a function of {}", fk.cast_owners.join(", ")),
+        hint: "Call it as that role, or give both columns one type.",
+    })
+}
+
 /// Whether a foreign key can be made composite with the tenant columns.
 ///
 /// # Errors
@@ -241,5 +265,6 @@ pub fn check_foreign_key<'a>(fk: &'a ForeignKey, scene: &'a Scene) -> Result<Sco
             "Give it another action for ON UPDATE.",
         ));
     }
+    check_casts(fk, child)?;
     Ok(Scopable { fk, child, parent, child_tenant, parent_tenant })
 }

@@ -31,6 +31,16 @@ impl<'a> Scopable<'a> {
         }
     }
 
+    /// Whether another foreign key of the same columns does what the scoped one is to do.
+    pub fn is_done_by(&self, other: &ForeignKey) -> bool {
+        let wanted = self.reference();
+        let set_columns: Vec<&Ident> = other.set_columns.iter().flatten().collect();
+        (text::action(&other.on_update), text::action(&other.on_delete)) == (wanted.on_update, wanted.on_delete)
+            && (other.deferrable, other.deferred) == (wanted.deferrable, wanted.deferred)
+            && (other.match_full, other.enforced) == (wanted.match_full, wanted.enforced)
+            && set_columns == wanted.set_columns
+    }
+
     /// What MATCH FULL said of several columns, as a condition of its own.
     pub fn full_check(&self) -> Option<String> {
         let columns: Vec<&Ident> = self.fk.pairs.iter().map(|pair| &pair.child).collect();
@@ -228,7 +238,13 @@ fn replace_key(key: &Key, table: &Table, tenant: &Tenant, scene: &Scene) -> Vec<
             text::exclusion(&key.method, &tenant.ident, key.definition.as_deref().unwrap_or_default())
         }
         _ => match ready_index(key, table, tenant, scene) {
-            Some(ready) => constraint(key, table, tenant).using(&ready.ident),
+            Some(ready) => {
+                let using = constraint(key, table, tenant).using(&ready.ident);
+                let swap = text::alter(&table.ident, &[drop, text::add_constraint(&key.ident, &using)]);
+                let options = key.options.iter().map(|options| text::set_options(&key.index_ident, options));
+                let moved = key.tablespace.iter().map(|space| text::set_tablespace(&key.index_ident, space));
+                return [swap].into_iter().chain(options).chain(moved).collect();
+            }
             None => constraint(key, table, tenant).definition(),
         },
     };
@@ -370,6 +386,7 @@ pub mod tests {
             enforced: true,
             period: false,
             comment: None,
+            cast_owners: vec![],
         }
     }
 
@@ -470,6 +487,8 @@ pub mod tests {
         let name = stand_in_name(&"ä".repeat(31));
         assert!(name.len() <= MAX_NAME && name.ends_with(STAND_IN), "{name}");
         assert_ne!(stand_in_name("a"), stand_in_name("b"));
+        let long = "a".repeat(62);
+        assert_ne!(stand_in_name(&format!("{long}x")), stand_in_name(&format!("{long}y")));
     }
 
     proptest! {

@@ -155,7 +155,12 @@ impl<'a> Script<'a> {
                 let full = key.index_ident.to_string();
                 let schema = full.strip_suffix(&key.ident.to_string()).unwrap_or_default();
                 let built = Ident::quoted(format!("{schema}{index}"));
-                vec![text::drop_index(&key.index_ident, false), text::rename_index(&built, &key.ident)]
+                // Should the step before have failed, it left an index that enforces nothing.
+                vec![
+                    text::require_valid(&built),
+                    text::drop_index(&key.index_ident, false),
+                    text::rename_index(&built, &key.ident),
+                ]
             }
             _ => {
                 let using = ddl::constraint(key, table, tenant).using(index);
@@ -163,6 +168,9 @@ impl<'a> Script<'a> {
                     &table.ident,
                     &[text::drop_constraint(&key.ident), text::add_constraint(&key.ident, &using)],
                 )]
+                .into_iter()
+                .chain(key.options.iter().map(|options| text::set_options(&key.index_ident, options)))
+                .collect()
             }
         };
         statements.extend(ddl::marks(key, table, false));
@@ -226,12 +234,21 @@ impl<'a> Script<'a> {
             self.brief(&statements, "ACCESS EXCLUSIVE", &[child, parent]);
             return;
         }
-        let stand_in = scene.stand_in(fk);
+        let found = scene.stand_in(fk);
+        let stand_in = found.filter(|other| scopable.is_done_by(other));
         let name = stand_in_name(&fk.name);
-        let ident = stand_in.map_or_else(|| text::quoted(&name), |other| other.ident.clone());
+        let ident = found.map_or_else(|| text::quoted(&name), |other| other.ident.clone());
         if stand_in.is_none() {
-            let add = text::alter(child, &[text::add_constraint(&ident, &definition)]);
-            self.brief(&[add], "SHARE ROW EXCLUSIVE", &[child, parent]);
+            let mut actions = vec![text::add_constraint(&ident, &definition)];
+            // The former key has changed since.
+            let mode = match found {
+                Some(_) => {
+                    actions.insert(0, text::drop_constraint(&ident));
+                    "ACCESS EXCLUSIVE"
+                }
+                None => "SHARE ROW EXCLUSIVE",
+            };
+            self.brief(&[text::alter(child, &actions)], mode, &[child, parent]);
         }
         let weak = format!("SHARE UPDATE EXCLUSIVE on {child}, ROW SHARE on {parent}");
         let check = text::call("validate_foreign_key", child, &name);
@@ -337,6 +354,26 @@ mod tests {
             scene.tables.get_mut(&Oid::from(1)).unwrap().partitioned = true;
         });
         assert_eq!(steps, ["SELECT tenancy.scope_unique('app.p', 'p_pkey');"]);
+    }
+
+    #[test]
+    fn a_stand_in_that_says_something_else_is_made_anew() {
+        let steps = |on_delete: &str| {
+            planned(|scene| {
+                let mut other = scene.foreign_keys[0].clone();
+                let mut tenants = other.pairs[0].clone();
+                (tenants.child_attnum, tenants.parent_attnum) = (9, 9);
+                other.pairs.insert(0, tenants);
+                other.name = stand_in_name(&other.name);
+                other.ident = text::quoted(&other.name);
+                other.index = Oid::from(101);
+                scene.foreign_keys.push(other);
+                scene.foreign_keys[0].on_delete = on_delete.into();
+            })
+        };
+        assert!(!steps("a").iter().any(|step| step.contains("NOT VALID")));
+        let drop = "DROP CONSTRAINT c_x_fkey__scoping, ADD CONSTRAINT c_x_fkey__scoping FOREIGN KEY";
+        assert!(steps("c").iter().any(|step| step.contains(drop)), "{:#?}", steps("c"));
     }
 
     #[test]

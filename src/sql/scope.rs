@@ -39,6 +39,11 @@ pub fn add_constraint(name: impl Display, definition: &str) -> String {
     format!("ADD CONSTRAINT {name} {definition}")
 }
 
+/// How the statement begins that adds a constraint to a relation and does nothing before.
+pub fn adding(relation: &Ident) -> String {
+    super::alter_table(relation, "ADD CONSTRAINT ").trim_end_matches(';').to_owned()
+}
+
 pub fn validate_constraint(name: impl Display) -> String {
     format!("VALIDATE CONSTRAINT {name}")
 }
@@ -156,6 +161,10 @@ pub fn drop_index(index: &Ident, concurrently: bool) -> String {
 
 pub fn rename_index(index: &Ident, to: &Ident) -> String {
     format!("ALTER INDEX {index} RENAME TO {to};")
+}
+
+pub fn set_options(index: &Ident, options: &str) -> String {
+    format!("ALTER INDEX {index} SET ({options});")
 }
 
 pub fn set_tablespace(index: &Ident, tablespace: &Ident) -> String {
@@ -360,6 +369,18 @@ BEGIN
   END LOOP;
   RAISE lock_not_available USING HINT = 'Long transactions hold the table. What is left to do: tenancy.scope_plan().';
 END {tag};"
+    )
+}
+
+/// For a block of statements: goes no further unless the index, given by its schema-qualified name, is complete.
+pub fn require_valid(index: &Ident) -> String {
+    format!(
+        "IF EXISTS (SELECT FROM pg_catalog.pg_index AS i
+          WHERE i.indexrelid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass AND NOT i.indisvalid) THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = 'the index that is to take the place of the former is not valid',
+          HINT = 'What is left to do: tenancy.scope_plan().';
+      END IF;",
+        super::literal(&index.to_string())
     )
 }
 

@@ -106,6 +106,18 @@ pub fn lock_definition(relation: pg_sys::Oid) {
     unsafe { pg_sys::LockRelationOid(relation, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) }
 }
 
+/// Runs `work` while no other session runs its own for that part of the relation. The lock is one of a kind that
+/// nothing but this takes.
+pub fn one_at_a_time<T>(relation: pg_sys::Oid, part: u32, work: impl FnOnce() -> T) -> T {
+    let (part, mode) = (pg_sys::Oid::from(part), pg_sys::ExclusiveLock as pg_sys::LOCKMODE);
+    // SAFETY: takes a lock and gives it back; when an error passes, the end of the (sub)transaction does so.
+    unsafe { pg_sys::LockDatabaseObject(relation, part, 1, mode) };
+    let result = work();
+    // SAFETY: as above.
+    unsafe { pg_sys::UnlockDatabaseObject(relation, part, 1, mode) };
+    result
+}
+
 /// Keeps everybody else away from the relation until the transaction ends.
 pub fn lock_exclusively(relation: pg_sys::Oid) {
     // SAFETY: takes a lock, held to the end of the transaction.

@@ -1,6 +1,7 @@
 //! `tenancy.scope_unique()`, `scope_foreign_key()` and `scope_plan()`: keys led by the tenant column.
 
 mod application;
+mod hostile;
 mod kept;
 mod live;
 mod refusals;

@@ -5,6 +5,7 @@ WITH key AS (
            i.indpred, i.indnullsnotdistinct, i.indisreplident, i.indisclustered,
            ic.relname, ic.relispartition, ic.reloptions, ic.reltablespace, ic.relam, xn.nspname AS index_schema,
            am.amname, c.relname AS table_name, c.relkind, n.nspname AS table_schema,
+           c.relreplident,
            k.oid AS con, coalesce(k.contype::text, 'i') AS kind, k.condeferrable, k.condeferred,
            coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false) AS period
     FROM pg_index AS i
@@ -52,7 +53,17 @@ SELECT p.indexrelid, p.kind, p.relname::text, quote_ident(p.relname), format('%I
                  FROM pg_depend AS d
                  WHERE d.deptype = 'n' AND d.classid <> 'pg_constraint'::regclass
                    AND (d.refclassid = 'pg_constraint'::regclass AND d.refobjid = p.con
-                        OR d.refclassid = 'pg_class'::regclass AND d.refobjid = p.indexrelid)), '{}'),
+                        OR d.refclassid = 'pg_class'::regclass AND d.refobjid = p.indexrelid)), '{}')
+       -- What is replicated by the key must have the tenant column as well, or UPDATE and DELETE fail.
+       || coalesce((SELECT array_agg(format('the list of columns of publication %I, which lacks the tenant column',
+                                            b.pubname) ORDER BY b.pubname)
+                    FROM pg_publication_rel AS r
+                    JOIN pg_publication AS b ON b.oid = r.prpubid
+                    JOIN tenancy.protection AS q ON q.relation = r.prrelid
+                    JOIN pg_attribute AS a ON a.attrelid = r.prrelid AND a.attname = q.tenant_column
+                    WHERE r.prrelid = p.indrelid AND (b.pubupdate OR b.pubdelete)
+                      AND (p.indisreplident OR p.kind = 'p' AND p.relreplident = 'd')
+                      AND a.attnum <> ALL (r.prattrs::int2[])), '{}'),
        EXISTS (SELECT FROM pg_partition_tree(p.indexrelid) AS t
                JOIN pg_index AS i ON i.indexrelid = t.relid
                WHERE t.level > 0 AND (i.indisreplident OR i.indisclustered)),
