@@ -137,7 +137,7 @@ COMMENT ON FUNCTION tenancy.audit_maintain() IS
 -- that indexes serve everybody.
 CREATE FUNCTION tenancy.audit_history(tbl regclass, row_key jsonb) RETURNS SETOF tenancy.audit_log
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$
+BEGIN ATOMIC
     -- Keys that the row had before, with the entry that changed it from there.
     WITH RECURSIVE known(key, hash, before) AS (
         SELECT $2, jsonb_hash_extended($2, 0), 9223372036854775807
@@ -153,15 +153,15 @@ CREATE FUNCTION tenancy.audit_history(tbl regclass, row_key jsonb) RETURNS SETOF
     FROM (SELECT key, hash, max(before) AS before FROM known GROUP BY key, hash) AS known
     JOIN tenancy.audit_log AS l ON l.row_hash = known.hash AND l.tbl = $1
     WHERE l.row_key = known.key AND l.id < known.before
-    ORDER BY l.id
-    $$;
+    ORDER BY l.id;
+END;
 COMMENT ON FUNCTION tenancy.audit_history(regclass, jsonb) IS
     'What became of one row, the oldest first, as far as the caller reads tenancy.audit_log. The row is named by its key, the last one it had; former keys are followed back';
 
 -- Names are qualified instead of the path set, so that a query takes the function in.
 CREATE FUNCTION tenancy.audit_json(entry tenancy.audit_log) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
+BEGIN ATOMIC
     SELECT pg_catalog.json_build_object(
         'id', entry.id,
         'at', pg_catalog.to_char(pg_catalog.timezone('UTC', entry.at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -180,8 +180,8 @@ CREATE FUNCTION tenancy.audit_json(entry tenancy.audit_log) RETURNS text
         'application_name', entry.application_name,
         'client_addr', pg_catalog.host(entry.client_addr),
         'bypass', entry.bypass,
-        'reason', entry.reason)::pg_catalog.text
-    $$;
+        'reason', entry.reason)::pg_catalog.text;
+END;
 COMMENT ON FUNCTION tenancy.audit_json(tenancy.audit_log) IS
     'An entry of tenancy.audit_log as one line of JSON, in the form in which it is sealed';
 
@@ -229,7 +229,7 @@ ALTER TABLE tenancy.audit_chain ENABLE ALWAYS TRIGGER guard_audit_log;
 
 CREATE FUNCTION tenancy.audit_chain_json(link tenancy.audit_chain) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
+BEGIN ATOMIC
     SELECT pg_catalog.json_build_object(
         'seq', link.seq,
         'sealed_at', pg_catalog.to_char(pg_catalog.timezone('UTC', link.sealed_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -244,8 +244,8 @@ CREATE FUNCTION tenancy.audit_chain_json(link tenancy.audit_chain) RETURNS text
         'entries', link.entries,
         'digest', pg_catalog.encode(link.digest, 'hex'),
         'marks', pg_catalog.encode(pg_catalog.sha256(link.marks), 'hex'),
-        'tables', pg_catalog.encode(link.tables, 'hex'))::pg_catalog.text
-    $$;
+        'tables', pg_catalog.encode(link.tables, 'hex'))::pg_catalog.text;
+END;
 COMMENT ON FUNCTION tenancy.audit_chain_json(tenancy.audit_chain) IS
     'A link of tenancy.audit_chain as the line of JSON that its hash is of';
 
@@ -266,9 +266,9 @@ COMMENT ON FUNCTION tenancy.audit_verify(text) IS
 
 CREATE FUNCTION tenancy.audit_checkpoint() RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT seq || ':' || encode(hash, 'hex') FROM tenancy.audit_chain ORDER BY seq DESC LIMIT 1
-    $$;
+BEGIN ATOMIC
+    SELECT seq || ':' || encode(hash, 'hex') FROM tenancy.audit_chain ORDER BY seq DESC LIMIT 1;
+END;
 REVOKE EXECUTE ON FUNCTION tenancy.audit_checkpoint() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.audit_checkpoint() IS
     'The last seal in short, to be kept where nobody who can change this database can change it; NULL when nothing is sealed';
