@@ -94,6 +94,33 @@ fn nobodys_cast_runs_as_the_caller() {
     assert_eq!(superuser.texts("select distinct who from m.seen"), [mallory]);
 }
 
+/// A helper that fails midway, in a transaction of its own, leaves the session as any statement does.
+#[test]
+fn a_session_goes_on_after_a_helper_has_failed_midway() {
+    let (fixture, _) = shop();
+    let mut superuser = fixture.superuser();
+    superuser.run(
+        "create table parent (tenant_id uuid, id integer primary key);
+         create table child (tenant_id uuid, x integer constraint k references parent);
+         select tenancy.protect('parent'), tenancy.protect('child');
+         create function stop() returns event_trigger language plpgsql as
+             $$ begin if exists (select from pg_event_trigger_ddl_commands() where object_identity = 'public.child')
+             then raise 'stop'; end if; end $$;
+         create event trigger stop on ddl_command_end when tag in ('ALTER TABLE') execute function stop()",
+    );
+    let before = definitions(&mut superuser, "child", "f");
+    for call in ["scope_unique('parent', 'parent_pkey')", "scope_foreign_key('child', 'k')"] {
+        superuser.refuses(&format!("select tenancy.{call}"), "P0001");
+        assert_eq!(definitions(&mut superuser, "child", "f"), before);
+        superuser.run("begin; create table witness (); commit; drop table witness");
+    }
+    superuser.run("drop event trigger stop; select tenancy.scope_unique('parent', 'parent_pkey')");
+    // What is caught goes on, too.
+    superuser.run("begin; savepoint a");
+    superuser.refuses("select tenancy.scope_unique('parent', 'nothing')", "42704");
+    superuser.run("rollback to a; commit");
+}
+
 /// Building an index calls the functions of its expressions, as the table's owner.
 #[test]
 fn an_owners_expression_sees_no_rows_that_its_owner_does_not() {
