@@ -261,7 +261,7 @@ impl<'a> Script<'a> {
             self.step(validate, weak);
         }
         // Should the step before have failed, the former key must not go: valid is what is valid already.
-        let mut statements = Vec::new();
+        let mut statements = vec![text::require_foreign_key(child, &name, parent)];
         let mut actions = vec![text::drop_constraint(&fk.ident)];
         if self.setting.bypasses {
             actions.insert(0, text::validate_constraint(&ident));

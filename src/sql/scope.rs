@@ -384,6 +384,22 @@ pub fn require_valid(index: &Ident) -> String {
     )
 }
 
+/// For a block of statements: goes no further unless the constraint is a foreign key to that relation.
+pub fn require_foreign_key(relation: &Ident, name: &str, parent: &Ident) -> String {
+    let (relation, parent) = (super::literal(&relation.to_string()), super::literal(&parent.to_string()));
+    format!(
+        "IF NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS k
+          WHERE k.conrelid OPERATOR(pg_catalog.=) {relation}::pg_catalog.regclass
+            AND k.conname OPERATOR(pg_catalog.=) {}::pg_catalog.name
+            AND k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog.\"char\"
+            AND k.confrelid OPERATOR(pg_catalog.=) {parent}::pg_catalog.regclass) THEN
+        RAISE undefined_object USING MESSAGE = 'the foreign key that is to take the place of the former is not there',
+          HINT = 'What is left to do: tenancy.scope_plan().';
+      END IF;",
+        super::literal(name)
+    )
+}
+
 /// A statement that does nothing but say something.
 pub fn remark(text: &str) -> String {
     let line: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();

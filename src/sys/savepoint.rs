@@ -4,17 +4,29 @@ use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
 
 /// Runs `work` in a savepoint. `None` when it failed with that SQLSTATE: then the savepoint is rolled back, and the
-/// transaction goes on. Any other error passes.
+/// transaction goes on. Any other error passes, and the savepoint is rolled back before: PostgreSQL would take one that
+/// is left open for the client's, and leave the session in it.
 pub fn attempt<T: UnwindSafe + RefUnwindSafe>(expected: PgSqlErrorCode, work: impl FnOnce() -> T) -> Option<T> {
     // SAFETY: what PL/pgSQL does around a block with an exception clause: memory context and resource owner, which
-    // starting and ending a subtransaction change, are put back. An error that passes aborts the transaction,
-    // savepoint included.
+    // starting and ending a subtransaction change, are put back, whatever the way it ends.
     unsafe {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::MemoryContextSwitchTo(context);
         let work = AssertUnwindSafe(work);
-        let result = PgTryBuilder::new(move || Some({ work }.0())).catch_when(expected, |_| None).execute();
+        let roll_back = move || {
+            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+            pg_sys::MemoryContextSwitchTo(context);
+            pg_sys::CurrentResourceOwner = owner;
+        };
+        let roll_back = AssertUnwindSafe(roll_back);
+        let result = PgTryBuilder::new(move || Some({ work }.0()))
+            .catch_when(expected, |_| None)
+            .catch_others(move |error| {
+                { &roll_back }.0();
+                error.rethrow()
+            })
+            .execute();
         match result {
             Some(_) => pg_sys::ReleaseCurrentSubTransaction(),
             None => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
