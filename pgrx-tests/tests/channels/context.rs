@@ -251,7 +251,10 @@ fn settings_of_the_caller_bring_no_value_of_the_registry_into_a_message() {
         "select p.oid::regprocedure from pg_proc p join pg_language l on l.oid = p.prolang
           where p.pronamespace = 'tenancy'::regnamespace and l.lanname <> 'c' and p.prosqlbody is null",
     );
-    assert_eq!(interpreted, [""; 0], "what is neither C nor parsed when it was made is read under the caller's settings");
+    assert_eq!(
+        interpreted, [""; 0],
+        "what is neither C nor parsed when it was made is read under the caller's settings"
+    );
 }
 
 /// 72
