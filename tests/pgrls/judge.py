@@ -25,12 +25,15 @@ MODES = ["anon", "cross-tenant", "write", "escalation", "reachability"]
 SHARED = "rows without a tenant are for all tenants to read: there is no equality with a tenant to prove, which is what a shared table is"
 VARCHAR = "PostgreSQL compares varchar as text, and the prover does not follow the cast, though it changes no value"
 PLAN = "the plan is that of the tenant in force, which a subquery tells: the prover does not follow it"
+READABLE = "its policy also asks whether the caller may read the table that the entry is of: the prover does not follow that"
 UNVERIFIED = {
     ("cross-tenant", "shop.prices"): SHARED,
     ("cross-tenant", "shop.currencies"): SHARED,
     ("cross-tenant", "shop.labels"): VARCHAR,
     ("write", "shop.labels"): VARCHAR,
+    ("anon", "tenancy.audit_log"): READABLE,
     ("anon", "tenancy.plan_quotas"): PLAN,
+    ("cross-tenant", "tenancy.audit_log"): READABLE,
     ("cross-tenant", "tenancy.plan_quotas"): PLAN,
     ("cross-tenant", "tenancy.resources"): "what there is to limit is the same for all tenants",
     ("cross-tenant", "tenancy.tenants"): "its own id is the tenant: no tenant column in the prover's eyes",
