@@ -153,6 +153,25 @@ pub enum Error {
     QuotaExceeded { resource: String, used: i64, limit: i64, requested: i64 },
     #[error("quota \"{resource}\" is nearly exhausted")]
     QuotaNear { resource: String, used: i64, limit: i64 },
+    #[error("rate \"{resource}\" is exhausted")]
+    RateExceeded {
+        resource: String,
+        used: i64,
+        limit: i64,
+        requested: i64,
+        /// Nanoseconds until it fits; `None` when it never does.
+        wait: Option<u64>,
+    },
+    #[error("rate \"{resource}\" is nearly exhausted")]
+    RateNear { resource: String, used: i64, limit: i64 },
+    #[error("too many sessions act for the tenant")]
+    TooManySessions { resource: String, used: i64, limit: i64 },
+    #[error("nearly as many sessions act for the tenant as may")]
+    SessionsNear { resource: String, used: i64, limit: i64 },
+    #[error("{0} needs the library pg_tenancy in shared_preload_libraries")]
+    NeedsPreload(&'static str),
+    #[error("tenancy.enforce_rate names \"{0}\", which is no resource of kind rate")]
+    UnknownEnforcedRate(String),
     #[error("resource \"{0}\" does not exist")]
     UnknownResource(String),
     #[error("relation {relation} does not count for resource \"{resource}\"")]
@@ -245,8 +264,14 @@ impl Error {
             ReadOnlySetting(_) => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
             NoTransactionBlock(_) => PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             ReadOnly(_) => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
-            QuotaExceeded { .. } | QuotaNear { .. } => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-            UnknownResource(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            QuotaExceeded { .. }
+            | QuotaNear { .. }
+            | RateExceeded { .. }
+            | RateNear { .. }
+            | TooManySessions { .. }
+            | SessionsNear { .. } => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+            UnknownResource(_) | UnknownEnforcedRate(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            NeedsPreload(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             NotAttached { .. } | AttachedThroughParent { .. } => {
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
             }
@@ -325,10 +350,19 @@ impl Error {
             TenantTypesDiffer { child, parent, .. } => format!("They are {child} and {parent}."),
             KeyInUse { users, .. } => format!("These depend on it: {users}."),
             CrossTenantReferences { counts, .. } => format!("{counts}."),
-            QuotaExceeded { resource, used, limit, requested } => {
+            QuotaExceeded { resource, used, limit, requested }
+            | RateExceeded { resource, used, limit, requested, .. } => {
                 format!("Resource \"{resource}\": used {used}, limit {limit}, requested {requested}.")
             }
-            QuotaNear { resource, used, limit } => format!("Resource \"{resource}\": used {used}, limit {limit}."),
+            TooManySessions { resource, used, limit } => {
+                format!("Resource \"{resource}\": used {used}, limit {limit}, requested 1.")
+            }
+            QuotaNear { resource, used, limit }
+            | RateNear { resource, used, limit }
+            | SessionsNear { resource, used, limit } => {
+                format!("Resource \"{resource}\": used {used}, limit {limit}.")
+            }
+            NeedsPreload(_) => "Sessions share memory for it, which is given out when the server starts.".into(),
             Uncountable(_) => "Rows are counted in tables that PostgreSQL keeps itself, with the tenant column.".into(),
             UnregisteredTenant => "Its table counts for a quota, and quotas are tenants'.".into(),
             _ => return None,
@@ -437,6 +471,19 @@ impl Error {
                 "Remove what is no longer needed, or have the limit raised with tenancy.set_quota().".into()
             }
             QuotaNear { .. } => "Remove what is no longer needed, or have the limit raised.".into(),
+            RateExceeded { wait: Some(wait), .. } => {
+                // Rounded up: who comes back then is admitted, if nobody else comes first.
+                format!("Try again in {:.3} seconds.", wait.div_ceil(1_000_000) as f64 / 1e3)
+            }
+            RateExceeded { limit, .. } => format!("It will never fit: at most {limit} are admitted at a time."),
+            RateNear { .. } => "Call less often, or have the rate raised.".into(),
+            TooManySessions { .. } | SessionsNear { .. } => {
+                "End other sessions of the tenant, or have the limit raised with tenancy.set_quota().".into()
+            }
+            NeedsPreload(_) => "Add pg_tenancy to shared_preload_libraries, and restart the server.".into(),
+            UnknownEnforcedRate(_) => "A superuser can make it with tenancy.create_resource(), \
+                 or set tenancy.enforce_rate to another one."
+                .into(),
             UnknownResource(_) => "tenancy.create_resource() makes a resource.".into(),
             NotAttached { .. } => "tenancy.attach_quota() has a table count for a resource.".into(),
             AttachedThroughParent { .. } => "Detach the parent.".into(),

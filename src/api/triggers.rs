@@ -57,6 +57,11 @@ native_row_trigger! {
     tenancy_limits_changed, pg_finfo_tenancy_limits_changed, quota::limits_changed
 }
 
+native_trigger! {
+    /// `tenancy.resources_changed()`: tells every session that resources changed.
+    tenancy_resources_changed, pg_finfo_tenancy_resources_changed, |_| quota::resources_changed()
+}
+
 native_row_trigger! {
     /// `tenancy.plan_changed()`: shares out the limits of another plan.
     tenancy_plan_changed, pg_finfo_tenancy_plan_changed, quota::plan_changed

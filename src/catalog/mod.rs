@@ -7,6 +7,7 @@ pub mod attack;
 pub mod audit_chain;
 pub mod audit_log;
 pub mod audited;
+pub mod bounds;
 pub mod changed;
 pub mod consumptions;
 pub mod doctor;

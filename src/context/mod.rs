@@ -7,16 +7,19 @@ mod cursors;
 mod hot;
 mod leftovers;
 mod pin;
+mod presence;
 mod resolve;
 mod seal;
 mod set;
 mod status;
 
 pub use aside::set_aside;
+pub use hot::id as current;
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
+pub use presence::count_sessions;
 pub use resolve::resolve;
 pub use seal::{seal, unseal};
-pub use set::{clear_tenant, require, set_tenant};
+pub use set::{acting, clear_tenant, require, set_tenant};
 pub use status::{Status, status};
 
 use crate::error::{Error, Result};
@@ -38,6 +41,7 @@ pub fn init() {
             cursors::context_changed();
             leftovers::context_changed();
         },
+        tenant_becomes: presence::tenant_becomes,
         region_changed: cache::discard,
     });
     xact::on_end(transaction_ended);
@@ -90,6 +94,7 @@ fn transaction_ended(committed: bool) {
     hot::forget();
     pin::release();
     cache::transaction_ended();
+    presence::transaction_ended();
 }
 
 fn savepoint_rolled_back() {

@@ -36,7 +36,7 @@ pub fn recount(resource: Option<&str>) -> Result<Vec<Recounted>> {
             if !resource.kind.is_of_tables() {
                 return Err(Error::InvalidArgument {
                     what: "resource",
-                    reason: format!("\"{name}\" is a counter: there are no tables to count"),
+                    reason: format!("\"{name}\" is {}: there are no tables to count", resource.kind.described()),
                 });
             }
             vec![resource]

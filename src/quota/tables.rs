@@ -97,7 +97,11 @@ fn checked(table: Oid, resource: &str) -> Result<(String, String, Resource)> {
     if !resource.kind.is_of_tables() {
         return Err(Error::InvalidArgument {
             what: "resource",
-            reason: format!("tables count for rows and bytes, and \"{}\" is a counter", resource.name),
+            reason: format!(
+                "tables count for rows and bytes, and \"{}\" is {}",
+                resource.name,
+                resource.kind.described()
+            ),
         });
     }
     let recorded = as_owner(|| protection::find(table))?;

@@ -6,7 +6,7 @@ use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, count for the tenant in force, or can only
 /// refuse.
-const FOR_EVERYBODY: [&str; 20] = [
+const FOR_EVERYBODY: [&str; 21] = [
     "audit_chain_json",
     "audit_history",
     "audit_json",
@@ -26,6 +26,7 @@ const FOR_EVERYBODY: [&str; 20] = [
     "seal",
     "set_tenant",
     "unseal",
+    "usage_in_memory",
     "why",
 ];
 

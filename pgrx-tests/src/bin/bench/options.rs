@@ -23,6 +23,8 @@ pub struct Scale {
     pub slices: usize,
     /// Calls whose memory is measured.
     pub memory_calls: u64,
+    /// How long a rate is called, in seconds.
+    pub rate_seconds: u64,
 }
 
 impl Options {
@@ -47,7 +49,7 @@ impl Options {
     fn select(&mut self, letters: &str) -> Result<(), String> {
         for name in letters.split(',') {
             match name.trim().as_bytes() {
-                [letter @ b'a'..=b'i'] => self.only.push(char::from(*letter)),
+                [letter @ b'a'..=b'j'] => self.only.push(char::from(*letter)),
                 _ => return Err(format!("there is no part \"{name}\"")),
             }
         }
@@ -67,6 +69,7 @@ impl Options {
                 rounds: 9,
                 slices: 4,
                 memory_calls: 200_000,
+                rate_seconds: 20,
             }
         } else {
             Scale {
@@ -76,6 +79,7 @@ impl Options {
                 rounds: 31,
                 slices: 16,
                 memory_calls: 1_000_000,
+                rate_seconds: 300,
             }
         }
     }

@@ -95,6 +95,28 @@ impl Line {
         }
     }
 
+    /// A figure with a bar in the same unit.
+    pub fn amount(
+        part: char,
+        what: impl Into<String>,
+        compared: &'static str,
+        amount: f64,
+        unit: &str,
+        bar: Bar,
+    ) -> Self {
+        Self {
+            part,
+            what: what.into(),
+            compared,
+            figure: format!("{amount:.3} {unit}"),
+            range: String::new(),
+            bar: format!("{} {unit}", bar.text()),
+            holds: Some(bar.holds(amount)),
+            behind: String::new(),
+            confidence: String::new(),
+        }
+    }
+
     fn verdict(&self) -> &'static str {
         match self.holds {
             Some(true) => "holds",
