@@ -16,9 +16,11 @@ mod options;
 mod orders;
 mod pin;
 mod planning;
+mod quotas;
 mod reads;
 mod registry;
 mod report;
+mod soak;
 mod transactions;
 mod ways;
 
@@ -54,7 +56,7 @@ impl<'c> Bench<'c> {
 
 type Part = fn(&Bench<'_>) -> Vec<Line>;
 
-const PARTS: [(char, &str, Part); 9] = [
+const PARTS: [(char, &str, Part); 10] = [
     ('a', "sequential scan, 1% of the rows visible", reads::scan),
     ('b', "point lookup through the tenant-led index", reads::lookup),
     ('c', "100-row range through the tenant-led index", reads::range),
@@ -64,6 +66,7 @@ const PARTS: [(char, &str, Part); 9] = [
     ('g', "set_tenant and number of registered tenants", registry::set_tenant),
     ('h', "memory of a long session", memory::memory),
     ('i', "unprotected tables, library preloaded or not", bystanders::bystanders),
+    ('k', "writers of one tenant whose rows are counted", quotas::quotas),
 ];
 
 fn main() -> ExitCode {
@@ -78,6 +81,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(operations) = options.soak {
+        soak::soak(operations);
+        return ExitCode::SUCCESS;
+    }
     let started = Instant::now();
     let pinned = pin::to_one_processor().is_some();
     let cluster = Cluster::start("bench", &server(Config::default()));
