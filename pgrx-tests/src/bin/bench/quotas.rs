@@ -89,7 +89,10 @@ pub fn server(durable: bool) -> Cluster {
         ("checkpoint_timeout", "1h"),
         ("max_wal_size", "16GB"),
     ];
-    Cluster::start("counted", &config.into_iter().fold(Config::default(), |config, (name, value)| config.set(name, value)))
+    Cluster::start(
+        "counted",
+        &config.into_iter().fold(Config::default(), |config, (name, value)| config.set(name, value)),
+    )
 }
 
 /// A database with a table for each way.
@@ -109,12 +112,13 @@ impl<'c> Counted<'c> {
         for way in ways {
             way.create(&fixture);
         }
-        fixture.run(&format!("grant all on all tables in schema public to {ROLE}"));
+        fixture.run(&format!("grant select, insert, update, delete on all tables in schema public to {ROLE}"));
         for way in ways {
             let table = way.table();
-            let set = "\\if :first\nselect tenancy.set_tenant('acme', false);\n\\set first 0\n\\set n 0\n\\endif\n\\set n :n + 1\n";
-            let insert = format!("insert into {table} (id, body) values (:client_id * 1000000000 + :n, 'something');\n");
-            let delete = format!("delete from {table} where id = :client_id * 1000000000 + :n;\n");
+            let set = "\\if :first\nselect tenancy.set_tenant('acme', false);\n\\set first 0\n\\set n 0\n\\endif\n\
+                       \\set n :n + 1\n\\set id :client_id * 1000000000 + :n\n";
+            let insert = format!("insert into {table} (id, body) values (:id, 'something');\n");
+            let delete = format!("delete from {table} where id = :id;\n");
             let script = |kind| cluster.directory().join(format!("{table}.{kind}"));
             std::fs::write(script("insert"), format!("{set}{insert}")).expect("a script for pgbench");
             std::fs::write(script("both"), format!("{set}{insert}{delete}")).expect("a script for pgbench");
@@ -129,7 +133,8 @@ impl<'c> Counted<'c> {
         let clients = clients.to_string();
         let common = ["--no-vacuum", "--protocol=prepared", "--define=first=1", "--jobs=2", "--username", ROLE];
         let these = ["--client", &clients, "--file", &script];
-        let output = self.cluster.run_tool("pgbench", &[&common[..], &these, extent, &[self.fixture.database()]].concat());
+        let output =
+            self.cluster.run_tool("pgbench", &[&common[..], &these, extent, &[self.fixture.database()]].concat());
         let printed = String::from_utf8_lossy(&output.stdout);
         let rate = printed.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse::<f64>().ok());
         Duration::from_secs_f64(1.0 / rate.unwrap_or_else(|| panic!("pgbench tells no rate: {printed}")))

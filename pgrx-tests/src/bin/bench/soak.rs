@@ -44,8 +44,7 @@ pub fn soak(operations: u64) {
         let each = (chunk / 2 / u64::from(CLIENTS)).to_string();
         let start = Instant::now();
         thread::scope(|scope| {
-            let worker =
-                scope.spawn(|| counted.pgbench(Way::Ours, "both", CLIENTS, &["--transactions", &each]));
+            let worker = scope.spawn(|| counted.pgbench(Way::Ours, "both", CLIENTS, &["--transactions", &each]));
             while !worker.is_finished() {
                 largest = slots(&mut superuser).0.max(largest);
                 thread::sleep(Duration::from_millis(500));
