@@ -26,6 +26,7 @@ const SHARED_TENANTS: &CStr = c"tenancy.shared_tenants";
 pub const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
 const SEALED: &CStr = c"tenancy.sealed";
 const KEEP_IDEMPOTENCY_KEYS: &CStr = c"tenancy.keep_idempotency_keys";
+const KEEP_USAGE_HISTORY: &CStr = c"tenancy.keep_usage_history";
 const PROFILE: &CStr = c"tenancy.profile";
 
 /// Where PostgreSQL looks for names that bear no schema, and the value that trusts none but its own.
@@ -48,6 +49,7 @@ static DDL_GUARD: GucSetting<bool> = GucSetting::<bool>::new(true);
 static SEALED_TO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static ROLE_PROFILE: GucSetting<Profile> = GucSetting::<Profile>::new(Profile::None);
 static KEYS_KEPT: GucSetting<i32> = GucSetting::<i32>::new(86_400);
+static HISTORY_KEPT: GucSetting<i32> = GucSetting::<i32>::new(400 * 86_400);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// What happens when a statement touches a protected table without a context.
@@ -189,6 +191,11 @@ pub fn guard_ddl() -> bool {
 /// For how many seconds an idempotency key is known again.
 pub fn keep_idempotency_keys() -> i32 {
     KEYS_KEPT.get()
+}
+
+/// For how many seconds the history of usage is kept.
+pub fn keep_usage_history() -> i32 {
+    HISTORY_KEPT.get()
 }
 
 /// The profile that the session came with.
@@ -462,6 +469,16 @@ pub fn init(listener: Listener) {
             c"The same key takes nothing more meanwhile; afterwards it counts as new.",
             &KEYS_KEPT,
             1,
+            i32::MAX,
+            GucContext::Suset,
+            GucFlags::UNIT_S,
+        );
+        GucRegistry::define_int_guc(
+            KEEP_USAGE_HISTORY,
+            c"How long tenancy.usage_history is kept.",
+            c"tenancy.meter_usage() removes what is older, but for the last row before.",
+            &HISTORY_KEPT,
+            86_400,
             i32::MAX,
             GucContext::Suset,
             GucFlags::UNIT_S,

@@ -30,14 +30,18 @@ mod allot;
 mod count;
 mod counters;
 mod escrow;
+mod guard;
 mod limits;
+mod meter;
 mod recount;
 mod tables;
 mod warning;
 
 pub use count::rows_written;
 pub use counters::{check, consume, release};
+pub use guard::after_command;
 pub use limits::{Wanted, create_resource, limits_changed, plan_changed, set_plan_quota, set_quota};
+pub use meter::meter;
 pub use recount::recount;
 pub use tables::{attach, detach, take_in_parts};
 

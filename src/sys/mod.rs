@@ -31,6 +31,7 @@ pub mod role;
 pub mod savepoint;
 pub mod scan;
 pub mod session;
+mod slot;
 pub mod slots;
 pub mod snapshot;
 pub mod statement;
