@@ -178,6 +178,8 @@ pub enum Error {
     NotAttached { relation: String, resource: String },
     #[error("relation {relation} counts as a part of {parent}")]
     AttachedThroughParent { relation: String, parent: String },
+    #[error("relation {0} counts for a quota")]
+    CountsForQuota(String),
     #[error("rows of relation {0} can't be counted")]
     Uncountable(String),
     #[error("a row belongs to a tenant that is not registered")]
@@ -272,7 +274,7 @@ impl Error {
             | SessionsNear { .. } => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
             UnknownResource(_) | UnknownEnforcedRate(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             NeedsPreload(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            NotAttached { .. } | AttachedThroughParent { .. } => {
+            NotAttached { .. } | AttachedThroughParent { .. } | CountsForQuota(_) => {
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
             }
             Uncountable(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -364,6 +366,7 @@ impl Error {
             }
             NeedsPreload(_) => "Sessions share memory for it, which is given out when the server starts.".into(),
             Uncountable(_) => "Rows are counted in tables that PostgreSQL keeps itself, with the tenant column.".into(),
+            CountsForQuota(_) => "Its rows are counted by the tenant column that it is protected by.".into(),
             UnregisteredTenant => "Its table counts for a quota, and quotas are tenants'.".into(),
             _ => return None,
         })
@@ -487,6 +490,7 @@ impl Error {
             UnknownResource(_) => "tenancy.create_resource() makes a resource.".into(),
             NotAttached { .. } => "tenancy.attach_quota() has a table count for a resource.".into(),
             AttachedThroughParent { .. } => "Detach the parent.".into(),
+            CountsForQuota(_) => "Detach it with tenancy.detach_quota() first.".into(),
             UnregisteredTenant => "tenancy.create_tenant() registers a tenant.".into(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \
                  a view can be made with (security_invoker = true)."

@@ -28,6 +28,7 @@ const SEALED: &CStr = c"tenancy.sealed";
 const KEEP_IDEMPOTENCY_KEYS: &CStr = c"tenancy.keep_idempotency_keys";
 const MAX_TRACKED_TENANTS: &CStr = c"tenancy.max_tracked_tenants";
 const ENFORCE_RATE: &CStr = c"tenancy.enforce_rate";
+const KEEP_USAGE_HISTORY: &CStr = c"tenancy.keep_usage_history";
 const PROFILE: &CStr = c"tenancy.profile";
 
 /// Where PostgreSQL looks for names that bear no schema, and the value that trusts none but its own.
@@ -52,6 +53,7 @@ static ROLE_PROFILE: GucSetting<Profile> = GucSetting::<Profile>::new(Profile::N
 static KEYS_KEPT: GucSetting<i32> = GucSetting::<i32>::new(86_400);
 static TRACKED: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static STATEMENT_RATE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static HISTORY_KEPT: GucSetting<i32> = GucSetting::<i32>::new(400 * 86_400);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// What happens when a statement touches a protected table without a context.
@@ -213,6 +215,11 @@ pub fn guard_ddl() -> bool {
 /// For how many seconds an idempotency key is known again.
 pub fn keep_idempotency_keys() -> i32 {
     KEYS_KEPT.get()
+}
+
+/// For how many seconds the history of usage is kept.
+pub fn keep_usage_history() -> i32 {
+    HISTORY_KEPT.get()
 }
 
 /// The profile that the session came with.
@@ -535,6 +542,16 @@ pub fn init(listener: Listener) {
             c"The same key takes nothing more meanwhile; afterwards it counts as new.",
             &KEYS_KEPT,
             1,
+            i32::MAX,
+            GucContext::Suset,
+            GucFlags::UNIT_S,
+        );
+        GucRegistry::define_int_guc(
+            KEEP_USAGE_HISTORY,
+            c"How long tenancy.usage_history is kept.",
+            c"tenancy.meter_usage() removes what is older, but for the last row before.",
+            &HISTORY_KEPT,
+            86_400,
             i32::MAX,
             GucContext::Suset,
             GucFlags::UNIT_S,

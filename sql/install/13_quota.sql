@@ -48,20 +48,28 @@ CREATE INDEX quota_tables_resource_id_idx ON tenancy.quota_tables (resource_id);
 COMMENT ON TABLE tenancy.quota_tables IS
     'Tables, partitions included, whose rows count for a resource, as tenancy.attach_quota() recorded them';
 
--- The library reads and writes the columns by number, and `used` in place: the fixed-length ones come first, in
--- this order. Room on the page keeps updates from touching the index.
+-- The library reads and writes the columns by number, and those from `used` to `taken_before` in place: the fixed-length
+-- ones come first, in this order. Room on the page keeps updates from touching the index.
 CREATE TABLE tenancy.quota_slots (
-    tenant_id   uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
-    slot        bigint NOT NULL,
-    used        bigint NOT NULL,
-    resource_id integer NOT NULL REFERENCES tenancy.resources (id) ON DELETE CASCADE,
-    warned      boolean NOT NULL,
-    share       bigint,
+    tenant_id    uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
+    slot         bigint NOT NULL,
+    used         bigint NOT NULL,
+    taken        bigint NOT NULL,
+    hour         timestamptz NOT NULL,
+    used_before  bigint NOT NULL,
+    taken_before bigint NOT NULL,
+    resource_id  integer NOT NULL REFERENCES tenancy.resources (id) ON DELETE CASCADE,
+    warned       boolean NOT NULL,
+    share        bigint,
     PRIMARY KEY (tenant_id, resource_id, slot)
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+) WITH (fillfactor = 25, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 COMMENT ON TABLE tenancy.quota_slots IS
     'Usage, over several rows for a tenant and resource that many sessions write for: its sum counts. Written by the library alone';
 COMMENT ON COLUMN tenancy.quota_slots.used IS 'What was taken from this slot, less what was given back to it';
+COMMENT ON COLUMN tenancy.quota_slots.taken IS 'All that was ever taken from it';
+COMMENT ON COLUMN tenancy.quota_slots.hour IS 'When the hour began that it was last changed in';
+COMMENT ON COLUMN tenancy.quota_slots.used_before IS 'What used was then';
+COMMENT ON COLUMN tenancy.quota_slots.taken_before IS 'What taken was then';
 COMMENT ON COLUMN tenancy.quota_slots.share IS
     'How much may be taken from it: over all slots the limit, or what is used before a warning is due; NULL means unlimited';
 
@@ -78,7 +86,32 @@ CREATE INDEX consumptions_at_idx ON tenancy.consumptions (tenant_id, resource_id
 ALTER TABLE tenancy.consumptions ENABLE ROW LEVEL SECURITY;
 COMMENT ON TABLE tenancy.consumptions IS
     'Idempotency keys of tenancy.consume(), kept for as long as tenancy.keep_idempotency_keys says';
+
+-- Without foreign keys: what is billed must not go with the tenant.
+CREATE TABLE tenancy.usage_history (
+    tenant_id   uuid NOT NULL,
+    resource_id integer NOT NULL,
+    resource    text COLLATE "C" NOT NULL,
+    hour        timestamptz NOT NULL,
+    used        bigint NOT NULL,
+    peak        bigint NOT NULL,
+    added       bigint NOT NULL,
+    removed     bigint NOT NULL,
+    reading     bigint NOT NULL,
+    PRIMARY KEY (tenant_id, resource_id, hour)
+);
+CREATE INDEX usage_history_hour_idx ON tenancy.usage_history (hour);
+COMMENT ON TABLE tenancy.usage_history IS
+    'What tenants used of resources by the hour, as tenancy.meter_usage() writes it down: a role sees the tenant it acts for, bypassing roles see all. An hour in which nothing changed has no row';
+COMMENT ON COLUMN tenancy.usage_history.resource IS 'Its name when it was written';
+COMMENT ON COLUMN tenancy.usage_history.hour IS 'When the hour began';
+COMMENT ON COLUMN tenancy.usage_history.used IS 'What was used when it ended; of the hour that runs, when it was written';
+COMMENT ON COLUMN tenancy.usage_history.peak IS 'The most that a call of tenancy.meter_usage() found in it, its beginning and end included';
+COMMENT ON COLUMN tenancy.usage_history.added IS 'What was taken in that hour';
+COMMENT ON COLUMN tenancy.usage_history.removed IS 'What was given back in that hour';
+COMMENT ON COLUMN tenancy.usage_history.reading IS 'All that was ever taken by its end';
 SELECT pg_extension_config_dump('tenancy.consumptions', '');
+SELECT pg_extension_config_dump('tenancy.usage_history', '');
 SELECT pg_extension_config_dump('tenancy.resources', '');
 SELECT pg_extension_config_dump('tenancy.resources_id_seq', '');
 SELECT pg_extension_config_dump('tenancy.quotas', '');
@@ -92,12 +125,14 @@ ALTER TABLE tenancy.quotas ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenancy.plan_quotas ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenancy.quota_tables ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenancy.quota_slots ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tenancy.usage_history ENABLE ROW LEVEL SECURITY;
 CREATE POLICY any_tenant ON tenancy.resources FOR SELECT TO PUBLIC USING (tenancy.current_tenant() IS NOT NULL);
 CREATE POLICY own_tenant ON tenancy.quotas FOR SELECT TO PUBLIC USING (tenant_id = tenancy.current_tenant());
 CREATE POLICY own_plan ON tenancy.plan_quotas FOR SELECT TO PUBLIC
     USING (plan = (SELECT t.plan FROM tenancy.tenants AS t WHERE t.id = tenancy.current_tenant()));
 CREATE POLICY own_tenant ON tenancy.quota_slots FOR SELECT TO PUBLIC USING (tenant_id = tenancy.current_tenant());
-GRANT SELECT ON tenancy.resources, tenancy.quotas, tenancy.plan_quotas, tenancy.quota_slots TO PUBLIC;
+CREATE POLICY own_tenant ON tenancy.usage_history FOR SELECT TO PUBLIC USING (tenant_id = tenancy.current_tenant());
+GRANT SELECT ON tenancy.resources, tenancy.quotas, tenancy.plan_quotas, tenancy.quota_slots, tenancy.usage_history TO PUBLIC;
 
 -- For everybody: it tells of the tenant in force alone.
 CREATE FUNCTION tenancy.usage_in_memory(tenant_id uuid, resource_id integer) RETURNS bigint
@@ -260,6 +295,13 @@ CREATE FUNCTION tenancy.recount(resource text DEFAULT NULL)
 REVOKE EXECUTE ON FUNCTION tenancy.recount(text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.recount(text) IS
     'Counts the rows and bytes of a resource''s tables, or of all (NULL), while writers go on, and corrects the usage where it differs; returns what was recorded and what is there. Raises 42704 unknown resource, 22023 one that is not counted in tables';
+
+CREATE FUNCTION tenancy.meter_usage() RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'meter_usage_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.meter_usage() FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.meter_usage() IS
+    'Writes down in tenancy.usage_history what tenants used when the last hour ended and use now, and removes what is older than tenancy.keep_usage_history says. To be called once in every hour, or more often. Returns how many rows changed';
 
 -- For everybody: they act for the tenant in force alone.
 CREATE FUNCTION tenancy.check_quota(resource text, amount bigint DEFAULT 1) RETURNS boolean

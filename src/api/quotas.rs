@@ -73,6 +73,11 @@ fn recount(
 }
 
 #[pg_extern(sql = false)]
+fn meter_usage() -> Result<i64, ErrorReport> {
+    Ok(i64::try_from(quota::meter()?).unwrap_or(i64::MAX))
+}
+
+#[pg_extern(sql = false)]
 fn check_quota(resource: Option<&str>, amount: Option<i64>) -> Result<bool, ErrorReport> {
     let (resource, amount) = (required(resource, "resource")?, required(amount, "amount")?);
     Ok(quota::check(context::require()?, resource, amount)?)

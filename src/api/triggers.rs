@@ -34,6 +34,7 @@ native_trigger! {
 
 fn after_command() -> Result<()> {
     isolation::after_command()?;
+    quota::after_command()?;
     audit::after_command()
 }
 

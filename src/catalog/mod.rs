@@ -10,6 +10,7 @@ pub mod audited;
 pub mod bounds;
 pub mod changed;
 pub mod consumptions;
+pub mod counted;
 pub mod doctor;
 pub mod event;
 pub mod guard;
@@ -29,6 +30,7 @@ pub mod row;
 pub mod scope;
 mod spi;
 pub mod tenants;
+pub mod usage;
 mod worker;
 
 /// Connects the catalogs to PostgreSQL, once the settings are defined. Called once per backend.

@@ -35,6 +35,7 @@ pub mod scan;
 pub mod seats;
 pub mod session;
 pub mod shared;
+mod slot;
 pub mod slots;
 pub mod snapshot;
 pub mod statement;

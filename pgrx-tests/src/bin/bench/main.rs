@@ -16,10 +16,12 @@ mod options;
 mod orders;
 mod pin;
 mod planning;
+mod quotas;
 mod rates;
 mod reads;
 mod registry;
 mod report;
+mod soak;
 mod transactions;
 mod ways;
 
@@ -66,6 +68,7 @@ const PARTS: [(char, &str, Part); 10] = [
     ('h', "memory of a long session", memory::memory),
     ('i', "unprotected tables, library preloaded or not", bystanders::bystanders),
     ('j', "rates: what a call costs, and how many are admitted", rates::rates),
+    ('k', "writers of one tenant whose rows are counted", quotas::quotas),
 ];
 
 fn main() -> ExitCode {
@@ -80,6 +83,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(operations) = options.soak {
+        soak::soak(operations);
+        return ExitCode::SUCCESS;
+    }
     let started = Instant::now();
     let pinned = pin::to_one_processor().is_some();
     let cluster = Cluster::start("bench", &server(Config::default()));
