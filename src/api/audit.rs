@@ -48,6 +48,12 @@ fn audit_retain(keep: Option<Interval>) -> Result<i64, ErrorReport> {
     Ok(audit::retain(required(keep, "keep")?)?)
 }
 
+/// The argument is a `jsonb`, taken as its bytes.
+#[pg_extern(sql = false)]
+fn audit_row_hash(row_key: Option<&[u8]>) -> Option<i64> {
+    row_key.map(audit::row_hash)
+}
+
 /// The elements of a `name[]`.
 fn names(array: &Array<'_, &CStr>) -> Vec<String> {
     array.iter().flatten().map(super::name_text).collect()

@@ -8,6 +8,7 @@ mod record;
 mod seal;
 
 pub use crate::catalog::audited::Config;
+pub use crate::sys::rowhash::row_hash;
 pub use manage::{after_command, audit, check_log, maintain, unaudit};
 pub use record::{Asks, changed, init};
 pub use seal::{retain, seal, verify};

@@ -8,6 +8,7 @@
 //! Starts a server of its own from the `pg_config` named by `PG_TENANCY_PG_CONFIG`, whose extension must be a release
 //! build. A missed bar is printed as such; the exit status tells of errors alone.
 
+mod audit;
 mod bystanders;
 mod insert;
 mod measure;
@@ -54,7 +55,7 @@ impl<'c> Bench<'c> {
 
 type Part = fn(&Bench<'_>) -> Vec<Line>;
 
-const PARTS: [(char, &str, Part); 9] = [
+const PARTS: [(char, &str, Part); 10] = [
     ('a', "sequential scan, 1% of the rows visible", reads::scan),
     ('b', "point lookup through the tenant-led index", reads::lookup),
     ('c', "100-row range through the tenant-led index", reads::range),
@@ -64,6 +65,7 @@ const PARTS: [(char, &str, Part); 9] = [
     ('g', "set_tenant and number of registered tenants", registry::set_tenant),
     ('h', "memory of a long session", memory::memory),
     ('i', "unprotected tables, library preloaded or not", bystanders::bystanders),
+    ('l', "audit", audit::audit),
 ];
 
 fn main() -> ExitCode {

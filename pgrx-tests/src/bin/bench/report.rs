@@ -95,6 +95,21 @@ impl Line {
         }
     }
 
+    /// Any figure without a bar.
+    pub fn figure(part: char, what: impl Into<String>, compared: &'static str, figure: String, behind: String) -> Self {
+        Self {
+            part,
+            what: what.into(),
+            compared,
+            figure,
+            range: String::new(),
+            bar: String::new(),
+            holds: None,
+            behind,
+            confidence: String::new(),
+        }
+    }
+
     fn verdict(&self) -> &'static str {
         match self.holds {
             Some(true) => "holds",
