@@ -285,3 +285,11 @@ CREATE FUNCTION tenancy.audit_retain(keep interval) RETURNS bigint
 REVOKE EXECUTE ON FUNCTION tenancy.audit_retain(interval) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.audit_retain(interval) IS
     'Seals the log, and drops the months that ended longer ago than keep. Returns how many entries they held. Raises 22023 an interval that is not positive, 55000 when a month can''t be sealed yet';
+
+-- As the caller: his rights and row security decide what can be undone. His search path is left to the triggers that
+-- the statements fire; they name everything in full themselves.
+CREATE FUNCTION tenancy.audit_revert(txid xid8, dry_run boolean DEFAULT true) RETURNS SETOF text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'audit_revert_wrapper';
+COMMENT ON FUNCTION tenancy.audit_revert(xid8, boolean) IS
+    'Undoes what a transaction changed in the rows of the tenant in force, the last change first, with the rights of the caller; a dry run takes it back. Returns the statements. Raises 42501 without a tenant, 55000 where rows were changed since, or what they were is not recorded';

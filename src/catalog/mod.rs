@@ -28,6 +28,7 @@ pub mod row;
 pub mod scope;
 mod spi;
 pub mod tenants;
+pub mod undo;
 mod worker;
 
 /// Connects the catalogs to PostgreSQL, once the settings are defined. Called once per backend.
