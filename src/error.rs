@@ -86,6 +86,10 @@ pub enum Error {
     NoSuchKeyColumn { relation: String, column: String },
     #[error("column {column} can't be asked by: its type {type_name} calls code of others")]
     KeyOfForeignType { column: String, type_name: String },
+    #[error("column \"{column}\" of relation {relation} already exists")]
+    ColumnExists { relation: String, column: String },
+    #[error("type with OID {0} does not exist")]
+    UnknownType(u32),
     #[error("column \"{column}\" of relation {relation} can't be a tenant column: {reason}")]
     UnsuitableColumn { relation: String, column: String, reason: String },
     #[error("column \"{column}\" of relation {relation} contains null values")]
@@ -255,6 +259,8 @@ impl Error {
             Uncountable(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             UnregisteredTenant => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             AmountOutOfRange => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+            ColumnExists { .. } => PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
+            UnknownType(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             UnknownTenant(_) | UnknownPlan(_) | UnknownRole(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             UnknownSchema(_) => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
             UnknownRelation(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
@@ -380,6 +386,7 @@ impl Error {
             }
             NotOwner(_) => "Ask the owner of the table, or a superuser, to run this.".into(),
             NoSuchColumn { .. } => "Name the column with tenant_column => '...'.".into(),
+            ColumnExists { .. } => "Fill it if it has to be, and call tenancy.protect().".into(),
             NoSuchKeyColumn { .. } => "Name columns of the table with their values: '{\"id\": 1}'.".into(),
             KeyOfForeignType { .. } => "Name other columns, such as those of the primary key.".into(),
             UnsuitableColumn { .. } => "Use uuid (the tenant's id), text or varchar with a deterministic collation \
