@@ -204,6 +204,10 @@ pub enum Error {
     NeedsReadCommitted,
     #[error("month {0} of the audit log can't be sealed yet")]
     MonthNotSealed(String),
+    #[error("entry {id} of the audit log, of {relation}, can't be undone")]
+    CantUndo { id: i64, relation: String, reason: String },
+    #[error("the changes of transaction {txid} can't all be undone")]
+    CantUndoAll { txid: u64, reason: &'static str },
 
     #[error("pg_tenancy is not installed in this database, or is damaged")]
     NotInstalled,
@@ -259,7 +263,9 @@ impl Error {
             | NotClassified(_)
             | RedactedColumnGone { .. }
             | NeedsReadCommitted
-            | MonthNotSealed(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            | MonthNotSealed(_)
+            | CantUndo { .. }
+            | CantUndoAll { .. } => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             NumbersExhausted(_) => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
             UnknownAccessMethod(_) | NoOperatorClass { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             SingleColumnMethod(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -342,6 +348,8 @@ impl Error {
             RedactedColumnGone { .. } => "It may have another name now, under which it would be recorded.".into(),
             NeedsReadCommitted => "It does not see what others have committed since it began.".into(),
             MonthNotSealed(_) => "A transaction runs that is older than some of its entries.".into(),
+            CantUndo { reason, .. } => reason.clone(),
+            CantUndoAll { reason, .. } => (*reason).into(),
             AppendOnlyLog => "Entries are added when audited tables change, and removed by whole months.".into(),
             OnTheWay(_) => {
                 "PostgreSQL does what a foreign key asks for as the table's owner and past row security, and \
@@ -440,6 +448,10 @@ impl Error {
             NotAudited(_) => "tenancy.audit() has a table audited.".into(),
             NotClassified(_) => "Call tenancy.protect(), or tenancy.classify(), first.".into(),
             NeedsReadCommitted => "Use READ COMMITTED.".into(),
+            CantUndo { .. } | CantUndoAll { .. } => {
+                "Nothing was undone. The log tells what the rows were: tenancy.audit_history() gives one row's life."
+                    .into()
+            }
             MonthNotSealed(_) => "Try again when it has ended; look also for prepared transactions.".into(),
             RedactedColumnGone { .. } => "Call tenancy.audit() again, with the columns to redact.".into(),
             OnTheWay(_) => "Have it done by a trigger, on a table whose owner row security binds. \

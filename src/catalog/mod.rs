@@ -30,6 +30,7 @@ pub mod row;
 pub mod scope;
 mod spi;
 pub mod tenants;
+pub mod undo;
 pub mod usage;
 mod worker;
 

@@ -70,7 +70,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 69] = [
+const CODES: [Code; 70] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -232,6 +232,11 @@ const CODES: [Code; 69] = [
         "TRIGGER_MISSING",
         High,
         "A trigger of the registry is missing: a suspended tenant or revoked access may go on in open sessions.",
+    ),
+    code(
+        "AUDIT_TRIGGER_MISSING",
+        High,
+        "The table is audited, but {} of the four triggers that record its changes are gone, or don't always fire.",
     ),
     code("TRIGGER_NOT_ALWAYS", Medium, "A trigger of the extension does not fire in every replication role."),
     code(

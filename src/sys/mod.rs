@@ -30,6 +30,7 @@ pub mod recorder;
 pub mod relation;
 pub mod report;
 pub mod role;
+pub mod rowhash;
 pub mod savepoint;
 pub mod scan;
 pub mod seats;

@@ -6,10 +6,12 @@ use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, count for the tenant in force, or can only
 /// refuse.
-const FOR_EVERYBODY: [&str; 21] = [
+const FOR_EVERYBODY: [&str; 23] = [
     "audit_chain_json",
     "audit_history",
     "audit_json",
+    "audit_revert",
+    "audit_row_hash",
     "bypass",
     "check_quota",
     "clear_tenant",

@@ -149,3 +149,26 @@ JOIN pg_class AS c ON c.oid = a.relation
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE ($1::oid IS NULL OR c.relnamespace = $1)
   AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisreplident))
+UNION ALL
+-- Triggers that were taken while nobody watched. The topmost audited table has them made again for all below.
+SELECT 'AUDIT_TRIGGER_MISSING', format('%I.%I', n.nspname, c.relname), (4 - count(t.oid))::text,
+       format('SELECT tenancy.audit(%L, ignore => %L, redact => %L)',
+              (WITH RECURSIVE up(oid, depth) AS (
+                   SELECT a.relation::oid, 0
+                 UNION ALL
+                   SELECT i.inhparent, up.depth + 1
+                   FROM up JOIN pg_inherits AS i ON i.inhrelid = up.oid
+                   JOIN tenancy.audited AS parent ON parent.relation = i.inhparent)
+               SELECT format('%I.%I', tn.nspname, top.relname)
+               FROM up JOIN pg_class AS top ON top.oid = up.oid JOIN pg_namespace AS tn ON tn.oid = top.relnamespace
+               ORDER BY up.depth DESC LIMIT 1),
+              a.ignore, a.redact), NULL
+FROM tenancy.audited AS a
+JOIN pg_class AS c ON c.oid = a.relation
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_trigger AS t ON t.tgrelid = c.oid AND t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr = ''
+  AND t.tgfoid = 'tenancy.audit_change()'::regprocedure
+  AND t.tgname IN ('tenancy_audit_insert', 'tenancy_audit_update', 'tenancy_audit_delete', 'tenancy_audit_truncate')
+WHERE $1::oid IS NULL OR c.relnamespace = $1
+GROUP BY a.relation, a.ignore, a.redact, n.nspname, c.relname
+HAVING count(t.oid) < 4

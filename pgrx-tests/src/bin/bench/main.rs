@@ -8,6 +8,7 @@
 //! Starts a server of its own from the `pg_config` named by `PG_TENANCY_PG_CONFIG`, whose extension must be a release
 //! build. A missed bar is printed as such; the exit status tells of errors alone.
 
+mod audit;
 mod bystanders;
 mod insert;
 mod measure;
@@ -57,7 +58,7 @@ impl<'c> Bench<'c> {
 
 type Part = fn(&Bench<'_>) -> Vec<Line>;
 
-const PARTS: [(char, &str, Part); 10] = [
+const PARTS: [(char, &str, Part); 12] = [
     ('a', "sequential scan, 1% of the rows visible", reads::scan),
     ('b', "point lookup through the tenant-led index", reads::lookup),
     ('c', "100-row range through the tenant-led index", reads::range),
@@ -69,6 +70,7 @@ const PARTS: [(char, &str, Part); 10] = [
     ('i', "unprotected tables, library preloaded or not", bystanders::bystanders),
     ('j', "rates: what a call costs, and how many are admitted", rates::rates),
     ('k', "writers of one tenant whose rows are counted", quotas::quotas),
+    ('l', "audit", audit::audit),
 ];
 
 fn main() -> ExitCode {

@@ -105,14 +105,23 @@ impl Line {
         bar: Bar,
     ) -> Self {
         Self {
+            bar: format!("{} {unit}", bar.text()),
+            holds: Some(bar.holds(amount)),
+            ..Self::figure(part, what, compared, format!("{amount:.3} {unit}"), String::new())
+        }
+    }
+
+    /// Any figure without a bar.
+    pub fn figure(part: char, what: impl Into<String>, compared: &'static str, figure: String, behind: String) -> Self {
+        Self {
             part,
             what: what.into(),
             compared,
-            figure: format!("{amount:.3} {unit}"),
+            figure,
             range: String::new(),
-            bar: format!("{} {unit}", bar.text()),
-            holds: Some(bar.holds(amount)),
-            behind: String::new(),
+            bar: String::new(),
+            holds: None,
+            behind,
             confidence: String::new(),
         }
     }
