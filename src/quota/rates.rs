@@ -72,7 +72,8 @@ pub fn take(key: &Key, resource: &str, amount: i64) -> Result<Option<i64>> {
 pub fn usage_in_memory(tenant: Uuid, resource: i32) -> Result<Option<i64>> {
     let key = Key { tenant, resource };
     match bounds::kind(resource)? {
-        Some(Kind::Rate) if rates::exist() => {
+        // One without an interval is refused where it is asked for, not where it is looked at.
+        Some(Kind::Rate) if rates::exist() && bounds::of(&key)?.is_some_and(|bound| bound.per.is_some()) => {
             let rate = rate(&key)?;
             Ok(rate.map(|rate| rate.used(&rates::read(&key).unwrap_or_default(), clock::monotonic())))
         }
