@@ -2,8 +2,8 @@
 
 use super::cache::Trust;
 use super::leftovers::Remedy;
-use super::resolve::{admit, effective_name};
-use super::{cursors, hot, pin, seal};
+use super::resolve::{admit, effective_name, find};
+use super::{cursors, hot, pin, presence, seal};
 use crate::catalog::registry;
 use crate::error::{Error, Result};
 use crate::guc;
@@ -50,15 +50,16 @@ pub fn require() -> Result<Uuid> {
     hot::id()?.ok_or(Error::NoTenant)
 }
 
-/// The id of the tenant that the session acts for, if it acts for one. What is reading meanwhile is not told.
+/// The id of the tenant that the session is set to act for, if it is, and may. It isn't taken thereby: the transaction may
+/// yet take another one.
 ///
 /// # Errors
-/// As for `resolve`.
+/// As for `find`.
 pub fn acting() -> Result<Option<Uuid>> {
     // Where the extension is not installed, a setting of its name means nothing.
     let Some((name, trust)) = effective_name().filter(|_| registry::get().is_ok()) else { return Ok(None) };
-    invalidation::accept();
-    Ok(Some(admit(role::outer(), &name, trust, Remedy::None)?.id))
+    let tenant = find(&name, trust).inspect_err(|_| presence::refused())?;
+    Ok(Some(tenant.id))
 }
 
 fn scope(is_local: bool, call: &'static str) -> Result<Scope> {

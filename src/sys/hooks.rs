@@ -115,14 +115,16 @@ fn forget_running() {
 /// As for `guarded`.
 #[inline]
 unsafe fn count_statement() {
-    // SAFETY: reads a variable of this backend; the rest is passed on to the caller. What has no portal is the planner's,
-    // a worker's, or of a transaction that is ending.
+    // SAFETY: reads variables of this backend, the depth of triggers by a function that looks at nothing it is given; the
+    // rest is passed on to the caller. What has no portal is the planner's, a worker's, or of a transaction that is ending;
+    // the triggers that this fires may open portals of their own.
     unsafe {
         if (STATEMENTS.get().are_counted)()
             && !RUNNING.get()
             && !INTERNAL.get()
             && !pg_sys::ActivePortal.is_null()
             && xact::in_transaction()
+            && standard::trigger_depth(std::ptr::null_mut()).value() as i32 == 0
         {
             guarded(STATEMENTS.get().begins);
         }
@@ -195,6 +197,8 @@ mod standard {
         pub fn accept_invalidation_messages();
         #[link_name = "max_prepared_xacts"]
         pub static max_prepared_transactions: c_int;
+        #[link_name = "pg_trigger_depth"]
+        pub fn trigger_depth(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
         #[link_name = "ExecutorRewind"]
         pub fn rewind(query: *mut pg_sys::QueryDesc);
         #[link_name = "standard_ExecutorStart"]
