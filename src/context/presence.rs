@@ -58,7 +58,7 @@ pub fn take(tenant: &Rc<Tenant>) -> Result<()> {
 /// The tenant that is set can't be acted for: the session does not go on counting for one that it could act for before,
 /// unless the transaction has used it. Can't fail.
 pub fn refused() {
-    if !cache::is_in_use() {
+    if !cache::is_in_use() && !aside::is_set() {
         leave();
     }
 }
@@ -86,7 +86,7 @@ fn leave_unless(name: &str) {
 /// The setting names this tenant from here on, or none, and then the default counts. While a transaction uses a tenant, the session counts for it all
 /// the same. Can't fail.
 pub fn tenant_becomes(name: &str) {
-    if IS_PRESENT.get() && !cache::is_in_use() {
+    if IS_PRESENT.get() && !cache::is_in_use() && !aside::is_set() {
         if name.is_empty() { leave_unless(&guc::default_tenant()) } else { leave_unless(name) }
     }
 }

@@ -223,10 +223,18 @@ fn limits_come_and_go_while_sessions_are_there() {
 fn the_attacks_of_prove_count_for_nobody() {
     let desk = desk(1);
     desk.fixture.run("create table notes (id integer, tenant_id uuid not null); select tenancy.protect('notes')");
-    let _present = present(&desk);
+    let present = present(&desk);
     let proven =
         desk.fixture.superuser().value("select count(*) > 0 and bool_and(blocked) from tenancy.prove('notes')");
     assert_eq!(proven.as_deref(), Some("t"));
+    assert_eq!(desk.used("acme", "sessions"), 1);
+    // Nor do they take the place of the session that calls it.
+    drop(present);
+    becomes(&desk, 0);
+    let mut keeper = desk.fixture.superuser();
+    keeper.run("set tenancy.tenant_id = 'acme'");
+    keeper.run(USE);
+    keeper.run("select count(*) from tenancy.prove('notes')");
     assert_eq!(desk.used("acme", "sessions"), 1);
 }
 
