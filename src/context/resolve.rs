@@ -6,7 +6,7 @@ use super::{aside, cursors, hot, pin, presence, seal};
 use crate::catalog::{access, registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
-use crate::sys::{Oid, invalidation, role};
+use crate::sys::{Oid, counting, invalidation, role};
 use crate::tenant::TenantRef;
 use std::rc::Rc;
 use uuid::Uuid;
@@ -40,6 +40,10 @@ pub fn resolve() -> Result<()> {
         }
         Some((name, trust)) => {
             let tenant = admit(role, &name, trust, Remedy::None).inspect_err(|_| presence::refused())?;
+            // The attacks of `prove` are none of the tenant's statements.
+            if !aside::is_set() {
+                counting::is_used(tenant.id)?;
+            }
             cursors::note(Some(&tenant))?;
             hot::remember(role, Some(&tenant));
         }

@@ -8,7 +8,7 @@ use crate::catalog::registry;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::option::{self, Scope};
-use crate::sys::{invalidation, role, xact};
+use crate::sys::{counting, invalidation, role, xact};
 use uuid::Uuid;
 
 /// Validates the tenant and sets it for the transaction or the session. Returns its id.
@@ -25,8 +25,9 @@ pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
     let role = role::outer();
     let tenant = admit(role, name, Trust::Access, Remedy::Discard)?;
     pin::with_checked(|| option::set(guc::TENANT_ID, name, scope));
-    // A query that is to be told for whom it reads hears of it where it reads.
-    if !cursors::wants_note() {
+    // A query that is to be told for whom it reads hears of it where it reads, and a statement that has yet to count for the
+    // tenant counts where it uses it.
+    if !cursors::wants_note() && !counting::owes(tenant.id) {
         hot::remember(role, Some(&tenant));
     }
     Ok(tenant.id)

@@ -6,7 +6,7 @@ use tenancy_harness::{Cluster, Session, refuses_in_savepoint};
 use crate::Desk;
 
 /// Acme may run so many statements an hour.
-fn desk(max: u32) -> Desk<'static> {
+pub fn desk(max: u32) -> Desk<'static> {
     let desk = Desk::new();
     desk.allow(max, "1 hour");
     desk.fixture.run(&format!("alter role {} set tenancy.enforce_rate = 'calls'", desk.app));
@@ -15,7 +15,7 @@ fn desk(max: u32) -> Desk<'static> {
 
 /// How many statements were counted meanwhile.
 #[track_caller]
-fn costs(desk: &Desk<'_>, client: &mut Client, statements: &str) -> i64 {
+pub fn costs(desk: &Desk<'_>, client: &mut Client, statements: &str) -> i64 {
     let before = desk.used("acme", "calls");
     client.run(statements);
     desk.used("acme", "calls") - before
