@@ -105,6 +105,11 @@ pub fn relation_changed(relation: Oid) {
     });
 }
 
+/// The table of resources, which tells those numbers apart that belong to an extension dropped since.
+pub fn resources() -> Result<Oid> {
+    Ok(places()?.resources)
+}
+
 /// Tells every session that limits or resources changed.
 pub fn announce_change() -> Result<()> {
     invalidation::announce(places()?.quotas.0);

@@ -309,3 +309,19 @@ fn a_rate_without_an_interval_is_refused_where_it_would_be_made() {
     assert_eq!(desk.used("acme", "calls"), 0);
     assert!(desk.acting_for("acme").batch_execute("select tenancy.consume('calls')").is_err());
 }
+
+#[test]
+fn what_was_spent_goes_with_the_extension() {
+    let desk = Desk::new();
+    let mut keeper = desk.fixture.superuser();
+    for _ in 0..2 {
+        keeper.run("select tenancy.set_quota('acme', 'calls', 1, '1 hour'); set tenancy.tenant_id = 'acme'");
+        assert_eq!(call(&mut keeper).as_deref(), Some("0"));
+        keeper.refuses("select tenancy.consume('calls')", "53400");
+        keeper.run(&format!(
+            "reset tenancy.tenant_id; drop extension pg_tenancy cascade; create extension pg_tenancy;
+             select tenancy.create_tenant('acme', id => '{}'); select tenancy.create_resource('calls', 'rate')",
+            tenancy_harness::ACME.id
+        ));
+    }
+}
