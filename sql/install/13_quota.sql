@@ -18,7 +18,7 @@ CREATE TABLE tenancy.quotas (
     max_amount  bigint CHECK (max_amount >= 0),
     mode        text NOT NULL DEFAULT 'enforce' CHECK (mode IN ('enforce', 'track')),
     warn_at     real CHECK (warn_at > 0 AND warn_at <= 1),
-    per         interval,
+    per         interval CHECK (per > interval '0' AND per <= interval '366 days'),
     set_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, resource_id)
 );
@@ -31,7 +31,7 @@ CREATE TABLE tenancy.plan_quotas (
     max_amount  bigint CHECK (max_amount >= 0),
     mode        text NOT NULL DEFAULT 'enforce' CHECK (mode IN ('enforce', 'track')),
     warn_at     real CHECK (warn_at > 0 AND warn_at <= 1),
-    per         interval,
+    per         interval CHECK (per > interval '0' AND per <= interval '366 days'),
     set_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (plan, resource_id)
 );
@@ -182,7 +182,7 @@ CREATE FUNCTION tenancy.limits_changed() RETURNS trigger
     AS 'MODULE_PATHNAME', 'tenancy_limits_changed';
 REVOKE EXECUTE ON FUNCTION tenancy.limits_changed() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.limits_changed() IS
-    'Trigger: has a limit that was set, changed or removed hold for what is counted already';
+    'Trigger: has a limit that was set, changed or removed hold for what is counted already. Raises 22023 for a rate that is limited without an interval';
 CREATE TRIGGER limits_changed
     AFTER INSERT OR UPDATE OR DELETE ON tenancy.quotas
     FOR EACH ROW EXECUTE FUNCTION tenancy.limits_changed();
@@ -197,11 +197,19 @@ CREATE FUNCTION tenancy.resources_changed() RETURNS trigger
     AS 'MODULE_PATHNAME', 'tenancy_resources_changed';
 REVOKE EXECUTE ON FUNCTION tenancy.resources_changed() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.resources_changed() IS
-    'Trigger: tells every session that resources changed';
+    'Trigger: tells every session that resources or limits changed. Raises 22023 for what becomes a rate and is limited without an interval';
 CREATE TRIGGER resources_changed
     AFTER INSERT OR UPDATE OR DELETE ON tenancy.resources
     FOR EACH ROW EXECUTE FUNCTION tenancy.resources_changed();
 ALTER TABLE tenancy.resources ENABLE ALWAYS TRIGGER resources_changed;
+CREATE TRIGGER limits_announced
+    AFTER INSERT OR UPDATE OR DELETE ON tenancy.quotas
+    FOR EACH STATEMENT EXECUTE FUNCTION tenancy.resources_changed();
+CREATE TRIGGER limits_announced
+    AFTER INSERT OR UPDATE OR DELETE ON tenancy.plan_quotas
+    FOR EACH STATEMENT EXECUTE FUNCTION tenancy.resources_changed();
+ALTER TABLE tenancy.quotas ENABLE ALWAYS TRIGGER limits_announced;
+ALTER TABLE tenancy.plan_quotas ENABLE ALWAYS TRIGGER limits_announced;
 
 CREATE FUNCTION tenancy.plan_changed() RETURNS trigger
     LANGUAGE c

@@ -58,9 +58,9 @@ native_row_trigger! {
     tenancy_limits_changed, pg_finfo_tenancy_limits_changed, quota::limits_changed
 }
 
-native_trigger! {
-    /// `tenancy.resources_changed()`: tells every session that resources changed.
-    tenancy_resources_changed, pg_finfo_tenancy_resources_changed, |_| quota::resources_changed()
+native_row_trigger! {
+    /// `tenancy.resources_changed()`: tells every session that resources or limits changed.
+    tenancy_resources_changed, pg_finfo_tenancy_resources_changed, quota::resources_changed
 }
 
 native_row_trigger! {

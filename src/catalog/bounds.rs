@@ -51,6 +51,7 @@ fn places() -> Result<Places> {
     if let Some(places) = PLACES.get() {
         return Ok(places);
     }
+    let changes = KNOWN.with_borrow(|known| known.changes);
     let oid = |name| scan::relation_oid(c"tenancy", name).ok_or(Error::NotInstalled);
     let places = Places {
         resources: oid(c"resources")?,
@@ -60,7 +61,10 @@ fn places() -> Result<Places> {
         plan_quotas: (oid(c"plan_quotas")?, oid(c"plan_quotas_pkey")?),
         tenants: (oid(c"tenants")?, oid(c"tenants_pkey")?),
     };
-    PLACES.set(Some(places));
+    // A change that came meanwhile may be one of these.
+    if KNOWN.with_borrow(|known| known.changes == changes) {
+        PLACES.set(Some(places));
+    }
     Ok(places)
 }
 
@@ -83,23 +87,27 @@ thread_local! {
 
 /// Drops what is known when a relation changed that it was read from; an invalid OID stands for all. Can't fail.
 pub fn relation_changed(relation: Oid) {
-    let is_any = relation == INVALID_OID;
-    let is = |pick: fn(&Places) -> Oid| PLACES.get().is_some_and(|places| pick(&places) == relation);
-    let is_plan = is(|places| places.tenants.0) || is(|places| places.plan_quotas.0);
-    let is_limit = is(|places| places.quotas.0) || is(|places| places.resources);
-    if !(is_any || is_plan || is_limit) {
+    // Where it is not known which relations these are, it may be any.
+    let is_ours = PLACES.get().is_none_or(|places| {
+        [places.resources, places.quotas.0, places.plan_quotas.0, places.tenants.0].contains(&relation)
+    });
+    if relation != INVALID_OID && !is_ours {
         return;
     }
-    // It may have gone, and another have come.
+    // It may have gone, and another have come. All goes with it: until the places are known again, no message tells what
+    // it is about.
     PLACES.set(None);
     KNOWN.with_borrow_mut(|known| {
         known.changes += 1;
         known.limits.clear();
-        if is_any || is_limit {
-            known.resources.clear();
-            known.sessions = None;
-        }
+        known.resources.clear();
+        known.sessions = None;
     });
+}
+
+/// The table of resources, which tells those numbers apart that belong to an extension dropped since.
+pub fn resources() -> Result<Oid> {
+    Ok(places()?.resources)
 }
 
 /// Tells every session that limits or resources changed.

@@ -384,6 +384,19 @@ pub fn remove_table(table: Oid, resource: Option<i32>) -> Result<()> {
     Ok(())
 }
 
+/// Whether a resource is limited for anybody without an interval.
+pub fn is_limited_without_interval(resource: i32) -> Result<bool> {
+    let found = spi::read_latest(
+        "SELECT EXISTS (SELECT FROM tenancy.quotas AS q \
+                        WHERE q.resource_id OPERATOR(pg_catalog.=) $1 AND q.max_amount IS NOT NULL AND q.per IS NULL) \
+             OR EXISTS (SELECT FROM tenancy.plan_quotas AS q \
+                        WHERE q.resource_id OPERATOR(pg_catalog.=) $1 AND q.max_amount IS NOT NULL AND q.per IS NULL)",
+        &[resource.into()],
+        |row| row.require(1),
+    )?;
+    Ok(found.into_iter().any(|is| is))
+}
+
 /// The tables that count for a resource, with their tenant columns.
 pub fn tables(resource: i32) -> Result<Vec<(Oid, String)>> {
     spi::read_latest(

@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::guc::{self, Listener};
 use crate::sys::backend::Raised;
 use crate::sys::hooks::{self, Checks};
-use crate::sys::{backend, invalidation, procedure, xact};
+use crate::sys::{backend, counting, invalidation, procedure, xact};
 
 /// Connects the context to PostgreSQL. Called once per backend, when the library loads.
 pub fn init() {
@@ -37,6 +37,7 @@ pub fn init() {
         user_chosen: seal::check_user,
         user_counts: seal::admits_user,
         context_changed: || {
+            counting::context_changed();
             hot::forget();
             cursors::context_changed();
             leftovers::context_changed();

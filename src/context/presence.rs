@@ -3,10 +3,10 @@
 
 use super::cache::{self, Tenant};
 use super::{aside, resolve};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::backend::BackendCell;
-use crate::sys::xact;
+use crate::sys::{report, xact};
 use crate::tenant::TenantRef;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// Who counts.
 #[derive(Clone, Copy)]
 struct Counter {
-    enter: fn(Uuid) -> Result<bool>,
+    enter: fn(Uuid) -> Result<Option<Vec<Error>>>,
     leave: fn(),
 }
 
@@ -28,9 +28,9 @@ thread_local! {
 /// Whether the session counts for somebody; apart, because it is asked by hooks.
 static IS_PRESENT: BackendCell<bool> = BackendCell::new(false);
 
-/// Has `enter` asked when the session takes a tenant, after which it counts for no other one; returns whether it counts,
-/// and refuses with an error. `leave` is called when it counts for nobody any more, and can't fail.
-pub fn count_sessions(enter: fn(Uuid) -> Result<bool>, leave: fn()) {
+/// Has `enter` asked when the session takes a tenant, after which it counts for no other one; returns the warnings to give
+/// if it counts, and refuses with an error. `leave` is called when it counts for nobody any more, and can't fail.
+pub fn count_sessions(enter: fn(Uuid) -> Result<Option<Vec<Error>>>, leave: fn()) {
     COUNTER.set(Some(Counter { enter, leave }));
 }
 
@@ -43,13 +43,24 @@ pub fn take(tenant: &Rc<Tenant>) -> Result<()> {
     if IS_PRESENT.get() && PRESENT.with_borrow(|present| present.as_ref().is_some_and(|one| one.id == tenant.id)) {
         return Ok(());
     }
-    if (counter.enter)(tenant.id)? {
-        PRESENT.set(Some(Rc::clone(tenant)));
-        IS_PRESENT.set(true);
-    } else {
-        leave();
+    match (counter.enter)(tenant.id)? {
+        Some(warnings) => {
+            PRESENT.set(Some(Rc::clone(tenant)));
+            IS_PRESENT.set(true);
+            // Only now: when the statement was cancelled, that is an error here.
+            warnings.iter().for_each(report::warn);
+        }
+        None => leave(),
     }
     Ok(())
+}
+
+/// The tenant that is set can't be acted for: the session does not go on counting for one that it could act for before,
+/// unless the transaction has used it. Can't fail.
+pub fn refused() {
+    if !cache::is_in_use() && !aside::is_set() {
+        leave();
+    }
 }
 
 fn leave() {
@@ -75,7 +86,7 @@ fn leave_unless(name: &str) {
 /// The setting names this tenant from here on, or none, and then the default counts. While a transaction uses a tenant, the session counts for it all
 /// the same. Can't fail.
 pub fn tenant_becomes(name: &str) {
-    if IS_PRESENT.get() && !cache::is_in_use() {
+    if IS_PRESENT.get() && !cache::is_in_use() && !aside::is_set() {
         if name.is_empty() { leave_unless(&guc::default_tenant()) } else { leave_unless(name) }
     }
 }

@@ -6,7 +6,7 @@ use super::{aside, cursors, hot, pin, presence, seal};
 use crate::catalog::{access, registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
-use crate::sys::{Oid, invalidation, role};
+use crate::sys::{Oid, counting, invalidation, role};
 use crate::tenant::TenantRef;
 use std::rc::Rc;
 use uuid::Uuid;
@@ -39,7 +39,11 @@ pub fn resolve() -> Result<()> {
             hot::remember(role, None);
         }
         Some((name, trust)) => {
-            let tenant = admit(role, &name, trust, Remedy::None)?;
+            let tenant = admit(role, &name, trust, Remedy::None).inspect_err(|_| presence::refused())?;
+            // The attacks of `prove` are none of the tenant's statements.
+            if !aside::is_set() {
+                counting::is_used(tenant.id)?;
+            }
             cursors::note(Some(&tenant))?;
             hot::remember(role, Some(&tenant));
         }
@@ -101,10 +105,17 @@ fn take(role: Oid, name: &str, tenant: &Rc<Tenant>, remedy: Remedy) -> Result<()
 }
 
 /// The tenant of that name, if the session may act for it; it isn't taken thereby.
-pub fn find(name: &str, trust: Trust) -> Option<Rc<Tenant>> {
+///
+/// # Errors
+/// As for `resolve`, but for the transaction's tenant and the number of sessions, which are not asked for.
+pub fn find(name: &str, trust: Trust) -> Result<Rc<Tenant>> {
     invalidation::accept();
     cache::refresh();
-    lookup(role::outer(), name, &TenantRef::parse(name).ok()?, trust).ok()
+    let role = role::outer();
+    match cache::get_last(role, trust, name) {
+        Some(tenant) => Ok(tenant),
+        None => lookup(role, name, &TenantRef::parse(name)?, trust),
+    }
 }
 
 fn lookup(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Result<Rc<Tenant>> {

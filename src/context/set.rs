@@ -2,13 +2,13 @@
 
 use super::cache::Trust;
 use super::leftovers::Remedy;
-use super::resolve::{admit, effective_name};
-use super::{cursors, hot, pin, seal};
+use super::resolve::{admit, effective_name, find};
+use super::{cursors, hot, pin, presence, seal};
 use crate::catalog::registry;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::option::{self, Scope};
-use crate::sys::{invalidation, role, xact};
+use crate::sys::{counting, invalidation, role, xact};
 use uuid::Uuid;
 
 /// Validates the tenant and sets it for the transaction or the session. Returns its id.
@@ -25,8 +25,9 @@ pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
     let role = role::outer();
     let tenant = admit(role, name, Trust::Access, Remedy::Discard)?;
     pin::with_checked(|| option::set(guc::TENANT_ID, name, scope));
-    // A query that is to be told for whom it reads hears of it where it reads.
-    if !cursors::wants_note() {
+    // A query that is to be told for whom it reads hears of it where it reads, and a statement that has yet to count for the
+    // tenant counts where it uses it.
+    if !cursors::wants_note() && !counting::owes(tenant.id) {
         hot::remember(role, Some(&tenant));
     }
     Ok(tenant.id)
@@ -50,15 +51,16 @@ pub fn require() -> Result<Uuid> {
     hot::id()?.ok_or(Error::NoTenant)
 }
 
-/// The id of the tenant that the session acts for, if it acts for one. What is reading meanwhile is not told.
+/// The id of the tenant that the session is set to act for, if it is, and may. It isn't taken thereby: the transaction may
+/// yet take another one.
 ///
 /// # Errors
-/// As for `resolve`.
+/// As for `find`.
 pub fn acting() -> Result<Option<Uuid>> {
     // Where the extension is not installed, a setting of its name means nothing.
     let Some((name, trust)) = effective_name().filter(|_| registry::get().is_ok()) else { return Ok(None) };
-    invalidation::accept();
-    Ok(Some(admit(role::outer(), &name, trust, Remedy::None)?.id))
+    let tenant = find(&name, trust).inspect_err(|_| presence::refused())?;
+    Ok(Some(tenant.id))
 }
 
 fn scope(is_local: bool, call: &'static str) -> Result<Scope> {

@@ -8,7 +8,7 @@ use crate::catalog::registry::as_owner;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::slots::Key;
-use crate::sys::xact;
+use crate::sys::{invalidation, xact};
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -95,6 +95,8 @@ fn check_counter(resource: &Resource, call: &'static str) -> Result<()> {
 }
 
 fn checked(tenant: Uuid, resource: &str, amount: i64) -> Result<(Key, Rc<Resource>)> {
+    // A function in another language may call many times within one statement, which takes in nothing meanwhile.
+    invalidation::accept();
     if amount < 0 {
         return Err(Error::InvalidArgument { what: "amount", reason: "it must not be negative".into() });
     }

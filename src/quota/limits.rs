@@ -17,10 +17,14 @@ use uuid::Uuid;
 /// The longest name of a resource, in characters.
 const MAX_NAME_CHARS: usize = 255;
 
-// Attribute numbers of tenancy.quotas, plan_quotas and tenants, fixed by their DDL.
+// Attribute numbers of tenancy.quotas, plan_quotas, tenants and resources, fixed by their DDL.
 const OWNER: i16 = 1;
 const RESOURCE: i16 = 2;
+const MAX_AMOUNT: i16 = 3;
+const PER: i16 = 6;
 const TENANT_ID: i16 = 1;
+const ID: i16 = 1;
+const KIND: i16 = 3;
 
 /// Makes a resource. Called as the extension's owner.
 ///
@@ -116,9 +120,15 @@ fn log(event: &'static str, tenant: Option<Uuid>, resource: &str, detail: serde_
 /// A limit was set, changed or removed, by a function or by plain DML: what is counted already is shared out anew.
 pub fn limits_changed(fired: Fired<'_>) -> Result<()> {
     xact::next_command();
-    bounds::announce_change()?;
     let old = fired.row(Side::Old);
     let new = fired.row(Side::New);
+    if let Some(new) = &new
+        && new.is_null(PER)
+        && !new.is_null(MAX_AMOUNT)
+        && bounds::kind(new.integer(RESOURCE).ok_or(Error::NotInstalled)?)? == Some(Kind::Rate)
+    {
+        return Err(without_interval());
+    }
     for row in [old, new].into_iter().flatten() {
         for key in keys_of(&row)? {
             escrow::settle(&key, 0)?;
@@ -151,7 +161,21 @@ pub fn plan_changed(fired: Fired<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A resource was made, changed or removed, by a function or by plain DML.
-pub fn resources_changed() -> Result<()> {
-    bounds::announce_change()
+/// A resource was made, changed or removed, or a statement has changed limits, by a function or by plain DML.
+pub fn resources_changed(fired: Fired<'_>) -> Result<()> {
+    bounds::announce_change()?;
+    let becomes_rate = fired
+        .row(Side::Old)
+        .and(fired.row(Side::New))
+        .filter(|new| new.text(KIND).is_some_and(|kind| kind == Kind::Rate.as_str()));
+    let Some(rate) = becomes_rate else { return Ok(()) };
+    let resource = rate.integer(ID).ok_or(Error::NotInstalled)?;
+    if as_owner(|| quotas::is_limited_without_interval(resource))? {
+        return Err(without_interval());
+    }
+    Ok(())
+}
+
+fn without_interval() -> Error {
+    Error::InvalidArgument { what: "per", reason: "a rate is so many per interval".into() }
 }

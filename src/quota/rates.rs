@@ -39,7 +39,7 @@ fn rate(key: &Key) -> Result<Option<Rate>> {
 /// 55000 without shared memory.
 pub fn fits(key: &Key, amount: i64) -> Result<bool> {
     let Some(rate) = rate(key)? else { return Ok(true) };
-    Ok(rate.fits(&rates::read(key).unwrap_or_default(), clock::monotonic(), amount))
+    Ok(rate.fits(&rates::read(bounds::resources()?, key).unwrap_or_default(), clock::monotonic(), amount))
 }
 
 /// Takes an amount. Returns what is left, `None` where there is no limit.
@@ -50,10 +50,10 @@ pub fn take(key: &Key, resource: &str, amount: i64) -> Result<Option<i64>> {
     let Some(rate) = rate(key)? else { return Ok(None) };
     let now = clock::monotonic();
     if amount == 0 {
-        let state = rates::read(key).unwrap_or_default();
+        let state = rates::read(bounds::resources()?, key).unwrap_or_default();
         return Ok(Some(rate.max.saturating_sub(rate.used(&state, now))));
     }
-    let verdict = rates::update(key, now, |state: &mut State| rate.take(state, now, amount));
+    let verdict = rates::update(bounds::resources()?, key, now, |state: &mut State| rate.take(state, now, amount));
     match verdict.ok_or(Error::NeedsPreload(FEATURE))? {
         Verdict::Taken { used, left, warns } => {
             if warns {
@@ -72,9 +72,11 @@ pub fn take(key: &Key, resource: &str, amount: i64) -> Result<Option<i64>> {
 pub fn usage_in_memory(tenant: Uuid, resource: i32) -> Result<Option<i64>> {
     let key = Key { tenant, resource };
     match bounds::kind(resource)? {
-        Some(Kind::Rate) if rates::exist() => {
+        // One without an interval is refused where it is asked for, not where it is looked at.
+        Some(Kind::Rate) if rates::exist() && bounds::of(&key)?.is_some_and(|bound| bound.per.is_some()) => {
             let rate = rate(&key)?;
-            Ok(rate.map(|rate| rate.used(&rates::read(&key).unwrap_or_default(), clock::monotonic())))
+            let state = rates::read(bounds::resources()?, &key).unwrap_or_default();
+            Ok(rate.map(|rate| rate.used(&state, clock::monotonic())))
         }
         Some(Kind::Sessions) => Ok(seats::taken(tenant)),
         _ => Ok(None),

@@ -3,19 +3,19 @@
 use crate::catalog::bounds;
 use crate::catalog::quotas::Mode;
 use crate::error::{Error, Result};
-use crate::sys::report;
 use crate::sys::seats::{self, Outcome};
 use crate::sys::slots::Key;
 use uuid::Uuid;
 
-/// Has this session count for a tenant, and for none else. Returns whether it does: it need not where nothing limits sessions.
+/// Has this session count for a tenant, and for none else. Returns the warnings to give once that is noted, each of which may
+/// be interrupted, or `None` where nothing limits sessions and it counts for nobody.
 ///
 /// # Errors
 /// 53400 when as many do as there may be; 55000 when that is limited and there is no shared memory.
-pub fn enter(tenant: Uuid) -> Result<bool> {
+pub fn enter(tenant: Uuid) -> Result<Option<Vec<Error>>> {
     let resources = bounds::sessions()?;
     if resources.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
     let (mut lowest, mut warnings) = (None, Vec::new());
     for resource in resources.iter() {
@@ -28,15 +28,16 @@ pub fn enter(tenant: Uuid) -> Result<bool> {
     }
     match (seats::take(tenant, lowest.map(|(max, _)| max)), lowest) {
         (Outcome::Taken(count), _) => {
-            for (_, limit, resource) in warnings.iter().filter(|(threshold, ..)| *threshold == count) {
-                report::warn(&Error::SessionsNear { resource: (*resource).clone(), used: count, limit: *limit });
-            }
-            Ok(true)
+            let due = warnings.into_iter().filter(|(threshold, ..)| *threshold == count);
+            Ok(Some(
+                due.map(|(_, limit, resource)| Error::SessionsNear { resource: resource.clone(), used: count, limit })
+                    .collect(),
+            ))
         }
         (Outcome::Full(used), Some((limit, resource))) => {
             Err(Error::TooManySessions { resource: resource.clone(), used, limit })
         }
-        (Outcome::NoSeats, None) => Ok(false),
+        (Outcome::NoSeats, None) => Ok(None),
         (Outcome::Full(_) | Outcome::NoSeats, _) => Err(Error::NeedsPreload("a limit of sessions")),
     }
 }
@@ -53,5 +54,5 @@ pub fn leave() {
 pub fn fits(key: &Key, amount: i64) -> Result<bool> {
     let taken = seats::taken(key.tenant).ok_or(Error::NeedsPreload("a limit of sessions"))?;
     let limit = bounds::of(key)?.map(|bound| bound.limit).filter(|limit| limit.mode == Mode::Enforce);
-    Ok(limit.and_then(|limit| limit.max).is_none_or(|max| taken.saturating_add(amount) <= max))
+    Ok(limit.and_then(|limit| limit.max).is_none_or(|max| amount == 0 || taken.saturating_add(amount) <= max))
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::backend::BackendCell;
 use crate::sys::slots::Key;
-use crate::sys::{hooks, role};
+use crate::sys::{counting, role};
 use uuid::Uuid;
 
 /// Tells the tenant that the session acts for, authorised.
@@ -16,16 +16,19 @@ static ACTING: BackendCell<fn() -> Result<Option<Uuid>>> = BackendCell::new(|| O
 /// Called once per backend.
 pub fn init(acting: fn() -> Result<Option<Uuid>>) {
     ACTING.set(acting);
-    hooks::watch_statements(guc::enforces_rate, begins);
+    counting::watch(guc::enforces_rate, counted, take);
 }
 
-/// A statement that a client sent is about to run. Who is not bound by row security is not bound by this either: the
-/// setting may hold for a whole database, and must not lock out those who keep it.
-fn begins() -> Result<()> {
+/// Whom a statement counts for that a client sent. Who is not bound by row security is not bound by this either: the setting
+/// may hold for a whole database, and must not lock out those who keep it.
+fn counted() -> Result<Option<Uuid>> {
+    if role::bypasses(role::outer()) { Ok(None) } else { (ACTING.get())() }
+}
+
+fn take(tenant: Uuid) -> Result<()> {
     if role::bypasses(role::outer()) {
         return Ok(());
     }
-    let Some(tenant) = (ACTING.get())()? else { return Ok(()) };
     let name = guc::enforce_rate();
     let resource = bounds::resource(&name).map_err(|error| match error {
         Error::UnknownResource(name) => Error::UnknownEnforcedRate(name),

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::portal::{self, Piece, Query};
 use crate::sys::statement::{self, Statement};
-use crate::sys::{directory, key_action, leftovers, procedure, xact};
+use crate::sys::{counting, directory, key_action, leftovers, procedure, xact};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use std::ffi::{CStr, c_char, c_int};
@@ -84,48 +84,13 @@ pub fn watch_dropping(dropping: fn(pg_sys::Oid) -> Result<()>) {
     GUARDS.set(Guards { dropping, ..GUARDS.get() });
 }
 
-/// Who counts the statements that clients send.
-#[derive(Clone, Copy)]
-struct Statements {
-    are_counted: fn() -> bool,
-    begins: fn() -> Result<()>,
-}
-
-static STATEMENTS: BackendCell<Statements> = BackendCell::new(Statements { are_counted: || false, begins: || Ok(()) });
-
-/// Has `begins` called before each statement that a client has sent, where `are_counted` says so, which can't fail: not
-/// for what functions and triggers run, nor for those that begin and end transactions, settings, and what cleans up.
-pub fn watch_statements(are_counted: fn() -> bool, begins: fn() -> Result<()>) {
-    STATEMENTS.set(Statements { are_counted, begins });
-}
-
-/// A statement that a client has sent is running, and what is started meanwhile is a part of it.
-static RUNNING: BackendCell<bool> = BackendCell::new(false);
-
-/// The transaction has ended, or a savepoint was rolled back. When no portal is active, that was with a statement that
-/// failed, over whose hooks the error has jumped.
-fn forget_running() {
-    // SAFETY: reads a variable of this backend.
-    if unsafe { pg_sys::ActivePortal.is_null() } {
-        RUNNING.set(false);
-    }
-}
-
 /// # Safety
 /// As for `guarded`.
 #[inline]
-unsafe fn count_statement() {
-    // SAFETY: reads a variable of this backend; the rest is passed on to the caller. What has no portal is the planner's,
-    // a worker's, or of a transaction that is ending.
-    unsafe {
-        if (STATEMENTS.get().are_counted)()
-            && !RUNNING.get()
-            && !INTERNAL.get()
-            && !pg_sys::ActivePortal.is_null()
-            && xact::in_transaction()
-        {
-            guarded(STATEMENTS.get().begins);
-        }
+unsafe fn count_statement(statement: *mut pg_sys::PlannedStmt) {
+    if !INTERNAL.get() && counting::is_due() {
+        // SAFETY: passed on to the caller.
+        unsafe { guarded(|| counting::begins(statement)) }
     }
 }
 
@@ -174,14 +139,14 @@ static PREVIOUS: BackendCell<Previous> =
 
 /// The top-level transaction has ended. Can't fail.
 pub fn transaction_ended() {
-    forget_running();
+    counting::transaction_ended();
     leftovers::rolled_back(0);
     key_action::transaction_ended();
 }
 
 /// A savepoint was rolled back. Can't fail.
 pub fn savepoint_rolled_back() {
-    forget_running();
+    counting::rolled_back();
     leftovers::rolled_back(xact::nest_level());
     key_action::rolled_back(xact::nest_level());
 }
@@ -297,7 +262,8 @@ fn after_run(query: *mut pg_sys::QueryDesc) {
 unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags: c_int) {
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
-        count_statement();
+        count_statement((*query).plannedstmt);
+        let is_statement = counting::enter();
         if let Some(checks) = CHECKS.get()
             && (checks.watches_portals)()
             && !INTERNAL.get()
@@ -308,6 +274,10 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags:
         match PREVIOUS.get().start {
             Some(previous) => previous(query, flags),
             None => standard::start(query, flags),
+        }
+        counting::leave(is_statement);
+        if is_statement {
+            counting::has_begun(query);
         }
     }
 }
@@ -323,13 +293,17 @@ unsafe extern "C-unwind" fn executor_run(
     unsafe {
         let is_piece = before_run(query, direction, count);
         let is_action = key_action::begins(query);
-        let is_outermost = !RUNNING.replace(true);
+        if !INTERNAL.get() && counting::is_due() {
+            guarded(|| counting::runs(query));
+        }
+        let is_statement = counting::enter();
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count, once),
             None => standard::run(query, direction, count, once),
         }
-        if is_outermost {
-            RUNNING.set(false);
+        counting::leave(is_statement);
+        if is_statement {
+            counting::has_run(query);
         }
         if is_action {
             key_action::ended();
@@ -350,13 +324,17 @@ unsafe extern "C-unwind" fn executor_run(
     unsafe {
         let is_piece = before_run(query, direction, count);
         let is_action = key_action::begins(query);
-        let is_outermost = !RUNNING.replace(true);
+        if !INTERNAL.get() && counting::is_due() {
+            guarded(|| counting::runs(query));
+        }
+        let is_statement = counting::enter();
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count),
             None => standard::run(query, direction, count),
         }
-        if is_outermost {
-            RUNNING.set(false);
+        counting::leave(is_statement);
+        if is_statement {
+            counting::has_run(query);
         }
         if is_action {
             key_action::ended();
@@ -371,14 +349,12 @@ unsafe extern "C-unwind" fn executor_run(
 unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
-        let is_outermost = !RUNNING.replace(true);
+        let is_statement = counting::enter();
         match PREVIOUS.get().finish {
             Some(previous) => previous(query),
             None => standard::finish(query),
         }
-        if is_outermost {
-            RUNNING.set(false);
-        }
+        counting::leave(is_statement);
     }
 }
 
@@ -445,7 +421,7 @@ unsafe extern "C-unwind" fn process_utility(
         // What a utility statement calls is nobody's own.
         UNCHECKED.set(false);
         if !statement::is_free(node) {
-            count_statement();
+            count_statement(statement);
         }
         ask_guards(node);
         if let Some(checks) = CHECKS.get()
@@ -492,12 +468,10 @@ unsafe extern "C-unwind" fn process_utility(
         }
         let executes = leftovers::executes(node);
         let unsealed = unsealed(node);
-        let is_outermost = !RUNNING.replace(true);
+        let is_statement = counting::enter();
         let run = PREVIOUS.get().utility.unwrap_or(standard::utility);
         run(statement, text, read_only_tree, context, params, environment, receiver, completion);
-        if is_outermost {
-            RUNNING.set(false);
-        }
+        counting::leave(is_statement);
         if executes {
             leftovers::executed();
         }

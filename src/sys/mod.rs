@@ -6,6 +6,7 @@ pub mod backend;
 pub mod change;
 pub mod clock;
 pub mod composite;
+pub mod counting;
 pub mod datum;
 pub mod digest;
 pub mod directory;

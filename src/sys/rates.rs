@@ -5,13 +5,16 @@
 //! enters a new one holds the table. When it is full, an entry makes room that says nothing any more, as everything is
 //! back that was spent, or else the one that was used least recently.
 
+use crate::sys::Oid;
 use crate::sys::backend::BackendCell;
+use crate::sys::report;
 use crate::sys::session;
 use crate::sys::shared::{self, Lock, Memory, Region};
 use crate::sys::slots::Key;
 use std::collections::BinaryHeap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// What there is to know of a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,12 +31,15 @@ pub struct State {
 }
 
 const STATE_WORDS: usize = 6;
-const KEY_WORDS: usize = 3;
+const KEY_WORDS: usize = 4;
 
 type KeyWords = [u64; KEY_WORDS];
 
 /// Entries that are found at once to make room for others, so that not each time all are looked at.
 const VICTIMS: usize = 64;
+
+/// How long an entry may be held before it is taken for lost.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// No entry.
 const NONE: u32 = u32::MAX;
@@ -115,20 +121,20 @@ pub fn exist() -> bool {
     TABLE.get().is_some()
 }
 
-/// The state for a tenant of this database, if there is one.
-pub fn read(key: &Key) -> Option<State> {
+/// The state for a tenant of this database, if there is one. `of` is the table that numbers the resources.
+pub fn read(of: Oid, key: &Key) -> Option<State> {
     let (lock, table) = TABLE.get()?;
     let _held = lock.share();
-    let entry = table.find(&words(key))?;
+    let entry = table.find(&words(of, key))?;
     let _taken = entry.take();
     Some(entry.state())
 }
 
 /// Changes the state for a tenant of this database, made if there is none. `change` must be short and can't fail; nobody
 /// else sees the state meanwhile. `None` where there is no memory.
-pub fn update<T>(key: &Key, now: u64, change: impl FnOnce(&mut State) -> T) -> Option<T> {
+pub fn update<T>(of: Oid, key: &Key, now: u64, change: impl FnOnce(&mut State) -> T) -> Option<T> {
     let (lock, table) = TABLE.get()?;
-    let words = words(key);
+    let words = words(of, key);
     {
         let _held = lock.share();
         if let Some(entry) = table.find(&words) {
@@ -152,9 +158,9 @@ pub fn usage() -> Option<Usage> {
     })
 }
 
-fn words(key: &Key) -> KeyWords {
+fn words(of: Oid, key: &Key) -> KeyWords {
     let (high, low) = key.tenant.as_u64_pair();
-    [u64::from(session::database().to_u32()) << 32 | u64::from(key.resource as u32), high, low]
+    [u64::from(session::database().to_u32()) << 32 | u64::from(key.resource as u32), of.to_u32().into(), high, low]
 }
 
 /// An entry's own lock, given back on drop. It is held for some nanoseconds; who is interrupted by the operating system
@@ -167,13 +173,22 @@ impl Drop for Taken<'_> {
     }
 }
 
+/// Who holds an entry has gone without giving it back. Then the server begins anew, as PostgreSQL has it for its own spin
+/// locks.
+fn give_up_after(since: Instant) {
+    if since.elapsed() > PATIENCE {
+        report::end_server("an entry of a tenant's rate is stuck");
+    }
+}
+
 impl Entry {
     fn take(&self) -> Taken<'_> {
-        let mut turns = 0u32;
+        let (mut turns, mut since) = (0u32, None);
         while self.busy.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            turns += 1;
+            turns = turns.wrapping_add(1);
             if turns.is_multiple_of(128) {
                 std::thread::yield_now();
+                give_up_after(*since.get_or_insert_with(Instant::now));
             } else {
                 std::hint::spin_loop();
             }
@@ -368,7 +383,7 @@ mod tests {
     }
 
     fn key(number: u64) -> KeyWords {
-        [5, 0, number]
+        [5, 0, 0, number]
     }
 
     fn use_one(table: Table<'_>, number: u64, now: u64, spent: u128, full_at: u64) {

@@ -126,6 +126,11 @@ impl Row<'_> {
         }
     }
 
+    pub fn is_null(&self, attribute: i16) -> bool {
+        // SAFETY: the tuple is one of the trigger's table; columns that were added after it was written are looked up there.
+        unsafe { pg_sys::heap_attisnull(self.tuple, i32::from(attribute), (*(*self.fired.data).tg_relation).rd_att) }
+    }
+
     /// The `integer` in a column.
     pub fn integer(&self, attribute: i16) -> Option<i32> {
         self.get(attribute)

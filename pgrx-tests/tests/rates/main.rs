@@ -5,6 +5,7 @@ mod rates;
 mod servers;
 mod sessions;
 mod statements;
+mod uses;
 
 use tenancy_harness::{ACME, Cluster, Fixture, GLOBEX, Session, postgres::Client};
 

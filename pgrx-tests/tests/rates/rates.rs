@@ -243,3 +243,85 @@ fn the_session_is_warned_once_when_the_rate_is_nearly_exhausted() {
     acme.refuses("select tenancy.consume('calls')", "53400");
     assert_eq!(*warnings.lock().unwrap(), ["Resource \"calls\": used 8, limit 10."]);
 }
+
+#[test]
+fn limits_that_come_with_another_change_of_the_registry_hold_at_once() {
+    let desk = Desk::new();
+    desk.allow(100, "1 hour");
+    let mut client = desk.acting_for("acme");
+    assert_eq!(call(&mut client).as_deref(), Some("99"));
+    // In one transaction, in two, in either order.
+    desk.fixture.run(
+        "select tenancy.create_tenant('t1'); delete from tenancy.resources where name = 'calls';
+         select tenancy.create_resource('calls', 'rate'); select tenancy.set_quota('acme', 'calls', 2, '1 hour')",
+    );
+    assert_eq!(call(&mut client).as_deref(), Some("1"));
+    desk.fixture.run("select tenancy.create_tenant('t2')");
+    desk.fixture.run("delete from tenancy.resources where name = 'calls'");
+    client.refuses("select tenancy.consume('calls')", "42704");
+    desk.fixture
+        .run("select tenancy.create_resource('calls', 'rate'); select tenancy.set_quota('acme', 'calls', 1, '1 hour')");
+    desk.fixture.run("analyze tenancy.tenants; analyze tenancy.plan_quotas");
+    assert_eq!(call(&mut client).as_deref(), Some("0"));
+    client.refuses("select tenancy.consume('calls')", "53400");
+    desk.fixture.run("delete from tenancy.quotas; select tenancy.create_tenant('t3')");
+    assert_eq!(call(&mut client), None);
+}
+
+#[test]
+fn what_is_rolled_back_is_forgotten_with_the_registry() {
+    let desk = Desk::new();
+    let mut keeper = desk.fixture.superuser();
+    keeper.run("set tenancy.tenant_id = 'acme'");
+    for tenant in ["select 1", "select tenancy.create_tenant('t1')"] {
+        keeper.run("begin; select tenancy.create_resource('ghost', 'rate')");
+        keeper.run(tenant);
+        keeper.run("select tenancy.set_quota('acme', 'ghost', 1, '1 hour')");
+        assert_eq!(keeper.value("select tenancy.check_quota('ghost', 2)").as_deref(), Some("f"));
+        keeper.run("rollback");
+        keeper.refuses("select tenancy.consume('ghost')", "42704");
+    }
+}
+
+#[test]
+fn a_rate_without_an_interval_is_refused_where_it_would_be_made() {
+    let desk = Desk::new();
+    let limit = "insert into tenancy.quotas (tenant_id, resource_id, max_amount, per) \
+                 select t.id, r.id, 5, {} from tenancy.tenants t, tenancy.resources r \
+                 where t.key = 'acme' and r.name = 'calls'";
+    let mut keeper = desk.fixture.superuser();
+    keeper.refuses(&limit.replace("{}", "null"), "22023");
+    for per in ["'0'", "'-1 hour'", "'367 days'"] {
+        keeper.refuses(&limit.replace("{}", per), "23514");
+    }
+    keeper.run(&limit.replace("{}", "'1 hour'"));
+    keeper.refuses("update tenancy.quotas set per = null", "22023");
+    keeper.run(
+        "insert into tenancy.plan_quotas (plan, resource_id, per) select p.name, r.id, null from tenancy.plans p, tenancy.resources r
+         where r.name = 'calls'",
+    );
+    keeper.run("select tenancy.create_resource('seats', 'counter'); select tenancy.set_quota('acme', 'seats', 5)");
+    keeper.refuses("update tenancy.resources set kind = 'rate' where name = 'seats'", "22023");
+    // Who takes the triggers away breaks this rate, and nothing else.
+    keeper.run("set session_replication_role = replica; alter table tenancy.quotas disable trigger limits_changed");
+    keeper.run("update tenancy.quotas set per = null; reset session_replication_role; analyze tenancy.quotas");
+    keeper.run("alter table tenancy.quotas enable always trigger limits_changed");
+    assert_eq!(desk.used("acme", "calls"), 0);
+    assert!(desk.acting_for("acme").batch_execute("select tenancy.consume('calls')").is_err());
+}
+
+#[test]
+fn what_was_spent_goes_with_the_extension() {
+    let desk = Desk::new();
+    let mut keeper = desk.fixture.superuser();
+    for _ in 0..2 {
+        keeper.run("select tenancy.set_quota('acme', 'calls', 1, '1 hour'); set tenancy.tenant_id = 'acme'");
+        assert_eq!(call(&mut keeper).as_deref(), Some("0"));
+        keeper.refuses("select tenancy.consume('calls')", "53400");
+        keeper.run(&format!(
+            "reset tenancy.tenant_id; drop extension pg_tenancy cascade; create extension pg_tenancy;
+             select tenancy.create_tenant('acme', id => '{}'); select tenancy.create_resource('calls', 'rate')",
+            tenancy_harness::ACME.id
+        ));
+    }
+}

@@ -223,9 +223,69 @@ fn limits_come_and_go_while_sessions_are_there() {
 fn the_attacks_of_prove_count_for_nobody() {
     let desk = desk(1);
     desk.fixture.run("create table notes (id integer, tenant_id uuid not null); select tenancy.protect('notes')");
-    let _present = present(&desk);
+    let present = present(&desk);
     let proven =
         desk.fixture.superuser().value("select count(*) > 0 and bool_and(blocked) from tenancy.prove('notes')");
     assert_eq!(proven.as_deref(), Some("t"));
     assert_eq!(desk.used("acme", "sessions"), 1);
+    // Nor do they take the place of the session that calls it.
+    drop(present);
+    becomes(&desk, 0);
+    let mut keeper = desk.fixture.superuser();
+    keeper.run("set tenancy.tenant_id = 'acme'");
+    keeper.run(USE);
+    keeper.run("select count(*) from tenancy.prove('notes')");
+    assert_eq!(desk.used("acme", "sessions"), 1);
+}
+
+#[test]
+fn a_limit_holds_for_who_was_there_before_it_whatever_else_changes() {
+    let desk = Desk::new();
+    // One that knows that nothing is limited, and hears of a new tenant before the limit.
+    let mut client = present(&desk);
+    desk.fixture.run("select tenancy.create_tenant('t1')");
+    desk.allow_sessions(0);
+    client.refuses(USE, "53400");
+    desk.fixture.run("delete from tenancy.resources where name = 'sessions'");
+    client.run(USE);
+    desk.fixture.run(
+        "select tenancy.create_tenant('t2'); select tenancy.create_resource('sessions', 'sessions');
+         select tenancy.set_quota('acme', 'sessions', 0)",
+    );
+    client.refuses(USE, "53400");
+}
+
+#[test]
+fn who_is_cancelled_while_he_is_warned_gives_back_his_place() {
+    let desk = desk(1);
+    let mut client = desk.client();
+    client.refuses("select pg_catalog.pg_cancel_backend(pg_backend_pid()), tenancy.set_tenant('acme', false)", "57014");
+    assert_eq!(desk.used("acme", "sessions"), 0);
+    present(&desk);
+}
+
+#[test]
+fn who_may_no_longer_act_for_the_tenant_gives_back_his_place() {
+    let desk = desk(1);
+    let guest = desk.fixture.role("guest");
+    desk.fixture.run(&format!("select tenancy.grant_access('{guest}', 'acme')"));
+    let mut client = desk.fixture.connect(&guest);
+    client.run("set tenancy.tenant_id = 'acme'");
+    client.run(USE);
+    assert_eq!(desk.used("acme", "sessions"), 1);
+    desk.fixture.run(&format!("select tenancy.revoke_access('{guest}', 'acme')"));
+    client.refuses(USE, "42501");
+    assert_eq!(desk.used("acme", "sessions"), 0);
+    present(&desk);
+}
+
+#[test]
+fn nothing_more_fits_above_a_lowered_limit() {
+    let desk = desk(2);
+    let (mut first, _second) = (present(&desk), present(&desk));
+    desk.fixture.run("select tenancy.set_quota('acme', 'sessions', 1)");
+    for (amount, fits) in [(0, "t"), (1, "f")] {
+        let answer = first.value(&format!("select tenancy.check_quota('sessions', {amount})"));
+        assert_eq!(answer.as_deref(), Some(fits), "{amount}");
+    }
 }

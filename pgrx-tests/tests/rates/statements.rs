@@ -6,7 +6,7 @@ use tenancy_harness::{Cluster, Session, refuses_in_savepoint};
 use crate::Desk;
 
 /// Acme may run so many statements an hour.
-fn desk(max: u32) -> Desk<'static> {
+pub fn desk(max: u32) -> Desk<'static> {
     let desk = Desk::new();
     desk.allow(max, "1 hour");
     desk.fixture.run(&format!("alter role {} set tenancy.enforce_rate = 'calls'", desk.app));
@@ -15,7 +15,7 @@ fn desk(max: u32) -> Desk<'static> {
 
 /// How many statements were counted meanwhile.
 #[track_caller]
-fn costs(desk: &Desk<'_>, client: &mut Client, statements: &str) -> i64 {
+pub fn costs(desk: &Desk<'_>, client: &mut Client, statements: &str) -> i64 {
     let before = desk.used("acme", "calls");
     client.run(statements);
     desk.used("acme", "calls") - before
@@ -68,7 +68,11 @@ fn what_runs_within_a_statement_is_a_part_of_it() {
          create table lines (id integer, note integer references notes on delete cascade deferrable initially deferred);
          grant all on lines to {0}; grant pg_write_server_files to {0};
          create function touched() returns trigger language plpgsql as $$
-           begin perform 1; perform count(*) from notes; execute 'select 2'; return null; end $$;
+           declare one record;
+           begin
+             for one in select generate_series(1, 3) loop perform 1; end loop;
+             perform count(*) from notes; execute 'select 2'; return null;
+           end $$;
          create trigger after_row after insert on notes for each row execute function touched();
          create constraint trigger at_commit after insert on notes deferrable initially deferred
            for each row execute function touched();
@@ -180,8 +184,41 @@ fn a_tenant_that_can_not_be_acted_for_is_no_way_round() {
     client.run("set tenancy.tenant_id = 'nobody'");
     client.refuses("select 1", "42501");
     client.run("reset tenancy.tenant_id; select 1");
+    assert_eq!(desk.used("acme", "calls"), 0);
+    // Who is one session too many is so when he uses the tenant.
     desk.allow_sessions(0);
     client.run("set tenancy.tenant_id = 'acme'");
-    client.refuses("select 1", "53400");
-    assert_eq!(desk.used("acme", "calls"), 0);
+    client.refuses("select tenancy.require_tenant()", "53400");
+    client.run("select 1");
+    assert_eq!(desk.used("acme", "calls"), 2);
+}
+
+#[test]
+fn at_the_limit_a_transaction_can_commit() {
+    let desk = desk(1);
+    desk.fixture.run(
+        "create table notes (id integer, tenant_id uuid not null default tenancy.current_tenant());
+         select tenancy.protect('notes');
+         create function touched() returns trigger language plpgsql as $$
+           declare one record;
+           begin for one in select * from notes loop perform 1; end loop; return null; end $$;
+         create constraint trigger at_commit after insert on notes deferrable initially deferred
+           for each row execute function touched()",
+    );
+    let mut client = desk.acting_for("acme");
+    client.run("begin; insert into notes values (1); commit");
+    assert_eq!(desk.used("acme", "calls"), 1);
+}
+
+#[test]
+fn counting_takes_no_tenant() {
+    let desk = desk(100);
+    desk.allow_sessions(1);
+    desk.fixture.run(&format!("alter role {} set tenancy.default_tenant = 'acme'", desk.app));
+    let mut client = desk.client();
+    client.run("select 1; select 2");
+    assert_eq!((desk.used("acme", "calls"), desk.used("acme", "sessions")), (2, 0));
+    client.run("select tenancy.set_tenant('globex', false)");
+    client.run("select tenancy.require_tenant(); reset tenancy.tenant_id");
+    client.run("begin; select 1; set local tenancy.tenant_id = 'globex'; select tenancy.require_tenant(); commit");
 }
