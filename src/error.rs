@@ -180,6 +180,13 @@ pub enum Error {
     #[error("month {0} of the audit log can't be sealed yet")]
     MonthNotSealed(String),
 
+    #[error("user \"{user}\" is no member of tenant \"{tenant}\"")]
+    UnknownMember { tenant: String, user: String },
+    #[error("a tenant keeps its last owner")]
+    LastOwner,
+    #[error("invalid invitation")]
+    InvalidInvitation,
+
     #[error("pg_tenancy is not installed in this database, or is damaged")]
     NotInstalled,
     #[error("query failed: {0}")]
@@ -267,6 +274,9 @@ impl Error {
             KeyInUse { .. } => PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             CrossTenantReferences { .. } => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             RowTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            UnknownMember { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            LastOwner => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            InvalidInvitation => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
             NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -324,6 +334,8 @@ impl Error {
             }
             QuotaNear { resource, used, limit } => format!("Resource \"{resource}\": used {used}, limit {limit}."),
             Uncountable(_) => "Rows are counted in tables that PostgreSQL keeps itself, with the tenant column.".into(),
+            LastOwner => "No other owner would be left.".into(),
+            InvalidInvitation => "An invitation is good for one user, until it expires.".into(),
             UnregisteredTenant => "Its table counts for a quota, and quotas are tenants'.".into(),
             _ => return None,
         })
@@ -334,7 +346,9 @@ impl Error {
         use Error::*;
         Some(match self {
             NoSuchTenantOrAccess { .. } => {
-                "Check the tenant's name, and that tenancy.grant_access() was called for the role.".into()
+                "Check the tenant's name, that tenancy.grant_access() was called for the role, and, where the access \
+                 requires membership, that tenancy.user_id is a member."
+                    .into()
             }
             TenantNotActive { .. } => "tenancy.resume_tenant() makes a suspended tenant active again.".into(),
             MalformedKey { .. } => "A superuser can correct it in tenancy.tenants.".into(),
@@ -434,6 +448,9 @@ impl Error {
             NotAttached { .. } => "tenancy.attach_quota() has a table count for a resource.".into(),
             AttachedThroughParent { .. } => "Detach the parent.".into(),
             UnregisteredTenant => "tenancy.create_tenant() registers a tenant.".into(),
+            UnknownMember { .. } => "tenancy.members has the members of each tenant.".into(),
+            LastOwner => "Make somebody else owner first: tenancy.add_member(..., 'owner').".into(),
+            InvalidInvitation => "Ask for a new one.".into(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \
                  a view can be made with (security_invoker = true)."
                 .into(),

@@ -103,6 +103,8 @@ pub struct Listener {
     pub user_chosen: fn(&str) -> Result<()>,
     /// Whether the user that is set counts.
     pub user_counts: fn(&str) -> bool,
+    /// The user has changed, maybe back to what it was. Can't fail.
+    pub user_changed: fn(),
     /// A setting that the context rests on has changed, maybe back to what it was. Can't fail.
     pub context_changed: fn(),
     /// The server's region has changed. Can't fail.
@@ -319,6 +321,12 @@ unsafe extern "C-unwind" fn context_changed_text(_value: *const c_char, _extra: 
     context_changed();
 }
 
+unsafe extern "C-unwind" fn user_changed(_value: *const c_char, _extra: *mut c_void) {
+    if let Some(listener) = LISTENER.get() {
+        (listener.user_changed)();
+    }
+}
+
 unsafe extern "C-unwind" fn context_changed_bool(_value: bool, _extra: *mut c_void) {
     context_changed();
 }
@@ -356,13 +364,13 @@ pub fn init(listener: Listener) {
         );
         GucRegistry::define_string_guc_with_hooks(
             USER_ID,
-            c"The application's user, recorded with what is changed.",
+            c"The application's user, recorded with what is changed, and asked for where access requires membership.",
             c"Any role may set it: it is as trustworthy as the application is.",
             &USER,
             GucContext::Userset,
             plain,
             Some(check_user),
-            None,
+            Some(user_changed),
             None,
         );
         GucRegistry::define_string_guc_with_hooks(

@@ -5,6 +5,7 @@ mod audit;
 mod context;
 mod doctor;
 mod keys;
+mod members;
 mod proof;
 mod quotas;
 mod registry;

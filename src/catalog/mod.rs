@@ -17,6 +17,7 @@ pub mod indexes;
 pub mod json;
 pub mod leftovers;
 pub mod managed;
+pub mod members;
 pub mod numbers;
 pub mod plans;
 pub mod planting;

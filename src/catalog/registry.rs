@@ -15,6 +15,8 @@ pub struct Registry {
     pub tenants_by_key: Oid,
     pub access: Oid,
     pub access_by_tenant: Oid,
+    pub members: Oid,
+    pub members_by_user: Oid,
     pub protection: Oid,
     pub protection_by_relation: Oid,
     pub audited: Oid,
@@ -37,6 +39,8 @@ pub fn get() -> Result<Registry> {
         tenants_by_key: oid(c"tenants_key_key")?,
         access: oid(c"access")?,
         access_by_tenant: oid(c"access_tenant_id_role_key")?,
+        members: oid(c"members")?,
+        members_by_user: oid(c"members_pkey")?,
         protection: oid(c"protection")?,
         protection_by_relation: oid(c"protection_pkey")?,
         audited: oid(c"audited")?,
@@ -51,6 +55,11 @@ pub fn get() -> Result<Registry> {
 /// Whether a relation is one that resolving reads. Can't fail.
 pub fn is_part(relation: Oid) -> bool {
     REGISTRY.get().is_some_and(|registry| relation == registry.tenants || relation == registry.access)
+}
+
+/// Whether a relation is the table of members. Can't fail.
+pub fn is_members(relation: Oid) -> bool {
+    REGISTRY.get().is_some_and(|registry| relation == registry.members)
 }
 
 /// Whether a relation is the table of protected tables. Can't fail.
@@ -68,6 +77,12 @@ pub fn forget() {
 pub fn announce_change() -> Result<()> {
     directory::change_begins();
     invalidation::announce(get()?.tenants);
+    Ok(())
+}
+
+/// Tells every session that members changed.
+pub fn announce_members() -> Result<()> {
+    invalidation::announce(get()?.members);
     Ok(())
 }
 

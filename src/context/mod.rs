@@ -6,6 +6,7 @@ mod cache;
 mod cursors;
 mod hot;
 mod leftovers;
+mod membership;
 mod pin;
 mod resolve;
 mod seal;
@@ -14,6 +15,7 @@ mod status;
 
 pub use aside::set_aside;
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
+pub use membership::{has_rank, has_role, is_member, may_join};
 pub use resolve::resolve;
 pub use seal::{seal, unseal};
 pub use set::{clear_tenant, require, set_tenant};
@@ -33,6 +35,7 @@ pub fn init() {
         tenant_chosen: seal::check_tenant,
         user_chosen: seal::check_user,
         user_counts: seal::admits_user,
+        user_changed: cache::doubt,
         context_changed: || {
             hot::forget();
             cursors::context_changed();

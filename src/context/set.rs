@@ -2,7 +2,7 @@
 
 use super::cache::Trust;
 use super::leftovers::Remedy;
-use super::resolve::{admit, effective_name};
+use super::resolve::{acting, admit};
 use super::{cursors, hot, pin, seal};
 use crate::error::{Error, Result};
 use crate::guc;
@@ -46,9 +46,7 @@ pub fn clear_tenant(is_local: bool) -> Result<()> {
 /// # Errors
 /// 42501 when there is none; otherwise as for `resolve`.
 pub fn require() -> Result<Uuid> {
-    let (name, trust) = effective_name().ok_or(Error::NoTenant)?;
-    super::resolve()?;
-    Ok(admit(role::outer(), &name, trust, Remedy::None)?.id)
+    Ok(acting()?.ok_or(Error::NoTenant)?.id)
 }
 
 fn scope(is_local: bool, call: &'static str) -> Result<Scope> {

@@ -1,12 +1,14 @@
-//! Tenants and their lifecycle, accesses, administrators, plans. Called as the extension's owner,
+//! Tenants and their lifecycle, accesses, members, administrators, plans. Called as the extension's owner,
 //! by those who may. May import `catalog` and below.
 
 mod access;
 mod lifecycle;
+mod members;
 mod plans;
 
 pub use access::{grant_access, grant_admin, revoke_access, revoke_admin};
 pub use lifecycle::{Transition, create_tenant, transition};
+pub use members::{accept_invitation, add_member, invite_member, owner_left, remove_member};
 pub use plans::create_plan;
 
 use crate::catalog::json;

@@ -27,6 +27,7 @@ const OID: &[pg_sys::Oid] = &[pg_sys::OIDOID, pg_sys::REGROLEOID, pg_sys::REGCLA
 const INT4: &[pg_sys::Oid] = &[pg_sys::INT4OID];
 const INT8: &[pg_sys::Oid] = &[pg_sys::INT8OID];
 const NAME: &[pg_sys::Oid] = &[pg_sys::NAMEOID];
+const BOOL: &[pg_sys::Oid] = &[pg_sys::BOOLOID];
 
 /// One row, valid inside the visitor that gets it. Reading a column that has another type than is asked for, or that was
 /// dropped, raises an error.
@@ -89,6 +90,11 @@ impl Row {
     pub fn name(&self, attribute: usize) -> Option<String> {
         let name: Option<&CStr> = self.get(attribute, NAME);
         name.map(|name| name.to_string_lossy().into_owned())
+    }
+
+    /// The `boolean` in column `attribute`, if not null.
+    pub fn boolean(&self, attribute: usize) -> Option<bool> {
+        self.get(attribute, BOOL)
     }
 
     /// Whether column `attribute` is null, or missing.

@@ -30,14 +30,15 @@ fn a_trigger_of_the_registry_made_again_is_the_one_that_was_there() {
     let clinic = Clinic::new();
     let mut client = clinic.fixture.superuser();
     let query = "select format('%s %s %s %s', tgrelid::regclass, tgname, tgtype, tgenabled) from pg_trigger
-                  where tgfoid = 'tenancy.registry_changed'::regproc order by 1";
+                  where tgfoid in ('tenancy.registry_changed'::regproc, 'tenancy.members_changed'::regproc) order by 1";
     let before = client.texts(query);
-    assert_eq!(before.len(), 4);
+    assert_eq!(before.len(), 6);
     for table in ["tenancy.tenants", "tenancy.access"] {
         for name in ["registry_changed", "registry_changed_in_bulk"] {
             clinic.run(&format!("drop trigger {name} on {table}"));
         }
     }
+    clinic.run("drop trigger members_changed on tenancy.members; drop trigger members_changed_in_bulk on tenancy.members");
     clinic.fix_all();
     assert_eq!(client.texts(query), before);
 }

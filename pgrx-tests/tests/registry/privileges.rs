@@ -6,7 +6,8 @@ use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, count for the tenant in force, or can only
 /// refuse.
-const FOR_EVERYBODY: [&str; 20] = [
+const FOR_EVERYBODY: [&str; 23] = [
+    "accept_invitation",
     "audit_chain_json",
     "audit_history",
     "audit_json",
@@ -19,6 +20,8 @@ const FOR_EVERYBODY: [&str; 20] = [
     "current_key_int",
     "current_tenant",
     "guard_truncate",
+    "has_role",
+    "is_member",
     "next_number",
     "release",
     "require_tenant",
