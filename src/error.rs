@@ -186,6 +186,10 @@ pub enum Error {
     LastOwner,
     #[error("invalid invitation")]
     InvalidInvitation,
+    #[error("no tenant is served under host \"{host}\", or role \"{role}\" has no access to it")]
+    NoSuchHost { host: String, role: String },
+    #[error("host \"{0}\" does not exist")]
+    UnknownHost(String),
 
     #[error("pg_tenancy is not installed in this database, or is damaged")]
     NotInstalled,
@@ -274,7 +278,8 @@ impl Error {
             KeyInUse { .. } => PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             CrossTenantReferences { .. } => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             RowTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            UnknownMember { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            NoSuchHost { .. } => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            UnknownMember { .. } | UnknownHost(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             LastOwner => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             InvalidInvitation => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
             NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
@@ -449,6 +454,10 @@ impl Error {
             AttachedThroughParent { .. } => "Detach the parent.".into(),
             UnregisteredTenant => "tenancy.create_tenant() registers a tenant.".into(),
             UnknownMember { .. } => "tenancy.members has the members of each tenant.".into(),
+            NoSuchHost { .. } => "Check the host, that its tenant is active, and that tenancy.grant_access() was called for \
+                 the role."
+                .into(),
+            UnknownHost(_) => "tenancy.add_host() has a tenant served under a host.".into(),
             LastOwner => "Make somebody else owner first: tenancy.add_member(..., 'owner').".into(),
             InvalidInvitation => "Ask for a new one.".into(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \

@@ -43,6 +43,8 @@ extension_sql_file!("../sql/install/12_scope.sql", name = "scope", requires = ["
 extension_sql_file!("../sql/install/13_quota.sql", name = "quota", requires = ["scope"]);
 extension_sql_file!("../sql/install/14_audit.sql", name = "audit", requires = ["quota"]);
 extension_sql_file!("../sql/install/15_views.sql", name = "views", requires = ["audit"]);
+extension_sql_file!("../sql/install/16_settings.sql", name = "settings", requires = ["views"]);
+extension_sql_file!("../sql/install/17_hosts.sql", name = "hosts", requires = ["settings"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

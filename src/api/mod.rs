@@ -4,6 +4,7 @@
 mod audit;
 mod context;
 mod doctor;
+mod hosts;
 mod keys;
 mod members;
 mod proof;
@@ -11,6 +12,7 @@ mod quotas;
 mod registry;
 mod roles;
 mod scope;
+mod settings;
 mod tables;
 mod triggers;
 

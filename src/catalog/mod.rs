@@ -13,6 +13,8 @@ pub mod doctor;
 pub mod event;
 pub mod guard;
 pub mod hardening;
+pub mod host;
+pub mod hosts;
 pub mod indexes;
 pub mod json;
 pub mod leftovers;
@@ -27,8 +29,10 @@ pub mod registry;
 pub mod relations;
 pub mod row;
 pub mod scope;
+pub mod settings;
 mod spi;
 pub mod tenants;
+pub mod tree;
 mod worker;
 
 /// Connects the catalogs to PostgreSQL, once the settings are defined. Called once per backend.

@@ -91,6 +91,7 @@ pub fn relation_changed(relation: Oid) {
     if relation == INVALID_OID || catalog::registry::is_part(relation) {
         catalog::registry::forget();
         super::membership::discard();
+        super::settings::discard();
         discard();
     } else if catalog::registry::is_members(relation) {
         super::membership::discard();

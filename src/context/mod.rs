@@ -3,7 +3,9 @@
 
 mod aside;
 mod cache;
+mod cache_key;
 mod cursors;
+mod hosts;
 mod hot;
 mod leftovers;
 mod membership;
@@ -11,14 +13,18 @@ mod pin;
 mod resolve;
 mod seal;
 mod set;
+mod settings;
 mod status;
 
 pub use aside::set_aside;
+pub use cache_key::cache_key;
+pub use hosts::{resolve_host, set_tenant_by_host};
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
 pub use membership::{has_rank, has_role, is_member, may_join};
 pub use resolve::resolve;
 pub use seal::{seal, unseal};
 pub use set::{clear_tenant, require, set_tenant};
+pub use settings::{setting, setting_bool, setting_int, setting_text, settings};
 pub use status::{Status, status};
 
 use crate::error::{Error, Result};

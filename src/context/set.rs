@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// # Errors
 /// 25P01 for a transaction's tenant outside of a transaction block; otherwise as for `resolve`.
 pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
-    let scope = scope(is_local, "tenancy.set_tenant(..., is_local => true)")?;
+    let scope = scope(is_local, SET_LOCAL)?;
     if xact::in_restricted_operation() {
         return Err(Error::RestrictedOperation);
     }
@@ -48,6 +48,16 @@ pub fn clear_tenant(is_local: bool) -> Result<()> {
 pub fn require() -> Result<Uuid> {
     Ok(acting()?.ok_or(Error::NoTenant)?.id)
 }
+
+/// Refuses a tenant for the transaction outside of a transaction block.
+///
+/// # Errors
+/// 25P01
+pub fn check_scope(is_local: bool) -> Result<()> {
+    scope(is_local, SET_LOCAL).map(drop)
+}
+
+const SET_LOCAL: &str = "tenancy.set_tenant(..., is_local => true)";
 
 fn scope(is_local: bool, call: &'static str) -> Result<Scope> {
     match (is_local, xact::in_block()) {

@@ -55,6 +55,15 @@ pub fn copy_text(value: pg_sys::Datum) -> pg_sys::Datum {
     unsafe { copy(value, pgrx::varsize_any(value.cast_mut_ptr())) }
 }
 
+/// A copy of a varlena in the current memory context.
+///
+/// # Safety
+/// The datum is a pointer to one, with all of its bytes.
+pub unsafe fn copy_varlena(value: pg_sys::Datum) -> pg_sys::Datum {
+    // SAFETY: by the contract above.
+    unsafe { copy(value, pgrx::varsize_any(value.cast_mut_ptr())) }
+}
+
 /// # Safety
 /// `value` points to `size` bytes.
 unsafe fn copy(value: pg_sys::Datum, size: usize) -> pg_sys::Datum {

@@ -32,8 +32,8 @@ fn a_trigger_of_the_registry_made_again_is_the_one_that_was_there() {
     let query = "select format('%s %s %s %s', tgrelid::regclass, tgname, tgtype, tgenabled) from pg_trigger
                   where tgfoid in ('tenancy.registry_changed'::regproc, 'tenancy.members_changed'::regproc) order by 1";
     let before = client.texts(query);
-    assert_eq!(before.len(), 6);
-    for table in ["tenancy.tenants", "tenancy.access"] {
+    assert_eq!(before.len(), 10);
+    for table in ["tenancy.tenants", "tenancy.access", "tenancy.plans", "tenancy.default_settings"] {
         for name in ["registry_changed", "registry_changed_in_bulk"] {
             clinic.run(&format!("drop trigger {name} on {table}"));
         }

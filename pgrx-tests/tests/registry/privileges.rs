@@ -6,12 +6,13 @@ use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, count for the tenant in force, or can only
 /// refuse.
-const FOR_EVERYBODY: [&str; 23] = [
+const FOR_EVERYBODY: [&str; 32] = [
     "accept_invitation",
     "audit_chain_json",
     "audit_history",
     "audit_json",
     "bypass",
+    "cache_key",
     "check_quota",
     "clear_tenant",
     "consume",
@@ -19,6 +20,7 @@ const FOR_EVERYBODY: [&str; 23] = [
     "current_key",
     "current_key_int",
     "current_tenant",
+    "feature",
     "guard_truncate",
     "has_role",
     "is_member",
@@ -26,8 +28,15 @@ const FOR_EVERYBODY: [&str; 23] = [
     "release",
     "require_tenant",
     "reserve_numbers",
+    "resolve_host",
     "seal",
     "set_tenant",
+    "set_tenant_by_host",
+    "setting",
+    "setting_bool",
+    "setting_int",
+    "setting_text",
+    "settings",
     "unseal",
     "why",
 ];

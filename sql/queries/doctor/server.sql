@@ -53,6 +53,10 @@ FROM (VALUES ('tenancy.tenants', 'registry_changed', 'UPDATE OR DELETE', 'ROW', 
              ('tenancy.tenants', 'registry_changed_in_bulk', 'INSERT OR TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
              ('tenancy.access', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
              ('tenancy.access', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.plans', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
+             ('tenancy.plans', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.default_settings', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
+             ('tenancy.default_settings', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
              ('tenancy.members', 'members_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.members_changed()'),
              ('tenancy.members', 'members_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.members_changed()'))
      AS wanted(relation, name, events, level, function)
