@@ -454,9 +454,11 @@ impl Error {
             AttachedThroughParent { .. } => "Detach the parent.".into(),
             UnregisteredTenant => "tenancy.create_tenant() registers a tenant.".into(),
             UnknownMember { .. } => "tenancy.members has the members of each tenant.".into(),
-            NoSuchHost { .. } => "Check the host, that its tenant is active, and that tenancy.grant_access() was called for \
+            NoSuchHost { .. } => {
+                "Check the host, that its tenant is active, and that tenancy.grant_access() was called for \
                  the role."
-                .into(),
+                    .into()
+            }
             UnknownHost(_) => "tenancy.add_host() has a tenant served under a host.".into(),
             LastOwner => "Make somebody else owner first: tenancy.add_member(..., 'owner').".into(),
             InvalidInvitation => "Ask for a new one.".into(),

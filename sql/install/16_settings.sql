@@ -25,12 +25,17 @@ CREATE TRIGGER registry_changed_in_bulk
     FOR EACH STATEMENT EXECUTE FUNCTION tenancy.registry_changed();
 ALTER TABLE tenancy.plans ENABLE ALWAYS TRIGGER registry_changed, ENABLE ALWAYS TRIGGER registry_changed_in_bulk;
 
+-- Where these are empty, nobody need be asked for settings of PostgreSQL's own.
+CREATE INDEX tenants_with_postgres_idx ON tenancy.tenants (id) WHERE settings ? 'postgres';
+CREATE INDEX plans_with_postgres_idx ON tenancy.plans (name) WHERE settings ? 'postgres';
+CREATE INDEX default_settings_with_postgres_idx ON tenancy.default_settings (is_only) WHERE settings ? 'postgres';
+
 CREATE FUNCTION tenancy.set_setting(path text, value jsonb, tenant text DEFAULT NULL, plan text DEFAULT NULL) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'set_setting_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.set_setting(text, jsonb, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.set_setting(text, jsonb, text, text) IS
-    'Sets a setting of a tenant, of a plan, or, without either, the default; a NULL value removes it. The path is dotted. Raises 22023 malformed path, or through a setting that is no object, or both tenant and plan, 42704 unknown tenant or plan, 0A000 a path under postgres';
+    'Sets a setting of a tenant, of a plan, or, without either, the default; a NULL value removes it. The path is dotted. Raises 22023 malformed path, or through a setting that is no object, or both tenant and plan, or a setting of PostgreSQL (postgres.work_mem) that is not allowed or has no such value, 42704 unknown tenant or plan';
 
 CREATE FUNCTION tenancy.setting(path text, fallback jsonb DEFAULT NULL) RETURNS jsonb
     LANGUAGE c STABLE PARALLEL SAFE

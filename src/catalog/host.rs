@@ -99,14 +99,28 @@ mod tests {
 
     #[test]
     fn case_trailing_dot_and_port_are_ignored() {
-        for text in ["shop.example.com", "SHOP.Example.COM", "shop.example.com.", "shop.example.com:443", "shop.example.com.:8080", "shop.example.com:"] {
+        for text in [
+            "shop.example.com",
+            "SHOP.Example.COM",
+            "shop.example.com.",
+            "shop.example.com:443",
+            "shop.example.com.:8080",
+            "shop.example.com:",
+        ] {
             assert_eq!(parsed(text), "shop.example.com", "{text}");
         }
     }
 
     #[test]
     fn international_names_have_one_form() {
-        for text in ["bücher.example", "BÜCHER.example", "bu\u{308}cher.example", "xn--bcher-kva.example", "XN--BCHER-KVA.EXAMPLE", "bücher。example。"] {
+        for text in [
+            "bücher.example",
+            "BÜCHER.example",
+            "bu\u{308}cher.example",
+            "xn--bcher-kva.example",
+            "XN--BCHER-KVA.EXAMPLE",
+            "bücher。example。",
+        ] {
             assert_eq!(parsed(text), "xn--bcher-kva.example", "{text}");
         }
         assert_eq!(parsed("faß.example"), "xn--fa-hia.example");
@@ -126,10 +140,38 @@ mod tests {
         let long_label = format!("{}.example", "a".repeat(64));
         let long_name = ["a".repeat(60).as_str(); 5].join(".");
         for text in [
-            "", ".", "..", "a..b", ".a", "a.example..", "a b.example", " a.example", "a.example/", "a.example:http", "a.example:65536",
-            "a.example:1:2", "user@a.example", "http://a.example", "::1", "[::1", "[::1]x", "[::1]:x", "[a.example]", "*", "*.example",
-            "a.*.example", "a*.example", "a%2eexample", "a\0.example", "a\n.example", "xn--\u{e4}.example", "xn--a.example", "\u{ad}",
-            &long_label, &long_name, &"a".repeat(5000),
+            "",
+            ".",
+            "..",
+            "a..b",
+            ".a",
+            "a.example..",
+            "a b.example",
+            " a.example",
+            "a.example/",
+            "a.example:http",
+            "a.example:65536",
+            "a.example:1:2",
+            "user@a.example",
+            "http://a.example",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[::1]:x",
+            "[a.example]",
+            "*",
+            "*.example",
+            "a.*.example",
+            "a*.example",
+            "a%2eexample",
+            "a\0.example",
+            "a\n.example",
+            "xn--\u{e4}.example",
+            "xn--a.example",
+            "\u{ad}",
+            &long_label,
+            &long_name,
+            &"a".repeat(5000),
         ] {
             assert!(Host::parse(text).is_err(), "{text:?}");
         }

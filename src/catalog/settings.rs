@@ -2,9 +2,10 @@
 
 use super::tree::Tree;
 use super::{registry, spi, tenants::pg_uuid};
-use crate::error::Result;
-use crate::sys::json;
+use crate::error::{Error, Result};
 use crate::sys::scan::{self, Key};
+use crate::sys::{json, option};
+use std::ffi::CStr;
 use uuid::Uuid;
 
 // Attribute numbers of the tables, fixed by their DDL; new columns come after these.
@@ -46,6 +47,61 @@ pub fn effective(tenant: Option<Uuid>) -> Result<(Tree, usize)> {
         effective.merge(Tree::parse(&level)?);
     }
     Ok((effective, size))
+}
+
+/// Under this name PostgreSQL's own settings stand.
+const POSTGRES: &str = "postgres";
+
+/// Those that there may be.
+const ALLOWED: [&CStr; 5] =
+    [c"statement_timeout", c"lock_timeout", c"idle_in_transaction_session_timeout", c"work_mem", c"temp_file_limit"];
+
+/// Whether any tenant, any plan, or the defaults have settings of PostgreSQL's own.
+pub fn any_postgres() -> Result<bool> {
+    let registry = registry::get()?;
+    let mut any = false;
+    for (table, index) in [
+        (registry.tenants, registry.tenants_with_postgres),
+        (registry.plans, registry.plans_with_postgres),
+        (registry.defaults, registry.defaults_with_postgres),
+    ] {
+        scan::find(table, index, &[], |_| {
+            any = true;
+            true
+        });
+    }
+    Ok(any)
+}
+
+/// The settings of PostgreSQL's own that are among these, but for what can't be one.
+pub fn postgres_of(settings: &Tree) -> Vec<(&'static CStr, String)> {
+    let Some(Tree::Object(names)) = settings.name(POSTGRES) else { return Vec::new() };
+    let value = |name: &'static CStr| Some((name, names.get(name.to_str().ok()?)?.scalar()?));
+    ALLOWED.into_iter().filter_map(value).collect()
+}
+
+/// Refuses settings of PostgreSQL's own, among these, that there may not be, or that have no such value.
+///
+/// # Errors
+/// 22023
+pub fn check_postgres(settings: &Tree) -> Result<()> {
+    let refused = |reason: String| Err(Error::InvalidArgument { what: "setting", reason });
+    let names = match settings.name(POSTGRES) {
+        None => return Ok(()),
+        Some(Tree::Object(names)) => names,
+        Some(_) => return refused("\"postgres\" is an object".into()),
+    };
+    for (name, value) in names {
+        let Some(allowed) = ALLOWED.into_iter().find(|allowed| allowed.to_bytes() == name.as_bytes()) else {
+            let all: Vec<_> = ALLOWED.iter().map(|name| name.to_string_lossy()).collect();
+            return refused(format!("\"postgres.{name}\" is none of {}", all.join(", ")));
+        };
+        match value.scalar() {
+            Some(value) => option::check(allowed, &value),
+            None => return refused(format!("\"postgres.{name}\" is a text or a number")),
+        }
+    }
+    Ok(())
 }
 
 /// At which level settings are kept.

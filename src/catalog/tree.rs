@@ -39,11 +39,6 @@ impl Path {
     fn split(&self) -> (&str, &[String]) {
         self.0.split_first().map_or(("", &[]), |(first, rest)| (first.as_str(), rest))
     }
-
-    /// The outermost name.
-    pub fn first(&self) -> &str {
-        self.split().0
-    }
 }
 
 /// An object by its names, or any other value as JSON text.
@@ -98,6 +93,21 @@ impl Tree {
             Self::Object(names) => names.get(name),
             Self::Value(_) => None,
         })
+    }
+
+    /// What stands under a name of this object.
+    pub fn name(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Object(names) => names.get(name),
+            Self::Value(_) => None,
+        }
+    }
+
+    /// The text of a string, or a number as it is written.
+    pub fn scalar(&self) -> Option<String> {
+        let Self::Value(value) = self else { return None };
+        let begins = value.get().bytes().next()?;
+        (begins == b'"' || begins == b'-' || begins.is_ascii_digit()).then(|| self.text())
     }
 
     /// Puts a value there, and makes the objects that lead to it. Returns whether that changed anything.
@@ -209,7 +219,10 @@ mod tests {
 
     #[test]
     fn objects_are_merged_and_everything_else_replaced() {
-        assert_eq!(merged(&[r#"{"a":{"x":1,"y":2},"b":[1]}"#, r#"{"a":{"y":3},"b":[2]}"#]), r#"{"a":{"x":1,"y":3},"b":[2]}"#);
+        assert_eq!(
+            merged(&[r#"{"a":{"x":1,"y":2},"b":[1]}"#, r#"{"a":{"y":3},"b":[2]}"#]),
+            r#"{"a":{"x":1,"y":3},"b":[2]}"#
+        );
         assert_eq!(merged(&[r#"{"a":{"x":1}}"#, r#"{"a":null}"#]), r#"{"a":null}"#);
         assert_eq!(merged(&[r#"{"a":1}"#, r#"{"a":{"x":1}}"#, "{}"]), r#"{"a":{"x":1}}"#);
         assert_eq!(merged(&[]), "{}");
@@ -236,11 +249,17 @@ mod tests {
         assert_eq!(tree(r#""a\"b\u00e4""#).text(), "a\"bä");
         assert_eq!((tree("1.50").text().as_str(), tree("[1, 2]").text().as_str()), ("1.50", "[1, 2]"));
         let integer = |json| tree(json).integer();
-        assert_eq!([integer("42"), integer("-7.00"), integer("9223372036854775807")], [Some(42), Some(-7), Some(i64::MAX)]);
+        assert_eq!(
+            [integer("42"), integer("-7.00"), integer("9223372036854775807")],
+            [Some(42), Some(-7), Some(i64::MAX)]
+        );
         for json in ["1.5", "\"42\"", "9223372036854775808", "true", "null", "{}", "[1]"] {
             assert_eq!(integer(json), None, "{json}");
         }
-        assert_eq!([tree("true").boolean(), tree("false").boolean(), tree("\"true\"").boolean()], [Some(true), Some(false), None]);
+        assert_eq!(
+            [tree("true").boolean(), tree("false").boolean(), tree("\"true\"").boolean()],
+            [Some(true), Some(false), None]
+        );
         assert!(tree("null").is_null() && !tree("0").is_null());
     }
 
@@ -293,7 +312,12 @@ mod tests {
     }
 
     fn object() -> impl Strategy<Value = String> {
-        let leaf = prop_oneof![Just("1".to_owned()), Just("null".to_owned()), Just("\"x\"".to_owned()), Just("[1]".to_owned())];
+        let leaf = prop_oneof![
+            Just("1".to_owned()),
+            Just("null".to_owned()),
+            Just("\"x\"".to_owned()),
+            Just("[1]".to_owned())
+        ];
         let value = leaf.prop_recursive(3, 12, 3, |inner| {
             prop::collection::btree_map("[abc]", inner, 0..3).prop_map(|names| {
                 let pairs: Vec<String> = names.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();

@@ -92,6 +92,7 @@ pub fn relation_changed(relation: Oid) {
         catalog::registry::forget();
         super::membership::discard();
         super::settings::discard();
+        super::own::context_changed();
         discard();
     } else if catalog::registry::is_members(relation) {
         super::membership::discard();

@@ -9,6 +9,7 @@ mod hosts;
 mod hot;
 mod leftovers;
 mod membership;
+mod own;
 mod pin;
 mod resolve;
 mod seal;
@@ -46,6 +47,7 @@ pub fn init() {
             hot::forget();
             cursors::context_changed();
             leftovers::context_changed();
+            own::context_changed();
         },
         region_changed: cache::discard,
     });
@@ -54,8 +56,8 @@ pub fn init() {
     invalidation::on_relation(cache::relation_changed);
     invalidation::on_role(cache::role_changed);
     hooks::install(Checks {
-        listens: || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
-        has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending(),
+        listens: || cache::is_in_use() || pin::is_held() || leftovers::is_pending() || own::is_pending(),
+        has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending() || own::is_pending(),
         before_run,
         is_new_to: leftovers::is_pending,
         before_utility: leftovers::before_run,
@@ -85,6 +87,7 @@ pub fn leave_leftovers() -> Raised<'static> {
 /// of a suspended tenant or a revoked access otherwise.
 fn before_run(parallel: bool) -> Result<()> {
     leftovers::before_run()?;
+    own::before_run()?;
     if cache::is_unconfirmed() {
         resolve::recheck()?;
     }
@@ -92,6 +95,7 @@ fn before_run(parallel: bool) -> Result<()> {
 }
 
 fn transaction_ended(committed: bool) {
+    own::transaction_ended(committed);
     hooks::transaction_ended();
     cursors::transaction_ended(committed);
     leftovers::transaction_ended(committed);

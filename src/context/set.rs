@@ -3,7 +3,7 @@
 use super::cache::Trust;
 use super::leftovers::Remedy;
 use super::resolve::{acting, admit};
-use super::{cursors, hot, pin, seal};
+use super::{cursors, hot, own, pin, seal};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::option::{self, Scope};
@@ -24,6 +24,7 @@ pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
     let role = role::outer();
     let tenant = admit(role, name, Trust::Access, Remedy::Discard)?;
     pin::with_checked(|| option::set(guc::TENANT_ID, name, scope));
+    own::before_run()?;
     // A query that is to be told for whom it reads hears of it where it reads.
     if !cursors::wants_note() {
         hot::remember(role, Some(&tenant));
@@ -38,7 +39,7 @@ pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
 pub fn clear_tenant(is_local: bool) -> Result<()> {
     let scope = scope(is_local, "tenancy.clear_tenant(is_local => true)")?;
     option::set(guc::TENANT_ID, "", scope);
-    Ok(())
+    own::before_run()
 }
 
 /// The id of the tenant in force.

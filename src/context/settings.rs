@@ -9,6 +9,7 @@ use crate::sys::invalidation;
 use crate::sys::json::{Jsonb, JsonbImage};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -28,6 +29,8 @@ struct Effective {
 struct Cache {
     /// `None` stands for no tenant.
     settings: HashMap<Option<Uuid>, Rc<Effective>>,
+    /// Whether anybody has settings of PostgreSQL's own.
+    any_postgres: Option<bool>,
     bytes: usize,
 }
 
@@ -45,12 +48,39 @@ pub fn discard() {
 
 fn effective() -> Result<Rc<Effective>> {
     invalidation::accept();
-    let tenant = resolve::acting()?.map(|tenant| tenant.id);
+    of(resolve::acting()?.map(|tenant| tenant.id))
+}
+
+/// Whether any tenant is to have settings of PostgreSQL's own.
+pub fn any_postgres() -> Result<bool> {
+    loop {
+        refresh();
+        if let Some(any) = CACHE.with_borrow(|cache| cache.any_postgres) {
+            return Ok(any);
+        }
+        let any = settings::any_postgres()?;
+        if !STALE.get() {
+            CACHE.with_borrow_mut(|cache| cache.any_postgres = Some(any));
+            return Ok(any);
+        }
+    }
+}
+
+/// The settings of PostgreSQL's own that a tenant is to have.
+pub fn postgres(tenant: Uuid) -> Result<Vec<(&'static CStr, String)>> {
+    Ok(settings::postgres_of(&of(Some(tenant))?.tree))
+}
+
+fn refresh() {
+    if STALE.replace(false) {
+        CACHE.set(Cache::default());
+    }
+}
+
+fn of(tenant: Option<Uuid>) -> Result<Rc<Effective>> {
     // A change may arrive while the tables are being read, and is announced only once.
     loop {
-        if STALE.replace(false) {
-            CACHE.set(Cache::default());
-        }
+        refresh();
         if let Some(known) = CACHE.with_borrow(|cache| cache.settings.get(&tenant).cloned()) {
             return Ok(known);
         }
@@ -61,7 +91,8 @@ fn effective() -> Result<Rc<Effective>> {
         let found = Rc::new(Effective { tree, images: RefCell::default() });
         CACHE.with_borrow_mut(|cache| {
             if cache.settings.len() >= CAPACITY || cache.bytes + bytes > MAX_BYTES {
-                *cache = Cache::default();
+                cache.settings.clear();
+                cache.bytes = 0;
             }
             cache.settings.insert(tenant, Rc::clone(&found));
             cache.bytes += bytes;
@@ -102,10 +133,9 @@ fn typed<T>(path: &str, kind: &str, read: impl Fn(&Tree) -> Option<T>) -> Result
     let effective = effective()?;
     match effective.tree.get(&Path::parse(path)?).filter(|tree| !tree.is_null()) {
         None => Ok(None),
-        Some(tree) => read(tree).map(Some).ok_or_else(|| Error::InvalidArgument {
-            what: "setting",
-            reason: format!("\"{path}\" is no {kind}"),
-        }),
+        Some(tree) => read(tree)
+            .map(Some)
+            .ok_or_else(|| Error::InvalidArgument { what: "setting", reason: format!("\"{path}\" is no {kind}") }),
     }
 }
 

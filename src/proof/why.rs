@@ -179,7 +179,8 @@ impl Asked<'_> {
                     "no tenant is set"
                 };
                 checks.push("context", Some(false), detail);
-                let any = if role::is_superuser(outer) { Some(access::Grant::Everybody) } else { access::to_any(outer)? };
+                let any =
+                    if role::is_superuser(outer) { Some(access::Grant::Everybody) } else { access::to_any(outer)? };
                 let detail = match any {
                     Some(access::Grant::Everybody) => "to any tenant",
                     Some(access::Grant::Members) => "to any tenant that the user is a member of",

@@ -42,12 +42,7 @@ pub fn remove_member(tenant: &str, user: &str) -> Result<()> {
     if !members::delete(id, user)? {
         return Err(Error::UnknownMember { tenant: tenant.to_owned(), user: user.to_owned() });
     }
-    event::write(Event {
-        event: "member.removed",
-        tenant: Some(id),
-        object: Some(user.to_owned()),
-        ..Event::default()
-    })
+    event::write(Event { event: "member.removed", tenant: Some(id), object: Some(user.to_owned()), ..Event::default() })
 }
 
 /// Makes an invitation to become a member, and returns its token, which is kept nowhere. Called as the extension's owner.

@@ -2,26 +2,20 @@
 
 use super::access::known_tenant;
 use crate::catalog::event::{self, Event};
-use crate::catalog::settings::{self, Level};
-use crate::catalog::tree::{Path, Tree};
 use crate::catalog::json;
+use crate::catalog::settings::{self, Level};
+use crate::catalog::tree::Path;
 use crate::error::{Error, Result};
 use crate::sys::json::Jsonb;
 use serde_json::json;
 
-/// Under this name PostgreSQL's own settings are to stand.
-const POSTGRES: &str = "postgres";
-
 /// Sets or, without a value, removes a setting of a tenant, of a plan, or of the defaults. Called as the extension's owner.
 ///
 /// # Errors
-/// 42704 unknown tenant or plan; 22023 malformed path, a path through something that is no object, both a tenant and a plan;
-/// 0A000 a setting of PostgreSQL's.
+/// 42704 unknown tenant or plan; 22023 malformed path, a path through something that is no object, both a tenant and a plan, a
+/// setting of PostgreSQL's own that there may not be, or that has no such value.
 pub fn set_setting(path: &str, value: Option<Jsonb>, tenant: Option<&str>, plan: Option<&str>) -> Result<()> {
     let at = Path::parse(path)?;
-    if at.first() == POSTGRES {
-        return Err(Error::NotSupported("a setting of PostgreSQL for tenants"));
-    }
     let level = match (tenant, plan) {
         (Some(_), Some(_)) => {
             return Err(Error::InvalidArgument { what: "level", reason: "it is a tenant's or a plan's".into() });
@@ -41,6 +35,7 @@ pub fn set_setting(path: &str, value: Option<Jsonb>, tenant: Option<&str>, plan:
     if !changed {
         return Ok(());
     }
+    settings::check_postgres(&all)?;
     settings::replace(&level, &all)?;
     event::write(Event {
         event: if value.is_some() { "setting.set" } else { "setting.removed" },
@@ -57,16 +52,11 @@ pub fn set_setting(path: &str, value: Option<Jsonb>, tenant: Option<&str>, plan:
 /// Settings that come as a whole are merged key by key, so they must be an object.
 ///
 /// # Errors
-/// 22023 when they are none; 0A000 with settings of PostgreSQL's among them.
+/// 22023 when they are none, or have settings of PostgreSQL's own among them that there may not be.
 pub fn check(settings: Option<&Jsonb>) -> Result<()> {
     let Some(settings) = settings else { return Ok(()) };
     if !json::is_object(settings)? {
         return Err(Error::InvalidArgument { what: "settings", reason: "they must be a JSON object".into() });
     }
-    match settings::tree_of(settings)? {
-        Tree::Object(names) if names.contains_key(POSTGRES) => {
-            Err(Error::NotSupported("a setting of PostgreSQL for tenants"))
-        }
-        _ => Ok(()),
-    }
+    settings::check_postgres(&settings::tree_of(settings)?)
 }

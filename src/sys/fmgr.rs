@@ -110,7 +110,9 @@ pub unsafe fn plain_text<'a>(fcinfo: pg_sys::FunctionCallInfo) -> Option<&'a [u8
     // SAFETY: by the contract above the argument is a varlena, whose header says how long it is. It lives as long as the call.
     unsafe {
         let text = (*(*fcinfo).args.as_ptr()).value.cast_mut_ptr::<pg_sys::varlena>();
-        if !pgrx::varlena::varatt_is_4b_u(text) && (!pgrx::varlena::varatt_is_1b(text) || pgrx::varlena::varatt_is_1b_e(text)) {
+        if !pgrx::varlena::varatt_is_4b_u(text)
+            && (!pgrx::varlena::varatt_is_1b(text) || pgrx::varlena::varatt_is_1b_e(text))
+        {
             return None;
         }
         let length = pgrx::varlena::varsize_any_exhdr(text);

@@ -53,6 +53,12 @@ pub fn next_command() {
     unsafe { pg_sys::CommandCounterIncrement() }
 }
 
+/// Whether parallel workers are at work, or this is one: no setting may be changed.
+pub fn in_parallel_mode() -> bool {
+    // SAFETY: reads the transaction's state.
+    unsafe { pg_sys::IsInParallelMode() }
+}
+
 /// How deep in savepoints we are: 1 outside of them. Within a callback of `on_rollback_to_savepoint`, the level of that
 /// savepoint.
 pub fn nest_level() -> i32 {

@@ -38,7 +38,9 @@ fn a_trigger_of_the_registry_made_again_is_the_one_that_was_there() {
             clinic.run(&format!("drop trigger {name} on {table}"));
         }
     }
-    clinic.run("drop trigger members_changed on tenancy.members; drop trigger members_changed_in_bulk on tenancy.members");
+    clinic.run(
+        "drop trigger members_changed on tenancy.members; drop trigger members_changed_in_bulk on tenancy.members",
+    );
     clinic.fix_all();
     assert_eq!(client.texts(query), before);
 }

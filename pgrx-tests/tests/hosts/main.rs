@@ -22,7 +22,9 @@ fn resolved(session: &mut impl Session, host: &str) -> Option<String> {
 fn a_host_is_known_however_it_is_written() {
     let world = world_with_hosts();
     let mut client = world.connect();
-    for host in ["acme.example", "ACME.Example", "acme.example.", "acme.example:8443", "Acme.EXAMPLE.:80", "ａｃｍｅ.example"] {
+    for host in
+        ["acme.example", "ACME.Example", "acme.example.", "acme.example:8443", "Acme.EXAMPLE.:80", "ａｃｍｅ.example"]
+    {
         assert_eq!(resolved(&mut client, host).as_deref(), Some(ACME.id), "{host}");
     }
     for host in ["globex.example", "BÜCHER.example", "xn--bcher-kva.example", "bücher.example.:1"] {
@@ -102,7 +104,9 @@ fn a_transaction_hears_of_no_other_tenants_hosts() {
     tx.run("reset tenancy.tenant_id");
     assert_eq!(resolved(&mut tx, "globex.example"), None);
     drop(tx);
-    client.run("set tenancy.tenant_id = 'acme'; select tenancy.seal('a secret of sixteen bytes'); reset tenancy.tenant_id");
+    client.run(
+        "set tenancy.tenant_id = 'acme'; select tenancy.seal('a secret of sixteen bytes'); reset tenancy.tenant_id",
+    );
     for host in ["globex.example", "nobody.example"] {
         assert_eq!(resolved(&mut client, host), None, "{host}");
         let error = client.refuses(&format!("select tenancy.set_tenant_by_host('{host}', false)"), "42501");
@@ -129,8 +133,22 @@ fn a_malformed_host_is_an_error() {
     let world = world_with_hosts();
     let mut client = world.fixture.superuser();
     let long = "a".repeat(100_000);
-    for host in ["", ".", "a..example", "a b", "http://a.example", "a.example/path", "a.example:http", "*", "[::1", "xn--a.example", &long] {
-        for call in ["resolve_host('{}')", "set_tenant_by_host('{}', false)", "add_host('{}', 'acme')", "remove_host('{}')"] {
+    for host in [
+        "",
+        ".",
+        "a..example",
+        "a b",
+        "http://a.example",
+        "a.example/path",
+        "a.example:http",
+        "*",
+        "[::1",
+        "xn--a.example",
+        &long,
+    ] {
+        for call in
+            ["resolve_host('{}')", "set_tenant_by_host('{}', false)", "add_host('{}', 'acme')", "remove_host('{}')"]
+        {
             client.refuses(&format!("select tenancy.{}", call.replace("{}", host)), "22023");
         }
     }
@@ -173,13 +191,17 @@ fn a_dump_takes_hosts_along() {
     assert_eq!(resolved(&mut target.connect(&world.app), "x.acme.example").as_deref(), Some(ACME.id));
 }
 
+#[track_caller]
+fn key(session: &mut impl Session, parts: &str) -> Option<String> {
+    session.value(&format!("select tenancy.cache_key({parts})"))
+}
+
 #[test]
 fn a_cache_key_is_the_tenants_own() {
     let world = World::new();
     let mut client = world.connect();
     client.refuses("select tenancy.cache_key(array['user'])", "42501");
     let mut tx = World::begin(&mut client, ACME);
-    let key = |tx: &mut _, parts: &str| Session::value(tx, &format!("select tenancy.cache_key({parts})"));
     assert_eq!(key(&mut tx, "array['user', '42']"), Some(format!("tenant:{}:user:42", ACME.id)));
     assert_eq!(key(&mut tx, "'{}'"), Some(format!("tenant:{}", ACME.id)));
     assert_eq!(key(&mut tx, "array['a:b', 'ä c%', '']"), Some(format!("tenant:{}:a%3Ab:%C3%A4%20c%25:", ACME.id)));

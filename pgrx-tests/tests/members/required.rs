@@ -104,9 +104,9 @@ fn a_prepared_transaction_ends_a_membership_when_it_is_committed() {
     let mut client = session_of(&world, "member", "acme");
     assert_eq!(client.texts(READ).len(), 20);
     let gid = world.fixture.database();
-    world.fixture.run(&format!(
-        "begin; delete from tenancy.members where user_id = 'member'; prepare transaction '{gid}'"
-    ));
+    world
+        .fixture
+        .run(&format!("begin; delete from tenancy.members where user_id = 'member'; prepare transaction '{gid}'"));
     assert_eq!(client.texts(READ).len(), 20);
     world.fixture.run(&format!("commit prepared '{gid}'"));
     client.refuses(READ, "42501");
@@ -124,7 +124,9 @@ fn changing_the_user_does_not_keep_the_tenant() {
         "set local tenancy.user_id = ''",
         "reset tenancy.user_id",
     ] {
-        for next in [READ, "select tenancy.current_tenant()", "update notes_uuid set body = 'mine'", "fetch 1 from rows"] {
+        for next in
+            [READ, "select tenancy.current_tenant()", "update notes_uuid set body = 'mine'", "fetch 1 from rows"]
+        {
             client.run("begin; declare rows cursor for select body from notes_uuid; fetch 1 from rows");
             client.run(change);
             client.refuses(next, "42501");
