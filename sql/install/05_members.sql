@@ -106,9 +106,9 @@ REVOKE EXECUTE ON FUNCTION tenancy.invite_member(text, text, interval) FROM PUBL
 COMMENT ON FUNCTION tenancy.invite_member(text, text, interval) IS
     'Makes an invitation to become a member of a tenant, and returns its token, which is good for one user, until it expires. Only a hash of it is kept. Raises 42704 unknown tenant, 22023 unknown role or an interval that is not positive';
 
--- For everybody: the token is the proof.
+-- For everybody: the token is the proof. The library writes as the tables' owner.
 CREATE FUNCTION tenancy.accept_invitation(token text, user_id text) RETURNS uuid
-    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'accept_invitation_wrapper';
 COMMENT ON FUNCTION tenancy.accept_invitation(text, text) IS
     'Makes a user a member by an invitation, and returns the tenant''s id; a greater role that he has already he keeps. Raises 28000 no such invitation, or used, expired, or for a tenant that the role may not act for, 42501 the transaction has another tenant, 22023 malformed user';

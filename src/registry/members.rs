@@ -62,23 +62,24 @@ pub fn invite_member(tenant: &str, role: &str, expires: Interval) -> Result<Stri
 }
 
 /// Uses an invitation up: the user is a member from here on, with the role it was made for, unless he has a greater one.
-/// Returns the tenant's id. Called as the extension's owner, who asks `may_join` about the caller's role.
+/// Returns the tenant's id. Called by anybody; `may_join` tells whether the caller's role may act for the tenant.
 ///
 /// # Errors
 /// 28000 when there is no such invitation, or it was used, has expired, or is for a tenant that the role may not act for;
 /// 22023 malformed user; what `may_join` raises.
 pub fn accept_invitation(token: &str, user: &str, may_join: fn(Uuid) -> Result<bool>) -> Result<Uuid> {
     check_user(user)?;
-    let Some((tenant, role)) = members::take_invitation(&hash(token)?)? else {
-        return Err(Error::InvalidInvitation);
-    };
-    // The error brings the invitation back.
-    if !may_join(tenant)? {
-        return Err(Error::InvalidInvitation);
-    }
-    members::raise(tenant, user, role)?;
-    log("member.joined", tenant, Some(user), role)?;
-    Ok(tenant)
+    let hash = hash(token)?;
+    as_owner(|| {
+        let (tenant, role) = members::take_invitation(&hash)?.ok_or(Error::InvalidInvitation)?;
+        // The error brings the invitation back.
+        if !may_join(tenant)? {
+            return Err(Error::InvalidInvitation);
+        }
+        members::raise(tenant, user, role)?;
+        log("member.joined", tenant, Some(user), role)?;
+        Ok(tenant)
+    })
 }
 
 fn hash(token: &str) -> Result<Vec<u8>> {

@@ -155,3 +155,24 @@ fn a_transaction_stays_with_its_tenant() {
     client.run(&format!("begin; {accept}; rollback"));
     client.run(&accept);
 }
+
+#[test]
+fn a_hostile_search_path_opens_nothing() {
+    let world = world_for_members();
+    let token = invite(&world, "'acme'");
+    world.fixture.run(
+        "create schema evil;
+         create function evil.yes(bytea, bytea) returns boolean immutable language sql as 'select true';
+         create function evil.yes(timestamptz, timestamptz) returns boolean immutable language sql as 'select true';
+         create function evil.clock_timestamp() returns timestamptz stable language sql as 'select timestamptz ''epoch''';
+         create operator evil.= (leftarg = bytea, rightarg = bytea, function = evil.yes);
+         create operator evil.> (leftarg = timestamptz, rightarg = timestamptz, function = evil.yes);
+         grant usage on schema evil to public",
+    );
+    let mut client = world.connect();
+    client.run(
+        "set search_path = evil, pg_catalog; set quote_all_identifiers = on; set standard_conforming_strings = off",
+    );
+    client.refuses("select tenancy.accept_invitation('of my own making', 'newcomer')", "28000");
+    client.run(&format!("select tenancy.accept_invitation('{token}', 'newcomer')"));
+}
