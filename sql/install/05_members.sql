@@ -111,4 +111,4 @@ CREATE FUNCTION tenancy.accept_invitation(token text, user_id text) RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'accept_invitation_wrapper';
 COMMENT ON FUNCTION tenancy.accept_invitation(text, text) IS
-    'Makes a user a member by an invitation, and returns the tenant''s id; a greater role that he has already he keeps. Raises 28000 no such invitation, or used, expired, or for a tenant that the role may not act for, 42501 the transaction has another tenant, 22023 malformed user';
+    'Makes a user a member by an invitation, and returns the tenant''s id; a greater role that he has already he keeps. Raises 28000 no such invitation, or used, expired, or for a tenant that the role may not act for, 42501 the transaction has another tenant, 22023 malformed user, 25006 in a read-only transaction';

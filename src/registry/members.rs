@@ -66,9 +66,12 @@ pub fn invite_member(tenant: &str, role: &str, expires: Interval) -> Result<Stri
 ///
 /// # Errors
 /// 28000 when there is no such invitation, or it was used, has expired, or is for a tenant that the role may not act for;
-/// 22023 malformed user; what `may_join` raises.
+/// 22023 malformed user; 25006 in a read-only transaction; what `may_join` raises.
 pub fn accept_invitation(token: &str, user: &str, may_join: fn(Uuid) -> Result<bool>) -> Result<Uuid> {
     check_user(user)?;
+    if xact::is_read_only() {
+        return Err(Error::ReadOnly("tenancy.accept_invitation()"));
+    }
     let hash = hash(token)?;
     as_owner(|| {
         let (tenant, role) = members::take_invitation(&hash)?.ok_or(Error::InvalidInvitation)?;
