@@ -86,6 +86,10 @@ pub enum Error {
     NoSuchKeyColumn { relation: String, column: String },
     #[error("column {column} can't be asked by: its type {type_name} calls code of others")]
     KeyOfForeignType { column: String, type_name: String },
+    #[error("column \"{column}\" of relation {relation} already exists")]
+    ColumnExists { relation: String, column: String },
+    #[error("type with OID {0} does not exist")]
+    UnknownType(u32),
     #[error("column \"{column}\" of relation {relation} can't be a tenant column: {reason}")]
     UnsuitableColumn { relation: String, column: String, reason: String },
     #[error("column \"{column}\" of relation {relation} contains null values")]
@@ -149,12 +153,33 @@ pub enum Error {
     QuotaExceeded { resource: String, used: i64, limit: i64, requested: i64 },
     #[error("quota \"{resource}\" is nearly exhausted")]
     QuotaNear { resource: String, used: i64, limit: i64 },
+    #[error("rate \"{resource}\" is exhausted")]
+    RateExceeded {
+        resource: String,
+        used: i64,
+        limit: i64,
+        requested: i64,
+        /// Nanoseconds until it fits; `None` when it never does.
+        wait: Option<u64>,
+    },
+    #[error("rate \"{resource}\" is nearly exhausted")]
+    RateNear { resource: String, used: i64, limit: i64 },
+    #[error("too many sessions act for the tenant")]
+    TooManySessions { resource: String, used: i64, limit: i64 },
+    #[error("nearly as many sessions act for the tenant as may")]
+    SessionsNear { resource: String, used: i64, limit: i64 },
+    #[error("{0} needs the library pg_tenancy in shared_preload_libraries")]
+    NeedsPreload(&'static str),
+    #[error("tenancy.enforce_rate names \"{0}\", which is no resource of kind rate")]
+    UnknownEnforcedRate(String),
     #[error("resource \"{0}\" does not exist")]
     UnknownResource(String),
     #[error("relation {relation} does not count for resource \"{resource}\"")]
     NotAttached { relation: String, resource: String },
     #[error("relation {relation} counts as a part of {parent}")]
     AttachedThroughParent { relation: String, parent: String },
+    #[error("relation {0} counts for a quota")]
+    CountsForQuota(String),
     #[error("rows of relation {0} can't be counted")]
     Uncountable(String),
     #[error("a row belongs to a tenant that is not registered")]
@@ -179,6 +204,10 @@ pub enum Error {
     NeedsReadCommitted,
     #[error("month {0} of the audit log can't be sealed yet")]
     MonthNotSealed(String),
+    #[error("entry {id} of the audit log, of {relation}, can't be undone")]
+    CantUndo { id: i64, relation: String, reason: String },
+    #[error("the changes of transaction {txid} can't all be undone")]
+    CantUndoAll { txid: u64, reason: &'static str },
 
     #[error("user \"{user}\" is no member of tenant \"{tenant}\"")]
     UnknownMember { tenant: String, user: String },
@@ -245,21 +274,31 @@ impl Error {
             | NotClassified(_)
             | RedactedColumnGone { .. }
             | NeedsReadCommitted
-            | MonthNotSealed(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            | MonthNotSealed(_)
+            | CantUndo { .. }
+            | CantUndoAll { .. } => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             NumbersExhausted(_) => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
             UnknownAccessMethod(_) | NoOperatorClass { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             SingleColumnMethod(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             ReadOnlySetting(_) => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
             NoTransactionBlock(_) => PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             ReadOnly(_) => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
-            QuotaExceeded { .. } | QuotaNear { .. } => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-            UnknownResource(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            NotAttached { .. } | AttachedThroughParent { .. } => {
+            QuotaExceeded { .. }
+            | QuotaNear { .. }
+            | RateExceeded { .. }
+            | RateNear { .. }
+            | TooManySessions { .. }
+            | SessionsNear { .. } => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+            UnknownResource(_) | UnknownEnforcedRate(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            NeedsPreload(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            NotAttached { .. } | AttachedThroughParent { .. } | CountsForQuota(_) => {
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
             }
             Uncountable(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             UnregisteredTenant => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             AmountOutOfRange => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+            ColumnExists { .. } => PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
+            UnknownType(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             UnknownTenant(_) | UnknownPlan(_) | UnknownRole(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             UnknownSchema(_) => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
             UnknownRelation(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
@@ -324,6 +363,8 @@ impl Error {
             RedactedColumnGone { .. } => "It may have another name now, under which it would be recorded.".into(),
             NeedsReadCommitted => "It does not see what others have committed since it began.".into(),
             MonthNotSealed(_) => "A transaction runs that is older than some of its entries.".into(),
+            CantUndo { reason, .. } => reason.clone(),
+            CantUndoAll { reason, .. } => (*reason).into(),
             AppendOnlyLog => "Entries are added when audited tables change, and removed by whole months.".into(),
             OnTheWay(_) => {
                 "PostgreSQL does what a foreign key asks for as the table's owner and past row security, and \
@@ -334,13 +375,23 @@ impl Error {
             TenantTypesDiffer { child, parent, .. } => format!("They are {child} and {parent}."),
             KeyInUse { users, .. } => format!("These depend on it: {users}."),
             CrossTenantReferences { counts, .. } => format!("{counts}."),
-            QuotaExceeded { resource, used, limit, requested } => {
+            QuotaExceeded { resource, used, limit, requested }
+            | RateExceeded { resource, used, limit, requested, .. } => {
                 format!("Resource \"{resource}\": used {used}, limit {limit}, requested {requested}.")
             }
-            QuotaNear { resource, used, limit } => format!("Resource \"{resource}\": used {used}, limit {limit}."),
+            TooManySessions { resource, used, limit } => {
+                format!("Resource \"{resource}\": used {used}, limit {limit}, requested 1.")
+            }
+            QuotaNear { resource, used, limit }
+            | RateNear { resource, used, limit }
+            | SessionsNear { resource, used, limit } => {
+                format!("Resource \"{resource}\": used {used}, limit {limit}.")
+            }
+            NeedsPreload(_) => "Sessions share memory for it, which is given out when the server starts.".into(),
             Uncountable(_) => "Rows are counted in tables that PostgreSQL keeps itself, with the tenant column.".into(),
             LastOwner => "No other owner would be left.".into(),
             InvalidInvitation => "An invitation is good for one user, until it expires.".into(),
+            CountsForQuota(_) => "Its rows are counted by the tenant column that it is protected by.".into(),
             UnregisteredTenant => "Its table counts for a quota, and quotas are tenants'.".into(),
             _ => return None,
         })
@@ -391,6 +442,7 @@ impl Error {
             }
             NotOwner(_) => "Ask the owner of the table, or a superuser, to run this.".into(),
             NoSuchColumn { .. } => "Name the column with tenant_column => '...'.".into(),
+            ColumnExists { .. } => "Fill it if it has to be, and call tenancy.protect().".into(),
             NoSuchKeyColumn { .. } => "Name columns of the table with their values: '{\"id\": 1}'.".into(),
             KeyOfForeignType { .. } => "Name other columns, such as those of the primary key.".into(),
             UnsuitableColumn { .. } => "Use uuid (the tenant's id), text or varchar with a deterministic collation \
@@ -415,6 +467,10 @@ impl Error {
             NotAudited(_) => "tenancy.audit() has a table audited.".into(),
             NotClassified(_) => "Call tenancy.protect(), or tenancy.classify(), first.".into(),
             NeedsReadCommitted => "Use READ COMMITTED.".into(),
+            CantUndo { .. } | CantUndoAll { .. } => {
+                "Nothing was undone. The log tells what the rows were: tenancy.audit_history() gives one row's life."
+                    .into()
+            }
             MonthNotSealed(_) => "Try again when it has ended; look also for prepared transactions.".into(),
             RedactedColumnGone { .. } => "Call tenancy.audit() again, with the columns to redact.".into(),
             OnTheWay(_) => "Have it done by a trigger, on a table whose owner row security binds. \
@@ -449,9 +505,23 @@ impl Error {
                 "Remove what is no longer needed, or have the limit raised with tenancy.set_quota().".into()
             }
             QuotaNear { .. } => "Remove what is no longer needed, or have the limit raised.".into(),
+            RateExceeded { wait: Some(wait), .. } => {
+                // Rounded up: who comes back then is admitted, if nobody else comes first.
+                format!("Try again in {:.3} seconds.", wait.div_ceil(1_000_000) as f64 / 1e3)
+            }
+            RateExceeded { limit, .. } => format!("It will never fit: at most {limit} are admitted at a time."),
+            RateNear { .. } => "Call less often, or have the rate raised.".into(),
+            TooManySessions { .. } | SessionsNear { .. } => {
+                "End other sessions of the tenant, or have the limit raised with tenancy.set_quota().".into()
+            }
+            NeedsPreload(_) => "Add pg_tenancy to shared_preload_libraries, and restart the server.".into(),
+            UnknownEnforcedRate(_) => "A superuser can make it with tenancy.create_resource(), \
+                 or set tenancy.enforce_rate to another one."
+                .into(),
             UnknownResource(_) => "tenancy.create_resource() makes a resource.".into(),
             NotAttached { .. } => "tenancy.attach_quota() has a table count for a resource.".into(),
             AttachedThroughParent { .. } => "Detach the parent.".into(),
+            CountsForQuota(_) => "Detach it with tenancy.detach_quota() first.".into(),
             UnregisteredTenant => "tenancy.create_tenant() registers a tenant.".into(),
             UnknownMember { .. } => "tenancy.members has the members of each tenant.".into(),
             NoSuchHost { .. } => {

@@ -26,6 +26,9 @@ const SHARED_TENANTS: &CStr = c"tenancy.shared_tenants";
 pub const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
 const SEALED: &CStr = c"tenancy.sealed";
 const KEEP_IDEMPOTENCY_KEYS: &CStr = c"tenancy.keep_idempotency_keys";
+const MAX_TRACKED_TENANTS: &CStr = c"tenancy.max_tracked_tenants";
+const ENFORCE_RATE: &CStr = c"tenancy.enforce_rate";
+const KEEP_USAGE_HISTORY: &CStr = c"tenancy.keep_usage_history";
 const PROFILE: &CStr = c"tenancy.profile";
 
 /// Where PostgreSQL looks for names that bear no schema, and the value that trusts none but its own.
@@ -48,6 +51,9 @@ static DDL_GUARD: GucSetting<bool> = GucSetting::<bool>::new(true);
 static SEALED_TO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static ROLE_PROFILE: GucSetting<Profile> = GucSetting::<Profile>::new(Profile::None);
 static KEYS_KEPT: GucSetting<i32> = GucSetting::<i32>::new(86_400);
+static TRACKED: GucSetting<i32> = GucSetting::<i32>::new(10_000);
+static STATEMENT_RATE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static HISTORY_KEPT: GucSetting<i32> = GucSetting::<i32>::new(400 * 86_400);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// What happens when a statement touches a protected table without a context.
@@ -107,6 +113,8 @@ pub struct Listener {
     pub user_changed: fn(),
     /// A setting that the context rests on has changed, maybe back to what it was. Can't fail.
     pub context_changed: fn(),
+    /// The tenant is about to be this from here on; empty for the default. Can't fail.
+    pub tenant_becomes: fn(&str),
     /// The server's region has changed. Can't fail.
     pub region_changed: fn(),
 }
@@ -117,6 +125,9 @@ static LISTENER: BackendCell<Option<Listener>> = BackendCell::new(None);
 /// would only drop them with a warning, which could bring an older value back into force. They are
 /// let in, and fail at first use instead.
 static LOADING: BackendCell<bool> = BackendCell::new(false);
+
+/// Whether statements are counted for a rate; apart, because it is asked before each.
+static COUNTS_STATEMENTS: BackendCell<bool> = BackendCell::new(false);
 
 /// True while the extension sets `tenancy.sealed`, which nobody else may.
 static SEALING: BackendCell<bool> = BackendCell::new(false);
@@ -183,6 +194,21 @@ pub fn shared_tenants() -> usize {
     usize::try_from(DIRECTORY_SIZE.get()).unwrap_or(0)
 }
 
+/// How many slots for rates sessions share.
+pub fn max_tracked_tenants() -> usize {
+    usize::try_from(TRACKED.get()).unwrap_or(0)
+}
+
+/// Whether statements of tenants are counted for a rate.
+pub fn enforces_rate() -> bool {
+    COUNTS_STATEMENTS.get()
+}
+
+/// The rate that they are counted for.
+pub fn enforce_rate() -> String {
+    text(&STATEMENT_RATE)
+}
+
 /// Whether DDL that weakens a protected table is refused.
 pub fn guard_ddl() -> bool {
     DDL_GUARD.get()
@@ -191,6 +217,11 @@ pub fn guard_ddl() -> bool {
 /// For how many seconds an idempotency key is known again.
 pub fn keep_idempotency_keys() -> i32 {
     KEYS_KEPT.get()
+}
+
+/// For how many seconds the history of usage is kept.
+pub fn keep_usage_history() -> i32 {
+    HISTORY_KEPT.get()
 }
 
 /// The profile that the session came with.
@@ -317,8 +348,36 @@ unsafe fn borrowed<'a>(value: *mut *mut c_char) -> &'a str {
     }
 }
 
-unsafe extern "C-unwind" fn context_changed_text(_value: *const c_char, _extra: *mut c_void) {
+unsafe extern "C-unwind" fn tenant_changed(value: *const c_char, _extra: *mut c_void) {
     context_changed();
+    // SAFETY: PostgreSQL passes the value that is about to be in force, or NULL.
+    let value = unsafe { assigned(value) };
+    if let Some(listener) = LISTENER.get() {
+        (listener.tenant_becomes)(value);
+    }
+}
+
+unsafe extern "C-unwind" fn default_tenant_changed(value: *const c_char, _extra: *mut c_void) {
+    context_changed();
+    // SAFETY: as above.
+    let value = unsafe { assigned(value) };
+    if let Some(listener) = LISTENER.get()
+        && tenant().is_empty()
+    {
+        (listener.tenant_becomes)(value);
+    }
+}
+
+unsafe extern "C-unwind" fn rate_changed(value: *const c_char, _extra: *mut c_void) {
+    // SAFETY: as above.
+    COUNTS_STATEMENTS.set(!unsafe { assigned(value) }.is_empty());
+}
+
+/// # Safety
+/// `value` is what a string assign hook gets: a C string or NULL.
+unsafe fn assigned<'a>(value: *const c_char) -> &'a str {
+    // SAFETY: by the contract above; the string outlives the hook.
+    if value.is_null() { "" } else { unsafe { CStr::from_ptr(value) }.to_str().unwrap_or("\u{1}") }
 }
 
 unsafe extern "C-unwind" fn user_changed(_value: *const c_char, _extra: *mut c_void) {
@@ -359,7 +418,7 @@ pub fn init(listener: Listener) {
             GucContext::Userset,
             GucFlags::REPORT,
             Some(check_tenant),
-            Some(context_changed_text),
+            Some(tenant_changed),
             None,
         );
         GucRegistry::define_string_guc_with_hooks(
@@ -403,7 +462,7 @@ pub fn init(listener: Listener) {
             GucContext::Suset,
             plain,
             Some(check_default_tenant),
-            Some(context_changed_text),
+            Some(default_tenant_changed),
             None,
         );
         GucRegistry::define_enum_guc(
@@ -453,6 +512,27 @@ pub fn init(listener: Listener) {
             if preloading { GucContext::Postmaster } else { GucContext::Sighup },
             plain,
         );
+        GucRegistry::define_int_guc(
+            MAX_TRACKED_TENANTS,
+            c"Slots for rates in memory that all sessions share, 132 bytes each: one for each tenant and rate.",
+            c"With more in use, the least recently used one goes, and its rate begins anew. Needs shared_preload_libraries.",
+            &TRACKED,
+            1,
+            16_777_216,
+            if preloading { GucContext::Postmaster } else { GucContext::Sighup },
+            plain,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            ENFORCE_RATE,
+            c"The rate that each statement of a tenant takes one of.",
+            c"The name of a resource of kind rate; empty for none. Superusers and roles with BYPASSRLS are not counted.",
+            &STATEMENT_RATE,
+            GucContext::Suset,
+            plain,
+            None,
+            Some(rate_changed),
+            None,
+        );
         GucRegistry::define_bool_guc_with_hooks(
             GUARD_DDL,
             c"Refuses DDL that weakens a protected table.",
@@ -470,6 +550,16 @@ pub fn init(listener: Listener) {
             c"The same key takes nothing more meanwhile; afterwards it counts as new.",
             &KEYS_KEPT,
             1,
+            i32::MAX,
+            GucContext::Suset,
+            GucFlags::UNIT_S,
+        );
+        GucRegistry::define_int_guc(
+            KEEP_USAGE_HISTORY,
+            c"How long tenancy.usage_history is kept.",
+            c"tenancy.meter_usage() removes what is older, but for the last row before.",
+            &HISTORY_KEPT,
+            86_400,
             i32::MAX,
             GucContext::Suset,
             GucFlags::UNIT_S,

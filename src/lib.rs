@@ -53,7 +53,8 @@ pub extern "C-unwind" fn _PG_init() {
     context::init();
     isolation::init(context::is_set);
     hardening::init();
-    quota::init();
+    quota::init(context::acting);
+    context::count_sessions(quota::enter, quota::leave);
     audit::init();
     catalog::init();
 }

@@ -51,6 +51,21 @@ REVOKE EXECUTE ON FUNCTION tenancy.classify(regclass, text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.classify(regclass, text) IS
     'Records that a table deliberately has no tenants (kind ''global''). Raises 22023 another kind, 42501 not the owner, 55000 the table is protected';
 
+CREATE FUNCTION tenancy.add_tenant_column(
+    tbl regclass,
+    tenant text,
+    tenant_column name DEFAULT 'tenant_id',
+    column_type regtype DEFAULT 'uuid'
+) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET quote_all_identifiers = off
+    SET standard_conforming_strings = on
+    AS 'MODULE_PATHNAME', 'add_tenant_column_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.add_tenant_column(regclass, text, name, regtype) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.add_tenant_column(regclass, text, name, regtype) IS
+    'Adds a tenant column to a table and its children, NOT NULL and with the default from the context, and gives the rows that are there to one tenant without rewriting them. Raises 42501 not the owner, 42809 or 0A000 unsuitable relation, 42704 unknown tenant, 42701 the column exists, 42804 the type does not hold the tenant, 55000 the table is protected';
+
 CREATE FUNCTION tenancy.forget_dropped() RETURNS event_trigger
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'tenancy_forget_dropped';

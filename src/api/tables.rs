@@ -54,6 +54,18 @@ fn classify(tbl: Option<Oid>, kind: Option<&str>) -> Result<(), ErrorReport> {
 }
 
 #[pg_extern(sql = false)]
+fn add_tenant_column(
+    tbl: Option<Oid>,
+    tenant: Option<&str>,
+    tenant_column: Option<&CStr>,
+    column_type: Option<Oid>,
+) -> Result<(), ErrorReport> {
+    let (tenant, column_type) = (required(tenant, "tenant")?, required(column_type, "column_type")?);
+    let column = name_text(required(tenant_column, "tenant_column")?);
+    Ok(isolation::add_tenant_column(required(tbl, "tbl")?, tenant, &column, column_type)?)
+}
+
+#[pg_extern(sql = false)]
 fn manage_schema(schema: Option<&CStr>, on_new: Option<&str>) -> Result<(), ErrorReport> {
     let schema = name_text(required(schema, "schema")?);
     Ok(isolation::manage_schema(&schema, required(on_new, "on_new")?)?)

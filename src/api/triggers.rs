@@ -44,6 +44,7 @@ native_trigger! {
 
 fn after_command() -> Result<()> {
     isolation::after_command()?;
+    quota::after_command()?;
     audit::after_command()
 }
 
@@ -65,6 +66,11 @@ native_row_trigger! {
 native_row_trigger! {
     /// `tenancy.limits_changed()`: shares out a limit that was changed.
     tenancy_limits_changed, pg_finfo_tenancy_limits_changed, quota::limits_changed
+}
+
+native_trigger! {
+    /// `tenancy.resources_changed()`: tells every session that resources changed.
+    tenancy_resources_changed, pg_finfo_tenancy_resources_changed, |_| quota::resources_changed()
 }
 
 native_row_trigger! {

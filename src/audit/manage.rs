@@ -137,15 +137,14 @@ pub fn after_command() -> Result<()> {
         return Ok(());
     }
     as_owner(|| {
-        let states = audited::states()?;
         if guc::guard_ddl()
-            && let Some(before) = audited::states_before()?
-            && let Some(state) = weakened(&before, &states)
+            && let Some((before, now)) = audited::states_around()?
+            && let Some(state) = weakened(&before, &now)
         {
             let losses = "triggers that record its changes".into();
             return Err(Error::Weakened { relation: relations::name(state.relation)?, losses });
         }
-        for state in states {
+        for state in audited::states()? {
             follow_columns(&state)?;
         }
         let _own = OWN_DDL.raised();

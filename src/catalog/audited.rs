@@ -153,9 +153,10 @@ pub fn states() -> Result<Vec<State>> {
     spi::read_latest(STATES, &[], state)
 }
 
-/// As they were before the running statement, if that can be told. As for `put`.
-pub fn states_before() -> Result<Option<Vec<State>>> {
-    spi::read_before_statement(STATES, &[], state)
+/// As they were before the running statement, and as they are now, others' changes apart; `None` when what was can't
+/// be seen any more. As for `put`.
+pub fn states_around() -> Result<Option<(Vec<State>, Vec<State>)>> {
+    spi::read_around(STATES, &[], state)
 }
 
 /// The columns that the running statement renamed or removed, by their names before and now.
@@ -164,8 +165,7 @@ pub fn renamed(table: Oid) -> Result<Vec<(String, Option<String>)>> {
                          WHERE attrelid OPERATOR(pg_catalog.=) $1 AND attnum OPERATOR(pg_catalog.>) 0 \
                          AND NOT attisdropped";
     let name = |row: spi::Row<'_>| Ok((row.require::<i16>(1)?, row.require::<String>(2)?));
-    let Some(before) = spi::read_before_statement(NAMES, &[table.into()], name)? else { return Ok(Vec::new()) };
-    let now = spi::read_latest(NAMES, &[table.into()], name)?;
+    let Some((before, now)) = spi::read_around(NAMES, &[table.into()], name)? else { return Ok(Vec::new()) };
     let current = |number: i16| now.iter().find(|column| column.0 == number).map(|column| column.1.clone());
     let pairs = before.into_iter().map(|(number, name)| (name, current(number)));
     Ok(pairs.filter(|(before, now)| now.as_ref() != Some(before)).collect())

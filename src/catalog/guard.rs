@@ -1,4 +1,4 @@
-//! What DDL has just done, and to which tables. All but `facts` for event triggers alone, with the
+//! What DDL has just done, and to which tables. All but `facts_around` for event triggers alone, with the
 //! rights of the extension's owner.
 
 use super::protection::Protection;
@@ -48,6 +48,9 @@ pub struct Part {
 
 /// What is so of one table: parts and their states, in the catalogs' own terms.
 pub type Facts = BTreeMap<String, String>;
+
+/// Facts of several tables, by their OIDs.
+pub type TableFacts = BTreeMap<u32, Facts>;
 
 /// Whether anything is recorded that a command could touch. Costs next to nothing.
 pub fn is_needed() -> Result<bool> {
@@ -122,25 +125,19 @@ pub fn bereft() -> Result<Vec<(Oid, Protection)>> {
     })
 }
 
-/// What is so of the tables now.
-pub fn facts(tables: &[Oid], tenant_column: &str) -> Result<BTreeMap<u32, Facts>> {
-    let facts = spi::read_latest(FACTS, &[tables.to_vec().into(), tenant_column.into()], fact)?;
-    Ok(by_table(facts))
-}
-
-/// What was so of the tables before the running statement; `None` when that can't be seen any more. A table
-/// that was not there has no facts.
-pub fn facts_before(tables: &[Oid], tenant_column: &str) -> Result<Option<BTreeMap<u32, Facts>>> {
-    let facts = spi::read_before_statement(FACTS, &[tables.to_vec().into(), tenant_column.into()], fact)?;
-    Ok(facts.map(by_table))
+/// What was so of the tables before the running statement, and what is so now, others' changes apart; `None` when
+/// what was can't be seen any more. A table that was not there has no facts.
+pub fn facts_around(tables: &[Oid], tenant_column: &str) -> Result<Option<(TableFacts, TableFacts)>> {
+    let facts = spi::read_around(FACTS, &[tables.to_vec().into(), tenant_column.into()], fact)?;
+    Ok(facts.map(|(before, now)| (by_table(before), by_table(now))))
 }
 
 fn fact(row: Row<'_>) -> Result<(Oid, String, String)> {
     Ok((row.require(1)?, row.require(2)?, row.require(3)?))
 }
 
-fn by_table(facts: Vec<(Oid, String, String)>) -> BTreeMap<u32, Facts> {
-    let mut tables: BTreeMap<u32, Facts> = BTreeMap::new();
+fn by_table(facts: Vec<(Oid, String, String)>) -> TableFacts {
+    let mut tables = TableFacts::new();
     for (table, part, state) in facts {
         tables.entry(table.to_u32()).or_default().insert(part, state);
     }

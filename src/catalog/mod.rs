@@ -7,8 +7,10 @@ pub mod attack;
 pub mod audit_chain;
 pub mod audit_log;
 pub mod audited;
+pub mod bounds;
 pub mod changed;
 pub mod consumptions;
+pub mod counted;
 pub mod doctor;
 pub mod event;
 pub mod guard;
@@ -33,6 +35,8 @@ pub mod settings;
 mod spi;
 pub mod tenants;
 pub mod tree;
+pub mod undo;
+pub mod usage;
 mod worker;
 
 /// Connects the catalogs to PostgreSQL, once the settings are defined. Called once per backend.

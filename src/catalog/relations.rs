@@ -287,6 +287,25 @@ pub fn ancestors(relation: Oid) -> Result<Vec<Oid>> {
     )
 }
 
+/// A name as an identifier in SQL text.
+pub fn quoted(name: &str) -> Result<Ident> {
+    let quoted = spi::read("SELECT pg_catalog.quote_ident($1)", &[name.into()], |row| row.require(1))?;
+    quoted.into_iter().next().map(Ident::quoted).ok_or_else(|| Error::Spi("a name can't be quoted".into()))
+}
+
+/// A type as it is named in SQL text; qualified unless it is PostgreSQL's own.
+///
+/// # Errors
+/// 42704 when there is no such type.
+pub fn type_name(type_oid: Oid) -> Result<String> {
+    let name = spi::read(
+        "SELECT pg_catalog.format_type(oid, NULL) FROM pg_catalog.pg_type WHERE oid OPERATOR(pg_catalog.=) $1",
+        &[type_oid.into()],
+        |row| row.require(1),
+    )?;
+    name.into_iter().next().ok_or_else(|| Error::UnknownType(type_oid.to_u32()))
+}
+
 /// Runs one composed DDL statement as the current user.
 pub fn execute(ddl: &str) -> Result<()> {
     spi::run(ddl, &[])?;

@@ -1,10 +1,10 @@
 //! SPI in two verbs, with named failures.
 
 use crate::error::{Error, Result};
-use crate::sys::snapshot::{self, Plan, Seen};
+use crate::sys::snapshot::{self, Plan};
 use crate::sys::{Oid, hooks};
 use pgrx::datum::DatumWithOid;
-use pgrx::spi::{OwnedPreparedStatement, Spi, SpiCursor, SpiHeapTupleData};
+use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiCursor, SpiHeapTupleData};
 use pgrx::{FromDatum, IntoDatum, PgOid};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -43,25 +43,27 @@ pub fn read_latest<T>(
     args: &[DatumWithOid<'_>],
     map: impl Fn(Row<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
-    Ok(read_as(Seen::Now, query, args, map)?.unwrap_or_default())
+    with_plan(query, args, |client, plan| rows(client, &plan.open(args), map))
 }
 
-/// As `read_latest`, without what the running statement has done; `None` when that can't be told apart any more.
-/// What functions in the query look up themselves is of now.
-pub fn read_before_statement<T>(
+/// As `read_latest`, twice: without what the running statement has done, and with it; nothing else tells the two apart.
+/// `None` when what was before can't be seen any more. What functions in the query look up themselves is of now.
+pub fn read_around<T>(
     query: &'static str,
     args: &[DatumWithOid<'_>],
     map: impl Fn(Row<'_>) -> Result<T>,
-) -> Result<Option<Vec<T>>> {
-    read_as(Seen::BeforeStatement, query, args, map)
+) -> Result<Option<(Vec<T>, Vec<T>)>> {
+    with_plan(query, args, |client, plan| {
+        let Some((before, now)) = plan.open_around(args) else { return Ok(None) };
+        Ok(Some((rows(client, &before, &map)?, rows(client, &now, &map)?)))
+    })
 }
 
-fn read_as<T>(
-    seen: Seen,
+fn with_plan<T>(
     query: &'static str,
     args: &[DatumWithOid<'_>],
-    map: impl Fn(Row<'_>) -> Result<T>,
-) -> Result<Option<Vec<T>>> {
+    work: impl FnOnce(&SpiClient<'_>, Plan) -> Result<T>,
+) -> Result<T> {
     let _internal = hooks::internal();
     Spi::connect(|client| {
         let plan = match KEPT.with_borrow(|kept| kept.get(query).copied()) {
@@ -74,10 +76,13 @@ fn read_as<T>(
                 plan
             }
         };
-        let Some(name) = plan.open(seen, args) else { return Ok(None) };
-        let mut cursor = client.find_cursor(&name)?;
-        cursor.fetch(c_long::MAX)?.map(|tuple| map(Row(tuple))).collect::<Result<_>>().map(Some)
+        work(client, plan)
     })
+}
+
+fn rows<T>(client: &SpiClient<'_>, cursor: &str, map: impl Fn(Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+    let mut cursor = client.find_cursor(cursor)?;
+    cursor.fetch(c_long::MAX)?.map(|tuple| map(Row(tuple))).collect()
 }
 
 /// Runs a statement that changes something, and maps the rows it returns.
@@ -182,4 +187,9 @@ pub fn prepared_as_client<T>(
         let plan = client.prepare_mut(query, &[])?;
         work(&mut || Ok(client.update(&plan, None, &[])?.len()))
     })
+}
+
+/// As `run_as_client`, for a statement that returns numbers.
+pub fn numbers_as_client(statement: &str) -> Result<Vec<i64>> {
+    Spi::connect_mut(|client| client.update(statement, None, &[])?.map(|tuple| Row(tuple).require(1)).collect())
 }

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::sys::backend::BackendCell;
 use crate::sys::fmgr::Nullable;
 use crate::sys::{Datum, INVALID_OID, Oid, datum, procedure, role};
+use uuid::Uuid;
 
 /// The context as last resolved. It holds for `role` alone, and for no role once forgotten.
 #[derive(Clone, Copy)]
@@ -34,6 +35,8 @@ struct Standing {
 static STANDING: BackendCell<Standing> = BackendCell::new(UNKNOWN);
 
 const UNKNOWN: Standing = Standing { role: INVALID_OID, rank: 0 };
+/// Whom `CURRENT` stands for.
+static TENANT: BackendCell<Option<Uuid>> = BackendCell::new(None);
 
 /// Marks the context as unresolved. Can't fail.
 pub fn forget() {
@@ -65,6 +68,7 @@ pub fn remember(role: Oid, tenant: Option<&Tenant>) {
         number: tenant.and_then(|tenant| tenant.number).map(Datum::from),
     };
     CURRENT.set(hot);
+    TENANT.set(tenant.map(|tenant| tenant.id));
     if !procedure::is_running() {
         HOT.set(hot);
     }
@@ -114,6 +118,12 @@ pub fn copied_key() -> Result<Nullable> {
 /// The tenant's key as a number; such datums are no pointers.
 pub fn copied_number() -> Result<Nullable> {
     Ok(resolved()?.number)
+}
+
+/// The tenant's id.
+pub fn id() -> Result<Option<Uuid>> {
+    resolved()?;
+    Ok(TENANT.get())
 }
 
 fn resolved() -> Result<Hot> {

@@ -11,6 +11,7 @@ mod leftovers;
 mod membership;
 mod own;
 mod pin;
+mod presence;
 mod resolve;
 mod seal;
 mod set;
@@ -20,11 +21,13 @@ mod status;
 pub use aside::set_aside;
 pub use cache_key::cache_key;
 pub use hosts::{resolve_host, set_tenant_by_host};
+pub use hot::id as current;
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
 pub use membership::{has_rank, has_role, is_member, may_join};
+pub use presence::count_sessions;
 pub use resolve::resolve;
 pub use seal::{seal, unseal};
-pub use set::{clear_tenant, require, set_tenant};
+pub use set::{acting, clear_tenant, require, set_tenant};
 pub use settings::{setting, setting_bool, setting_int, setting_text, settings};
 pub use status::{Status, status};
 
@@ -49,6 +52,7 @@ pub fn init() {
             leftovers::context_changed();
             own::context_changed();
         },
+        tenant_becomes: presence::tenant_becomes,
         region_changed: cache::discard,
     });
     xact::on_end(transaction_ended);
@@ -103,6 +107,7 @@ fn transaction_ended(committed: bool) {
     hot::forget();
     pin::release();
     cache::transaction_ended();
+    presence::transaction_ended();
 }
 
 fn savepoint_rolled_back() {

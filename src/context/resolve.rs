@@ -2,7 +2,7 @@
 
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
-use super::{aside, cursors, hot, membership, pin, seal};
+use super::{aside, cursors, hot, membership, pin, presence, seal};
 use crate::catalog::access::{self, Grant};
 use crate::catalog::{registry, tenants};
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ pub fn effective_name() -> Option<(String, Trust)> {
 /// # Errors
 /// 42501 when the tenant is unknown, the role has no access to it, or the transaction has another
 /// one; 55000 when it is not active or belongs to another region, or a cursor was opened for another
-/// one; 22023 when the name is malformed.
+/// one; 53400 when too many sessions act for it; 22023 when the name is malformed.
 pub fn resolve() -> Result<()> {
     invalidation::accept();
     let role = role::outer();
@@ -98,7 +98,8 @@ fn take(role: Oid, name: &str, tenant: &Rc<Tenant>, remedy: Remedy) -> Result<()
     }
     seal::check_resolved(tenant.id)?;
     pin::hold(tenant)?;
-    leftovers::take(tenant, remedy)
+    leftovers::take(tenant, remedy)?;
+    presence::take(tenant)
 }
 
 /// The tenant of that name, if the session may act for it; it isn't taken thereby.

@@ -2,8 +2,9 @@
 
 use super::cache::Trust;
 use super::leftovers::Remedy;
-use super::resolve::{acting, admit};
+use super::resolve::{admit, effective_name};
 use super::{cursors, hot, own, pin, seal};
+use crate::catalog::registry;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::option::{self, Scope};
@@ -47,7 +48,18 @@ pub fn clear_tenant(is_local: bool) -> Result<()> {
 /// # Errors
 /// 42501 when there is none; otherwise as for `resolve`.
 pub fn require() -> Result<Uuid> {
-    Ok(acting()?.ok_or(Error::NoTenant)?.id)
+    hot::id()?.ok_or(Error::NoTenant)
+}
+
+/// The id of the tenant that the session acts for, if it acts for one. What is reading meanwhile is not told.
+///
+/// # Errors
+/// As for `resolve`.
+pub fn acting() -> Result<Option<Uuid>> {
+    // Where the extension is not installed, a setting of its name means nothing.
+    let Some((name, trust)) = effective_name().filter(|_| registry::get().is_ok()) else { return Ok(None) };
+    invalidation::accept();
+    Ok(Some(admit(role::outer(), &name, trust, Remedy::None)?.id))
 }
 
 /// Refuses a tenant for the transaction outside of a transaction block.

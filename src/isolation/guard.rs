@@ -99,8 +99,8 @@ pub fn after_grant() -> Result<()> {
     if tables.is_empty() {
         return Ok(());
     }
-    let Some(before) = guard::facts_before(&tables, "")? else { return Ok(()) };
-    for (table, now) in guard::facts(&tables, "")? {
+    let Some((before, now)) = guard::facts_around(&tables, "")? else { return Ok(()) };
+    for (table, now) in now {
         if let Some(before) = before.get(&table) {
             let mut losses = loss::granted(before, &now);
             losses.extend(owner_lost(before, &now)?);
@@ -125,8 +125,7 @@ fn check(table: Oid, kind: &str, column: &str) -> Result<()> {
         return Ok(());
     }
     let tables: Vec<Oid> = tree.iter().map(|relation| relation.oid).collect();
-    let Some(before) = guard::facts_before(&tables, column)? else { return Ok(()) };
-    let now = guard::facts(&tables, column)?;
+    let Some((before, now)) = guard::facts_around(&tables, column)? else { return Ok(()) };
     let nothing = Facts::new();
     for relation in &tree {
         let oid = relation.oid.to_u32();

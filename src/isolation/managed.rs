@@ -95,8 +95,7 @@ pub fn after_command(table: &Touched) -> Result<()> {
     if as_owner(|| protection::find(*oid))?.is_some() {
         return Ok(());
     }
-    let Some(before) = guard::facts_before(&[*oid], tenant_column)? else { return Ok(()) };
-    let now = guard::facts(&[*oid], tenant_column)?;
+    let Some((before, now)) = guard::facts_around(&[*oid], tenant_column)? else { return Ok(()) };
     let Some(now) = now.get(&oid.to_u32()) else { return Ok(()) };
     if !is_new(before.get(&oid.to_u32()), now) {
         return Ok(());

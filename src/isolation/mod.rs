@@ -1,5 +1,5 @@
 //! Protected tables: the state wanted, the difference to the state found, the DDL that makes it so.
-//! What decides is pure (`kind`, `policy`, `plan`, `loss`); `protect` acts, `guard` and `managed` watch DDL,
+//! What decides is pure (`kind`, `policy`, `plan`, `loss`); `protect` and `tenant_column` act, `guard` and `managed` watch DDL,
 //! `touch` and `bypass` what statements read and change. May import `catalog` and below.
 
 mod bypass;
@@ -11,6 +11,7 @@ mod plan;
 mod policy;
 mod protect;
 mod reassign;
+mod tenant_column;
 mod touch;
 mod truncate;
 mod unwritten;
@@ -20,5 +21,6 @@ pub use guard::{after_command, after_drop, after_grant};
 pub use kind::Kind;
 pub use managed::manage_schema;
 pub use protect::{Options, classify, drift, protect, protect_schema, unprotect};
+pub use tenant_column::add_tenant_column;
 pub use touch::init;
 pub use truncate::check_truncate;

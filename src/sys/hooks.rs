@@ -84,10 +84,56 @@ pub fn watch_dropping(dropping: fn(pg_sys::Oid) -> Result<()>) {
     GUARDS.set(Guards { dropping, ..GUARDS.get() });
 }
 
+/// Who counts the statements that clients send.
+#[derive(Clone, Copy)]
+struct Statements {
+    are_counted: fn() -> bool,
+    begins: fn() -> Result<()>,
+}
+
+static STATEMENTS: BackendCell<Statements> = BackendCell::new(Statements { are_counted: || false, begins: || Ok(()) });
+
+/// Has `begins` called before each statement that a client has sent, where `are_counted` says so, which can't fail: not
+/// for what functions and triggers run, nor for those that begin and end transactions, settings, and what cleans up.
+pub fn watch_statements(are_counted: fn() -> bool, begins: fn() -> Result<()>) {
+    STATEMENTS.set(Statements { are_counted, begins });
+}
+
+/// A statement that a client has sent is running, and what is started meanwhile is a part of it.
+static RUNNING: BackendCell<bool> = BackendCell::new(false);
+
+/// The transaction has ended, or a savepoint was rolled back. When no portal is active, that was with a statement that
+/// failed, over whose hooks the error has jumped.
+fn forget_running() {
+    // SAFETY: reads a variable of this backend.
+    if unsafe { pg_sys::ActivePortal.is_null() } {
+        RUNNING.set(false);
+    }
+}
+
+/// # Safety
+/// As for `guarded`.
+#[inline]
+unsafe fn count_statement() {
+    // SAFETY: reads a variable of this backend; the rest is passed on to the caller. What has no portal is the planner's,
+    // a worker's, or of a transaction that is ending.
+    unsafe {
+        if (STATEMENTS.get().are_counted)()
+            && !RUNNING.get()
+            && !INTERNAL.get()
+            && !pg_sys::ActivePortal.is_null()
+            && xact::in_transaction()
+        {
+            guarded(STATEMENTS.get().begins);
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Previous {
     start: pg_sys::ExecutorStart_hook_type,
     run: pg_sys::ExecutorRun_hook_type,
+    finish: pg_sys::ExecutorFinish_hook_type,
     utility: pg_sys::ProcessUtility_hook_type,
     access: pg_sys::object_access_hook_type,
 }
@@ -124,16 +170,18 @@ pub fn is_own_statement() -> bool {
 }
 
 static PREVIOUS: BackendCell<Previous> =
-    BackendCell::new(Previous { start: None, run: None, utility: None, access: None });
+    BackendCell::new(Previous { start: None, run: None, finish: None, utility: None, access: None });
 
 /// The top-level transaction has ended. Can't fail.
 pub fn transaction_ended() {
+    forget_running();
     leftovers::rolled_back(0);
     key_action::transaction_ended();
 }
 
 /// A savepoint was rolled back. Can't fail.
 pub fn savepoint_rolled_back() {
+    forget_running();
     leftovers::rolled_back(xact::nest_level());
     key_action::rolled_back(xact::nest_level());
 }
@@ -157,6 +205,8 @@ mod standard {
         #[cfg(feature = "pg18")]
         #[link_name = "standard_ExecutorRun"]
         pub fn run(query: *mut pg_sys::QueryDesc, direction: pg_sys::ScanDirection::Type, count: u64);
+        #[link_name = "standard_ExecutorFinish"]
+        pub fn finish(query: *mut pg_sys::QueryDesc);
         #[link_name = "standard_ProcessUtility"]
         pub fn utility(
             statement: *mut pg_sys::PlannedStmt,
@@ -247,6 +297,7 @@ fn after_run(query: *mut pg_sys::QueryDesc) {
 unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags: c_int) {
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
+        count_statement();
         if let Some(checks) = CHECKS.get()
             && (checks.watches_portals)()
             && !INTERNAL.get()
@@ -272,9 +323,13 @@ unsafe extern "C-unwind" fn executor_run(
     unsafe {
         let is_piece = before_run(query, direction, count);
         let is_action = key_action::begins(query);
+        let is_outermost = !RUNNING.replace(true);
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count, once),
             None => standard::run(query, direction, count, once),
+        }
+        if is_outermost {
+            RUNNING.set(false);
         }
         if is_action {
             key_action::ended();
@@ -295,15 +350,34 @@ unsafe extern "C-unwind" fn executor_run(
     unsafe {
         let is_piece = before_run(query, direction, count);
         let is_action = key_action::begins(query);
+        let is_outermost = !RUNNING.replace(true);
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count),
             None => standard::run(query, direction, count),
+        }
+        if is_outermost {
+            RUNNING.set(false);
         }
         if is_action {
             key_action::ended();
         }
         if is_piece {
             after_run(query);
+        }
+    }
+}
+
+/// What triggers do after a statement is a part of it.
+unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
+    // SAFETY: called by PostgreSQL, arguments are passed on as they came.
+    unsafe {
+        let is_outermost = !RUNNING.replace(true);
+        match PREVIOUS.get().finish {
+            Some(previous) => previous(query),
+            None => standard::finish(query),
+        }
+        if is_outermost {
+            RUNNING.set(false);
         }
     }
 }
@@ -370,6 +444,9 @@ unsafe extern "C-unwind" fn process_utility(
         let node = (*statement).utilityStmt;
         // What a utility statement calls is nobody's own.
         UNCHECKED.set(false);
+        if !statement::is_free(node) {
+            count_statement();
+        }
         ask_guards(node);
         if let Some(checks) = CHECKS.get()
             && (checks.is_new_to)()
@@ -415,8 +492,12 @@ unsafe extern "C-unwind" fn process_utility(
         }
         let executes = leftovers::executes(node);
         let unsealed = unsealed(node);
+        let is_outermost = !RUNNING.replace(true);
         let run = PREVIOUS.get().utility.unwrap_or(standard::utility);
         run(statement, text, read_only_tree, context, params, environment, receiver, completion);
+        if is_outermost {
+            RUNNING.set(false);
+        }
         if executes {
             leftovers::executed();
         }
@@ -467,11 +548,13 @@ pub fn install(checks: Checks) {
         PREVIOUS.set(Previous {
             start: pg_sys::ExecutorStart_hook,
             run: pg_sys::ExecutorRun_hook,
+            finish: pg_sys::ExecutorFinish_hook,
             utility: pg_sys::ProcessUtility_hook,
             access: pg_sys::object_access_hook,
         });
         pg_sys::ExecutorStart_hook = Some(executor_start);
         pg_sys::ExecutorRun_hook = Some(executor_run);
+        pg_sys::ExecutorFinish_hook = Some(executor_finish);
         pg_sys::ProcessUtility_hook = Some(process_utility);
         pg_sys::object_access_hook = Some(object_access);
     }

@@ -4,6 +4,7 @@
 
 use crate::error::Error;
 use crate::sys::hooks;
+use pgrx::datum::Interval;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::ffi::CStr;
 use uuid::Uuid;
@@ -39,6 +40,8 @@ impl FromDatum for Passed {
         (!is_null).then_some(Self(value))
     }
 }
+const FLOAT4: &[pg_sys::Oid] = &[pg_sys::FLOAT4OID];
+const INTERVAL: &[pg_sys::Oid] = &[pg_sys::INTERVALOID];
 
 /// One row, valid inside the visitor that gets it. Reading a column that has another type than is asked for, or that was
 /// dropped, raises an error.
@@ -95,6 +98,22 @@ impl Row {
     /// The `integer` in column `attribute`, if not null.
     pub fn integer(&self, attribute: usize) -> Option<i32> {
         self.get(attribute, INT4)
+    }
+
+    /// The `bigint` in column `attribute`, if not null.
+    pub fn bigint(&self, attribute: usize) -> Option<i64> {
+        self.get(attribute, INT8)
+    }
+
+    /// The `real` in column `attribute`, if not null.
+    pub fn real(&self, attribute: usize) -> Option<f32> {
+        self.get(attribute, FLOAT4)
+    }
+
+    /// The `interval` in column `attribute` in microseconds, a month being 30 days, if not null.
+    pub fn microseconds(&self, attribute: usize) -> Option<i128> {
+        let interval: Interval = self.get(attribute, INTERVAL)?;
+        Some(interval.as_micros())
     }
 
     /// The `name` in column `attribute`, if not null.

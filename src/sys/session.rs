@@ -23,6 +23,12 @@ pub fn current() -> Session {
     }
 }
 
+/// What the client calls itself.
+pub fn application() -> String {
+    // SAFETY: a variable of this backend, valid until it is set again.
+    unsafe { text(pg_sys::application_name) }
+}
+
 /// The database's OID.
 pub fn database() -> pg_sys::Oid {
     // SAFETY: reads a variable of this backend.

@@ -4,15 +4,6 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use std::ffi::{CStr, c_char};
 
-/// What a query sees of what was committed, or done by this transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// All of it, whatever the isolation level.
-    Now,
-    /// All but what the running statement has done so far.
-    BeforeStatement,
-}
-
 /// A SELECT that is planned once and kept as long as the session.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan(pg_sys::SPIPlanPtr);
@@ -29,10 +20,46 @@ impl Plan {
         }
     }
 
-    /// Opens a cursor over the query and returns its name. `None` when what was before the running statement
-    /// can't be seen any more, since it has committed on its way (as with CONCURRENTLY). Only within an SPI
-    /// connection, with arguments of the types that it was kept with.
-    pub fn open(self, seen: Seen, args: &[DatumWithOid<'_>]) -> Option<String> {
+    /// Opens a cursor over the query, which sees what has been committed by now, whatever the isolation level, and
+    /// all that this transaction has done. Returns its name. Only within an SPI connection, with arguments of the
+    /// types that it was kept with.
+    pub fn open(self, args: &[DatumWithOid<'_>]) -> String {
+        // SAFETY: within a transaction, as SPI is. What is pushed is popped.
+        unsafe {
+            pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+            let name = self.open_under_active(args);
+            pg_sys::PopActiveSnapshot();
+            name
+        }
+    }
+
+    /// As `open`, twice: without what the running statement has done so far, and with it. Nothing else tells the two
+    /// apart: what others have committed since the statement began is in both, since it counts as being there before,
+    /// as it does for the statement, which waited for their locks. `None` when what was before can't be seen any
+    /// more, since the statement has committed on its way (as with CONCURRENTLY).
+    pub fn open_around(self, args: &[DatumWithOid<'_>]) -> Option<(String, String)> {
+        // SAFETY: as in `open`. PostgreSQL took the active snapshot before it ran the statement, and whoever needs a
+        // newer one pushes it on top and pops it again: its command id is that of the statement's beginning. Both
+        // that are pushed are copies, of the same one: nobody else holds the one that is changed here.
+        unsafe {
+            if !pg_sys::ActiveSnapshotSet() {
+                return None;
+            }
+            let command = (*pg_sys::GetActiveSnapshot()).curcid;
+            pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+            pg_sys::PushCopiedSnapshot(pg_sys::GetActiveSnapshot());
+            (*pg_sys::GetActiveSnapshot()).curcid = command;
+            let before = self.open_under_active(args);
+            pg_sys::PopActiveSnapshot();
+            let now = self.open_under_active(args);
+            pg_sys::PopActiveSnapshot();
+            Some((before, now))
+        }
+    }
+
+    /// # Safety
+    /// With an active snapshot, and otherwise as for `open`.
+    unsafe fn open_under_active(self, args: &[DatumWithOid<'_>]) -> String {
         let mut nulls = Vec::with_capacity(args.len());
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
@@ -44,36 +71,9 @@ impl Plan {
         // outlive the call, which copies them. A read-only cursor uses the active snapshot, and keeps a
         // reference of its own. The portal is valid, and its name lives as long as it does.
         unsafe {
-            push(seen).then(|| {
-                let portal =
-                    pg_sys::SPI_cursor_open(std::ptr::null(), self.0, values.as_mut_ptr(), nulls.as_ptr(), true);
-                pg_sys::PopActiveSnapshot();
-                CStr::from_ptr((*portal).name).to_string_lossy().into_owned()
-            })
+            let portal = pg_sys::SPI_cursor_open(std::ptr::null(), self.0, values.as_mut_ptr(), nulls.as_ptr(), true);
+            CStr::from_ptr((*portal).name).to_string_lossy().into_owned()
         }
-    }
-}
-
-/// Makes a snapshot the active one, unless there is none such.
-///
-/// # Safety
-/// In a transaction; the caller pops the snapshot.
-unsafe fn push(seen: Seen) -> bool {
-    // SAFETY: PostgreSQL took the active snapshot before it ran the statement, and whoever needs a newer one pushes
-    // it on top and pops it again: its command id is that of the statement's beginning. What others have committed
-    // since then counts as being there before, as it does for the command, which waited for their locks. The
-    // latest snapshot is copied when it is pushed, so nobody else holds what is changed here.
-    unsafe {
-        let command = match seen {
-            Seen::Now => None,
-            Seen::BeforeStatement if !pg_sys::ActiveSnapshotSet() => return false,
-            Seen::BeforeStatement => Some((*pg_sys::GetActiveSnapshot()).curcid),
-        };
-        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
-        if let Some(command) = command {
-            (*pg_sys::GetActiveSnapshot()).curcid = command;
-        }
-        true
     }
 }
 

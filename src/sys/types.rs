@@ -19,6 +19,19 @@ pub enum Base {
 /// `text`, which `varchar` is compared as.
 pub const TEXT: pg_sys::Oid = pg_sys::TEXTOID;
 
+/// `smallint`.
+#[cfg(test)]
+pub const INT2: pg_sys::Oid = pg_sys::INT2OID;
+
+/// Whether an integer type takes a number.
+pub fn holds(integer_type: pg_sys::Oid, number: i64) -> bool {
+    match integer_type {
+        pg_sys::INT2OID => i16::try_from(number).is_ok(),
+        pg_sys::INT4OID => i32::try_from(number).is_ok(),
+        _ => integer_type == pg_sys::INT8OID,
+    }
+}
+
 /// The type under all domains, by OID.
 pub fn under_domains(type_oid: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: a system cache look-up; the type is that of an existing column.

@@ -176,6 +176,25 @@ fn what_records_is_guarded() {
     assert_eq!(shop.count(), "1");
 }
 
+/// As when a restore makes the triggers of several tables at once.
+#[test]
+fn what_others_do_at_the_same_time_is_not_held_against_a_command() {
+    let shop = Shop::new();
+    let (mut changing, mut other) = (shop.superuser(), shop.superuser());
+    changing.run("set tenancy.guard_ddl = off");
+    std::thread::scope(|scope| {
+        let changes = scope.spawn(move || {
+            for _ in 0..300 {
+                changing.run("drop trigger tenancy_audit_insert on orders");
+                changing.run("select tenancy.audit('orders')");
+            }
+        });
+        while !changes.is_finished() {
+            other.run("create table passing (); drop table passing");
+        }
+    });
+}
+
 #[test]
 fn a_dump_restores_the_log_and_goes_on() {
     let shop = Shop::with(

@@ -1,5 +1,6 @@
 //! `tenancy.protect` and its kin: what they make, what they bring back, what they refuse.
 
+mod column;
 mod drift;
 mod kinds;
 mod names;

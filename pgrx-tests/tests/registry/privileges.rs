@@ -6,11 +6,13 @@ use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, count for the tenant in force, or can only
 /// refuse.
-const FOR_EVERYBODY: [&str; 32] = [
+const FOR_EVERYBODY: [&str; 35] = [
     "accept_invitation",
     "audit_chain_json",
     "audit_history",
     "audit_json",
+    "audit_revert",
+    "audit_row_hash",
     "bypass",
     "cache_key",
     "check_quota",
@@ -38,6 +40,7 @@ const FOR_EVERYBODY: [&str; 32] = [
     "setting_text",
     "settings",
     "unseal",
+    "usage_in_memory",
     "why",
 ];
 
