@@ -83,22 +83,19 @@ thread_local! {
 
 /// Drops what is known when a relation changed that it was read from; an invalid OID stands for all. Can't fail.
 pub fn relation_changed(relation: Oid) {
-    let is_any = relation == INVALID_OID;
     let is = |pick: fn(&Places) -> Oid| PLACES.get().is_some_and(|places| pick(&places) == relation);
     let is_plan = is(|places| places.tenants.0) || is(|places| places.plan_quotas.0);
     let is_limit = is(|places| places.quotas.0) || is(|places| places.resources);
-    if !(is_any || is_plan || is_limit) {
+    if !(relation == INVALID_OID || is_plan || is_limit) {
         return;
     }
-    // It may have gone, and another have come.
+    // It may have gone, and another have come; what changes until that is looked for is not recognised.
     PLACES.set(None);
     KNOWN.with_borrow_mut(|known| {
         known.changes += 1;
         known.limits.clear();
-        if is_any || is_limit {
-            known.resources.clear();
-            known.sessions = None;
-        }
+        known.resources.clear();
+        known.sessions = None;
     });
 }
 

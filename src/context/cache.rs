@@ -88,11 +88,11 @@ static IN_USE: BackendCell<bool> = BackendCell::new(false);
 
 /// Called when a relation changed; an invalid OID stands for any.
 pub fn relation_changed(relation: Oid) {
+    catalog::registry::relation_changed(relation);
     if relation == INVALID_OID || catalog::registry::is_part(relation) {
         catalog::registry::forget();
         super::membership::discard();
         super::settings::discard();
-        super::own::context_changed();
         discard();
     } else if catalog::registry::is_members(relation) {
         super::membership::discard();
@@ -108,14 +108,14 @@ pub fn role_changed() {
 /// No cached authorisation holds any more. Can't fail.
 pub fn discard() {
     STALE.set(true);
-    UNCONFIRMED.set(true);
-    super::hot::forget();
+    doubt();
 }
 
 /// Who the user is within the tenant may have changed. Can't fail.
 pub fn doubt() {
     UNCONFIRMED.set(true);
     super::hot::forget();
+    super::own::context_changed();
 }
 
 /// Drops what was invalidated, so that what is found from here on is current.

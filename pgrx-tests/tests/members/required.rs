@@ -284,3 +284,24 @@ fn a_dump_takes_members_and_what_is_required_along() {
     client.run("set tenancy.user_id = 'viewer'; select tenancy.set_tenant('acme', false)");
     assert_eq!(client.texts(READ).len(), usize::try_from(World::MINE).unwrap());
 }
+
+#[test]
+fn indexes_that_are_rebuilt_stop_nobody() {
+    let world = world_for_members();
+    let mut client = session_of(&world, "owner", "acme");
+    let asks = format!(
+        "select row(tenancy.has_role('owner'), tenancy.is_member('viewer'), tenancy.setting('a'), \
+                    tenancy.resolve_host('a.example'), (select count(*) from ({READ}) as own))"
+    );
+    let mut admin = world.fixture.superuser();
+    let said = client.value(&asks);
+    let tables =
+        ["members", "hosts", "plans", "default_settings", "access", "tenants", "protection", "audited", "quotas"];
+    for table in tables {
+        admin.run(&format!("reindex table concurrently tenancy.{table}"));
+        assert_eq!(client.value(&asks), said, "{table}");
+    }
+    // What changes is still heard of.
+    admin.run("select tenancy.suspend_tenant('acme')");
+    client.refuses(READ, "55000");
+}
