@@ -12,6 +12,9 @@ const TENANT_ID: i16 = 1;
 const USER_ID: i16 = 2;
 const ROLE: i16 = 3;
 
+/// The longest name of a user, in characters: that of the setting.
+pub const MAX_USER_CHARS: usize = 255;
+
 /// What a member may do, in the application's own terms: each role has what those before it have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -147,7 +150,8 @@ pub fn delete(tenant: Uuid, user: &str) -> Result<bool> {
 pub fn is_orphaned(tenant: Uuid) -> Result<bool> {
     let in_use = spi::write(
         "SELECT 1 FROM tenancy.tenants \
-         WHERE id OPERATOR(pg_catalog.=) $1 AND status IN ('active', 'suspended') FOR NO KEY UPDATE",
+         WHERE id OPERATOR(pg_catalog.=) $1 \
+         AND (status OPERATOR(pg_catalog.=) 'active' OR status OPERATOR(pg_catalog.=) 'suspended') FOR NO KEY UPDATE",
         &[pg_uuid(tenant).into()],
         |_| Ok(()),
     )?;
@@ -194,10 +198,13 @@ pub fn take_invitation(hash: &[u8]) -> Result<Option<(Uuid, Role)>> {
     Ok(rows.into_iter().next())
 }
 
-/// Forgets invitations that have expired. Needs the rights of the extension's owner.
+/// Forgets some of the invitations that have expired, of any tenant, and waits for none. Needs the rights of the extension's owner.
 pub fn forget_expired() -> Result<()> {
     spi::run(
-        "DELETE FROM tenancy.invitations WHERE expires_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()",
+        "DELETE FROM tenancy.invitations WHERE token_hash OPERATOR(pg_catalog.=) ANY (ARRAY( \
+             SELECT token_hash FROM tenancy.invitations \
+             WHERE expires_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() \
+             ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED))",
         &[],
     )?;
     Ok(())

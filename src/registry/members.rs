@@ -2,7 +2,7 @@
 
 use super::access::known_tenant;
 use crate::catalog::event::{self, Event};
-use crate::catalog::members::{self, Change, Role};
+use crate::catalog::members::{self, Change, MAX_USER_CHARS, Role};
 use crate::catalog::registry::as_owner;
 use crate::error::{Error, Result};
 use crate::sys::digest;
@@ -11,9 +11,6 @@ use crate::sys::xact;
 use pgrx::datum::Interval;
 use serde_json::json;
 use uuid::Uuid;
-
-/// The longest name of a user, in characters: that of the setting.
-const MAX_USER_CHARS: usize = 255;
 
 // Attribute number of tenancy.members, fixed by its DDL.
 const TENANT_ID: i16 = 1;
@@ -53,7 +50,10 @@ pub fn invite_member(tenant: &str, role: &str, expires: Interval) -> Result<Stri
     let role = Role::parse(role)?;
     let id = known_tenant(tenant)?;
     let token = digest::random_token().ok_or(Error::NotSupported("inviting without random numbers"))?;
-    members::forget_expired()?;
+    // Elsewhere a row that another transaction has removed meanwhile would be an error.
+    if xact::is_read_committed() {
+        members::forget_expired()?;
+    }
     if !members::invite(&hash(&token)?, id, role, expires)? {
         return Err(Error::InvalidArgument { what: "expires", reason: "it must be a positive interval".into() });
     }

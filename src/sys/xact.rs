@@ -27,6 +27,12 @@ pub fn is_serializable() -> bool {
     unsafe { pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32 }
 }
 
+/// Whether each statement sees what was committed before it.
+pub fn is_read_committed() -> bool {
+    // SAFETY: a variable of this backend.
+    unsafe { pg_sys::XactIsoLevel == pg_sys::XACT_READ_COMMITTED as i32 }
+}
+
 /// Whether this process is a parallel worker that is being given its leader's state.
 pub fn starting_parallel_worker() -> bool {
     // SAFETY: a flag of this backend.

@@ -112,3 +112,16 @@ fn a_tenant_without_an_owner_may_stay_so() {
         ACME.id
     ));
 }
+
+#[test]
+fn a_hostile_search_path_lets_no_owner_go() {
+    let world = world_with_members();
+    world.fixture.run(
+        "create schema evil;
+         create function evil.no(text, text) returns boolean immutable language sql as 'select false';
+         create operator evil.= (leftarg = text, rightarg = text, function = evil.no)",
+    );
+    let mut admin = world.fixture.superuser();
+    admin.run("set search_path = evil, pg_catalog");
+    admin.refuses("delete from tenancy.members", "55000");
+}
