@@ -52,7 +52,7 @@ CREATE TRIGGER members_changed_in_bulk
 ALTER TABLE tenancy.members ENABLE ALWAYS TRIGGER members_changed, ENABLE ALWAYS TRIGGER members_changed_in_bulk;
 
 CREATE FUNCTION tenancy.keep_owner() RETURNS trigger
-    LANGUAGE c
+    LANGUAGE c SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'tenancy_keep_owner';
 REVOKE EXECUTE ON FUNCTION tenancy.keep_owner() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.keep_owner() IS
@@ -72,17 +72,30 @@ CREATE FUNCTION tenancy.has_role(role text) RETURNS boolean
 COMMENT ON FUNCTION tenancy.has_role(text) IS
     'Whether the current user (tenancy.user_id) has at least that role within the tenant acted for: owner > admin > member > viewer; false without tenant or user. Raises 22023 unknown role, other errors as for current_tenant()';
 
-CREATE FUNCTION tenancy.is_member(user_id text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS boolean
+-- NULL is nobody, and not the session's user: policies pass columns.
+CREATE FUNCTION tenancy.is_member() RETURNS boolean
     LANGUAGE c STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'is_current_member_wrapper';
+COMMENT ON FUNCTION tenancy.is_member() IS
+    'Whether the current user (tenancy.user_id) is a member of the tenant acted for; false without tenant or user. Errors as for current_tenant()';
+
+CREATE FUNCTION tenancy.is_member(user_id text) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'is_member_wrapper';
+COMMENT ON FUNCTION tenancy.is_member(text) IS
+    'Whether a user is a member of the tenant acted for; false without a tenant. Errors as for current_tenant()';
+
+CREATE FUNCTION tenancy.is_member(user_id text, tenant text) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'is_member_by_name_wrapper';
 COMMENT ON FUNCTION tenancy.is_member(text, text) IS
-    'Whether a user (NULL: tenancy.user_id) is a member of a tenant (NULL: the one acted for); false without tenant or user. Raises 22023 malformed tenant, 42501 another tenant than the one acted for, or unknown or no access, other errors as for current_tenant()';
+    'Whether a user is a member of a tenant; false when it is unknown, not active here, or not the role''s to act for, or only for members, of whom this is another one than the current user. Raises 22023 malformed tenant, 42501 another tenant than the one acted for, other errors as for current_tenant()';
 
 CREATE FUNCTION tenancy.is_member(user_id text, tenant uuid) RETURNS boolean
-    LANGUAGE c STABLE PARALLEL SAFE
+    LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'is_member_by_id_wrapper';
 COMMENT ON FUNCTION tenancy.is_member(text, uuid) IS
-    'Whether a user (NULL: tenancy.user_id) is a member of a tenant, by its id (NULL: the one acted for). Errors as for is_member(text, text)';
+    'Whether a user is a member of a tenant, by its id. Errors as for is_member(text, text)';
 
 CREATE FUNCTION tenancy.add_member(tenant text, user_id text, role text DEFAULT 'member') RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -111,4 +124,4 @@ CREATE FUNCTION tenancy.accept_invitation(token text, user_id text) RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'accept_invitation_wrapper';
 COMMENT ON FUNCTION tenancy.accept_invitation(text, text) IS
-    'Makes a user a member by an invitation, and returns the tenant''s id; a greater role that he has already he keeps. Raises 28000 no such invitation, or used, expired, or for a tenant that the role may not act for, 42501 the transaction has another tenant, 22023 malformed user, 25006 in a read-only transaction';
+    'Makes a user a member by an invitation, and returns the tenant''s id; a greater role that he has already he keeps. Raises 28000 no such invitation, or used, expired, or for a tenant that is not active here or that the role may not act for, 42501 the transaction has another tenant, 22023 malformed user, 25006 in a read-only transaction';

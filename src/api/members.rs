@@ -14,14 +14,23 @@ native_text_test! {
 }
 
 #[pg_extern(sql = false)]
-fn is_member_by_name(user_id: Option<&str>, tenant: Option<&str>) -> Result<bool, ErrorReport> {
-    Ok(context::is_member(user_id, tenant)?)
+fn is_current_member() -> Result<bool, ErrorReport> {
+    Ok(context::is_current_member()?)
 }
 
 #[pg_extern(sql = false)]
-fn is_member_by_id(user_id: Option<&str>, tenant: Option<pgrx::Uuid>) -> Result<bool, ErrorReport> {
-    let tenant = tenant.map(|id| uuid::Uuid::from_bytes(*id.as_bytes()).to_string());
-    Ok(context::is_member(user_id, tenant.as_deref())?)
+fn is_member(user_id: &str) -> Result<bool, ErrorReport> {
+    Ok(context::is_member(user_id)?)
+}
+
+#[pg_extern(sql = false)]
+fn is_member_by_name(user_id: &str, tenant: &str) -> Result<bool, ErrorReport> {
+    Ok(context::is_member_of(user_id, tenant)?)
+}
+
+#[pg_extern(sql = false)]
+fn is_member_by_id(user_id: &str, tenant: pgrx::Uuid) -> Result<bool, ErrorReport> {
+    Ok(context::is_member_of(user_id, &uuid::Uuid::from_bytes(*tenant.as_bytes()).to_string())?)
 }
 
 #[pg_extern(sql = false)]

@@ -1,7 +1,8 @@
 //! Who the user is within the tenant: looked up once, then read by policies for each row.
 
 use super::{aside, cache, hot, pin, resolve, seal};
-use crate::catalog::members::{self, Role};
+use crate::catalog::access::Grant;
+use crate::catalog::members::{self, MAX_USER_CHARS, Role};
 use crate::catalog::tenants;
 use crate::error::{Error, Result};
 use crate::guc;
@@ -12,7 +13,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Users kept, with their roles or without; a miss costs one index look-up.
+/// Users kept, with their roles or without, at some 1 kB at most each; a miss costs one index look-up.
 const CAPACITY: usize = 1024;
 
 #[derive(Default)]
@@ -46,6 +47,10 @@ pub fn is_stale() -> bool {
 }
 
 fn role_of(tenant: Uuid, user: &str) -> Result<Option<Role>> {
+    // Whoever can't be a member is not kept in mind: the text may have any length.
+    if user.chars().nth(MAX_USER_CHARS).is_some() {
+        return Ok(None);
+    }
     // A change may arrive while the table is being read, and is announced only once.
     loop {
         refresh();
@@ -102,54 +107,93 @@ pub fn has_role(name: &str) -> Result<bool> {
     Ok(rank >= wanted.rank())
 }
 
-/// Whether a user, or the current one, is a member of a tenant, or of the one in force. Without a tenant nobody is.
+/// Whether the current user is a member of the tenant in force. Without a tenant nobody is.
 ///
 /// # Errors
-/// 42501 for another tenant than the transaction's, and for one that is unknown or that the role may not act for; otherwise
-/// as for `resolve`.
-pub fn is_member(user: Option<&str>, tenant: Option<&str>) -> Result<bool> {
-    let tenant = match tenant {
-        Some(name) => asked_for(name)?,
-        None => match resolve::acting()? {
-            Some(tenant) => tenant.id,
-            None => return Ok(false),
-        },
-    };
-    Ok(match user {
-        Some(user) => role_of(tenant, user)?.is_some(),
-        None => user_is_member(tenant)?,
-    })
+/// As for `resolve`.
+pub fn is_current_member() -> Result<bool> {
+    match resolve::acting()? {
+        Some(tenant) => user_is_member(tenant.id),
+        None => Ok(false),
+    }
 }
 
-/// The tenant of that name, about which the session may ask: the one in force, or, while there is none, any for which the
-/// role may act.
-fn asked_for(name: &str) -> Result<Uuid> {
+/// Whether a user is a member of the tenant in force. Without a tenant nobody is.
+///
+/// # Errors
+/// As for `resolve`.
+pub fn is_member(user: &str) -> Result<bool> {
+    match resolve::acting()? {
+        Some(tenant) => Ok(role_of(tenant.id, user)?.is_some()),
+        None => Ok(false),
+    }
+}
+
+/// Whether a user is a member of a tenant. Of a tenant that is unknown, not active here, or not the role's to act for, nobody
+/// is.
+///
+/// # Errors
+/// 42501 for another tenant than the transaction's or the session's; 22023 malformed name; otherwise as for `resolve`.
+pub fn is_member_of(user: &str, tenant: &str) -> Result<bool> {
+    match asked_for(user, tenant)? {
+        Some(tenant) => Ok(role_of(tenant, user)?.is_some()),
+        None => Ok(false),
+    }
+}
+
+/// The tenant of that name, where the session may ask about this user of it: the one in force, or, while there is none, any
+/// for which the role may act. Where it may act for members alone, it may ask about its own user alone.
+fn asked_for(user: &str, name: &str) -> Result<Option<Uuid>> {
     let reference = TenantRef::parse(name)?;
     let outer = role::outer();
-    if !role::is_superuser(outer) {
+    let is_superuser = role::is_superuser(outer);
+    if !is_superuser {
         seal::check_tenant(name)?;
-        pin::check(&reference)?;
         if let Some(acting) = resolve::acting()? {
-            return if reference.names(acting.id, &acting.key) { Ok(acting.id) } else { Err(Error::SecondTenant) };
+            return if reference.names(acting.id, &acting.key) {
+                Ok(Some(acting.id))
+            } else {
+                Err(Error::SecondTenant)
+            };
         }
     }
     invalidation::accept();
-    let refused = || Error::NoSuchTenantOrAccess { tenant: name.into(), role: role::name(outer) };
-    let found = tenants::find(&reference)?.ok_or_else(refused)?;
-    if may_join(found.id)? { Ok(found.id) } else { Err(refused()) }
+    cache::refresh();
+    let found = tenants::find(&reference)?;
+    if is_superuser {
+        return Ok(found.map(|tenant| tenant.id));
+    }
+    // Before it is told whether there is such a tenant.
+    if !pin::admits(found.as_ref()) {
+        return Err(Error::SecondTenant);
+    }
+    let Some(found) = found.filter(|tenant| aside::admits(tenant.id) && resolve::is_served_here(tenant)) else {
+        return Ok(None);
+    };
+    seal::check_resolved(found.id)?;
+    let may_ask = match resolve::granted(outer, found.id)? {
+        Some(Grant::Everybody) => true,
+        Some(Grant::Members) => guc::user_id().is_some_and(|own| *own == *user),
+        None => false,
+    };
+    Ok(may_ask.then_some(found.id))
 }
 
-/// Whether the role may act for the tenant for some user at least, so that one can become its member here.
+/// Whether the tenant is active here, and the role may act for it for some user at least, so that one can become its member.
 ///
 /// # Errors
 /// 42501 when the transaction has another tenant, or the session is sealed to one.
 pub fn may_join(tenant: Uuid) -> Result<bool> {
+    invalidation::accept();
+    cache::refresh();
+    let Some(found) = tenants::find(&TenantRef::Id(tenant))? else { return Ok(false) };
     let outer = role::outer();
     if role::is_superuser(outer) {
-        return Ok(true);
+        return Ok(resolve::is_served_here(&found));
     }
     seal::check_resolved(tenant)?;
-    pin::check(&TenantRef::Id(tenant))?;
-    cache::refresh();
-    Ok(aside::admits(tenant) && resolve::granted(outer, tenant)?.is_some())
+    if !pin::admits(Some(&found)) {
+        return Err(Error::SecondTenant);
+    }
+    Ok(aside::admits(tenant) && resolve::is_served_here(&found) && resolve::granted(outer, tenant)?.is_some())
 }

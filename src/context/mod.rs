@@ -23,7 +23,7 @@ pub use cache_key::cache_key;
 pub use hosts::{resolve_host, set_tenant_by_host};
 pub use hot::id as current;
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
-pub use membership::{has_rank, has_role, is_member, may_join};
+pub use membership::{has_rank, has_role, is_current_member, is_member, is_member_of, may_join};
 pub use presence::count_sessions;
 pub use resolve::resolve;
 pub use seal::{seal, unseal};

@@ -147,10 +147,16 @@ fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Resu
     if !TenantRef::parse(tenant.key.as_str()).is_ok_and(|key| key.names(tenant.id, &tenant.key)) {
         return Err(Error::MalformedKey { tenant: name.into() });
     }
-    match (guc::region(), &tenant.region) {
-        (Some(here), Some(there)) if here != *there => Err(Error::OtherRegion { tenant: name.into() }),
-        _ => Ok((tenant, members_only)),
-    }
+    if is_elsewhere(&tenant) { Err(Error::OtherRegion { tenant: name.into() }) } else { Ok((tenant, members_only)) }
+}
+
+fn is_elsewhere(tenant: &tenants::TenantRow) -> bool {
+    matches!((guc::region(), &tenant.region), (Some(here), Some(there)) if here != *there)
+}
+
+/// Whether the tenant is active, and its region is this one.
+pub fn is_served_here(tenant: &tenants::TenantRow) -> bool {
+    tenant.is_active() && !is_elsewhere(tenant)
 }
 
 /// The access that a role has to a tenant. Most applications' roles have access to any tenant, which need not be looked up

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tenancy_harness::{ACME, Session, World, sqlstate};
 
-use crate::{is_true, session_of, world_for_members};
+use crate::{is_true, session_of, world_for_members, world_with_members};
 
 #[track_caller]
 fn invite(world: &World<'_>, arguments: &str) -> String {
@@ -175,4 +175,33 @@ fn a_hostile_search_path_opens_nothing() {
     );
     client.refuses("select tenancy.accept_invitation('of my own making', 'newcomer')", "28000");
     client.run(&format!("select tenancy.accept_invitation('{token}', 'newcomer')"));
+}
+
+#[test]
+fn inviting_waits_for_nobody_and_fails_for_nobody() {
+    let world = world_with_members();
+    let expired = "insert into tenancy.invitations select sha256(n::text::bytea), id, 'member', now(), now() - interval '1 day' \
+                   from tenancy.tenants, generate_series(1, 3) as n where key = 'acme'";
+    world.fixture.run(expired);
+    let (mut one, mut other) = (world.fixture.superuser(), world.fixture.superuser());
+    one.run("begin; select tenancy.invite_member('acme')");
+    other.run("set lock_timeout = '2s'");
+    other.run("select tenancy.invite_member('globex')");
+    one.run("rollback");
+    other.run("begin isolation level repeatable read; select count(*) from tenancy.tenants");
+    one.run("select tenancy.invite_member('acme')");
+    other.run("select tenancy.invite_member('globex'); commit");
+    assert_eq!(one.value("select count(*) from tenancy.invitations").as_deref(), Some("3"));
+}
+
+#[test]
+fn nobody_joins_a_tenant_that_is_not_active() {
+    let world = world_with_members();
+    let token = invite(&world, "'globex'");
+    world.fixture.run("select tenancy.suspend_tenant('globex')");
+    for mut client in [world.connect(), world.fixture.superuser()] {
+        client.refuses(&format!("select tenancy.accept_invitation('{token}', 'newcomer')"), "28000");
+    }
+    world.fixture.run("select tenancy.resume_tenant('globex')");
+    world.connect().run(&format!("select tenancy.accept_invitation('{token}', 'newcomer')"));
 }

@@ -3,7 +3,7 @@
 use tenancy_harness::postgres::Client;
 use tenancy_harness::{ACME, GLOBEX, Session, refuses_in_savepoint};
 
-use crate::{ISOLATION_LEVELS, is_true, session_of, world_with_members};
+use crate::{ISOLATION_LEVELS, READ, is_true, session_of, world_for_members, world_with_members};
 
 const ROLES: [&str; 4] = ["viewer", "member", "admin", "owner"];
 
@@ -206,8 +206,9 @@ fn one_is_asked_about_by_name() {
     assert!(!is_true(&mut client, "tenancy.is_member('viewer')"));
     client.refuses("select tenancy.is_member('viewer', ' acme')", "22023");
     client.run("set tenancy.user_id = 'owner'");
-    assert!(is_true(&mut client, "tenancy.is_member(tenant => 'acme')"));
+    assert!(!is_true(&mut client, "tenancy.is_member()"));
     client.run("set tenancy.tenant_id = 'acme'");
+    assert!(is_true(&mut client, "tenancy.is_member()"));
     assert!(is_true(&mut client, "tenancy.is_member('viewer') and not tenancy.is_member('stranger')"));
 }
 
@@ -227,6 +228,12 @@ fn a_tenant_learns_nothing_of_another_ones_members() {
     tx.run("reset tenancy.tenant_id");
     refuses_in_savepoint(&mut tx, "select tenancy.is_member('rival', 'globex')", "42501");
     drop(tx);
+    // Nor when it has merely named it.
+    for other in ["globex", "nobody_here"] {
+        client.run("begin; set local tenancy.tenant_id = 'acme'; set local tenancy.tenant_id = ''");
+        client.refuses(&format!("select tenancy.is_member('rival', '{other}')"), "42501");
+        client.run("rollback");
+    }
     client.run("select tenancy.seal('a secret of sixteen bytes'); reset tenancy.tenant_id");
     client.refuses("select tenancy.is_member('rival', 'globex')", "42501");
     client.run("select tenancy.is_member('owner', 'acme'), tenancy.unseal('a secret of sixteen bytes')");
@@ -235,11 +242,59 @@ fn a_tenant_learns_nothing_of_another_ones_members() {
     // Whom the role may not act for is as unknown as one that does not exist.
     let stranger = world.fixture.role("stranger");
     let mut client = world.fixture.connect(&stranger);
-    let said = ["acme", "nobody_here"].map(|name| {
-        let error = client.refuses(&format!("select tenancy.is_member('owner', '{name}')"), "42501");
-        format!("{error:?}").replace(name, "…")
-    });
-    assert_eq!(said[0], said[1]);
+    for tenant in ["acme", "nobody_here"] {
+        assert!(!is_true(&mut client, &format!("tenancy.is_member('owner', '{tenant}')")), "{tenant}");
+    }
+    world.fixture.run("select tenancy.suspend_tenant('globex')");
+    assert!(!is_true(&mut world.connect(), "tenancy.is_member('rival', 'globex')"));
+}
+
+#[test]
+fn who_may_act_for_members_alone_asks_about_the_user_alone() {
+    let world = world_for_members();
+    let mut client = world.connect();
+    let asked = ["owner", "viewer", "nobody"].map(|user| format!("tenancy.is_member('{user}', 'acme')"));
+    assert!(asked.iter().all(|asked| !is_true(&mut client, asked)));
+    client.run("set tenancy.user_id = 'viewer'");
+    assert_eq!(asked.map(|asked| is_true(&mut client, &asked)), [false, true, false]);
+    client.run("set tenancy.tenant_id = 'acme'");
+    assert!(is_true(&mut client, "tenancy.is_member('owner', 'acme')"));
+}
+
+#[test]
+fn null_is_no_user() {
+    let world = world_with_members();
+    let mut client = session_of(&world, "owner", "acme");
+    for asked in [
+        "is_member(null)",
+        "is_member(null, 'acme')",
+        "is_member('owner', null::text)",
+        "is_member('owner', null::uuid)",
+    ] {
+        assert_eq!(client.value(&format!("select tenancy.{asked}")), None, "{asked}");
+    }
+    // A policy that asks about a column shows no row without one.
+    world.fixture.run(
+        "alter table notes_uuid add assignee text;
+         create policy assigned on notes_uuid as restrictive using (tenancy.is_member(assignee))",
+    );
+    assert_eq!(client.texts(READ), Vec::<String>::new());
+}
+
+#[test]
+fn asking_about_endless_users_takes_no_memory() {
+    let world = world_with_members();
+    let mut client = world.fixture.superuser();
+    client.run("set tenancy.tenant_id = 'acme'");
+    let pages = "select split_part(pg_read_file('/proc/self/statm'), ' ', 2)::int from (select tenancy.is_member('owner')) as warm";
+    let megabytes = |client: &mut Client| client.value(pages).unwrap().parse::<u64>().unwrap() * 4 / 1024;
+    let before = megabytes(&mut client);
+    assert!(!is_true(
+        &mut client,
+        "bool_or(tenancy.is_member(repeat('x', 1000000) || n)) from generate_series(1, 300) as n"
+    ));
+    let after = megabytes(&mut client);
+    assert!(after < before + 100, "from {before} to {after} MB");
 }
 
 #[test]
