@@ -33,6 +33,9 @@ impl Host {
         if domain.starts_with('[') {
             return Err(malformed("an address has no hosts in it"));
         }
+        if is_numeric(&domain) {
+            return Err(malformed("an address has no hosts in it"));
+        }
         Ok(Self(format!("{WILDCARD}{domain}")))
     }
 
@@ -44,8 +47,16 @@ impl Host {
     /// The pattern that stands for this host and its siblings.
     pub fn wildcard(&self) -> Option<Self> {
         let (_, domain) = self.0.split_once('.')?;
+        if is_numeric(domain) {
+            return None;
+        }
         Some(Self(format!("{WILDCARD}{domain}")))
     }
+}
+
+/// Whether this ends as an IPv4 address does, and no domain.
+fn is_numeric(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn malformed(reason: &'static str) -> Error {
@@ -182,12 +193,14 @@ mod tests {
         let pattern = |text| Host::parse_pattern(text).map(|host| host.as_str().to_owned());
         assert_eq!(pattern("*.Bücher.example."), Ok("*.xn--bcher-kva.example".into()));
         assert_eq!(pattern("shop.example"), Ok("shop.example".into()));
-        for text in ["*", "*.", "*.*.example", "a.*.example", "*a.example", "*.[::1]", "*.."] {
+        for text in ["*", "*.", "*.*.example", "a.*.example", "*a.example", "*.[::1]", "*..", "*.0.0.1", "*.1"] {
             assert!(pattern(text).is_err(), "{text}");
         }
         let wildcard = |text| Host::parse(text).unwrap().wildcard().map(|host| host.as_str().to_owned());
         assert_eq!(wildcard("a.b.example").as_deref(), Some("*.b.example"));
-        assert_eq!((wildcard("localhost"), wildcard("[::1]")), (None, None));
+        for text in ["localhost", "[::1]", "127.0.0.1"] {
+            assert_eq!(wildcard(text), None, "{text}");
+        }
     }
 
     proptest! {
