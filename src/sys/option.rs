@@ -68,6 +68,8 @@ pub fn set_for_good(name: &CStr, value: &str) {
 pub struct Stood {
     value: CString,
     source: pg_sys::GucSource::Type,
+    /// When the server's configuration had been read last.
+    reloaded: pg_sys::TimestampTz,
 }
 
 /// Has a value stand in for that which the session began with: RESET leads to it, what the session sets comes before it,
@@ -84,7 +86,11 @@ pub fn stand_in(name: &CStr, value: &str) -> Option<Stood> {
         if value.is_null() {
             return None;
         }
-        Stood { value: CStr::from_ptr(value).to_owned(), source: (*record).reset_source }
+        Stood {
+            value: CStr::from_ptr(value).to_owned(),
+            source: (*record).reset_source,
+            reloaded: pg_sys::PgReloadTime,
+        }
     };
     put_default(name, &value).then_some(stood)
 }
@@ -113,6 +119,10 @@ pub fn stand_down(name: &CStr, stood: &Stood) {
         while !entry.is_null() {
             put_back(&mut (*entry).source);
             entry = (*entry).prev;
+        }
+        // What was read meanwhile did not come in against this value: it is read again before the next command.
+        if pg_sys::PgReloadTime != stood.reloaded {
+            pg_sys::ConfigReloadPending = 1;
         }
     }
 }
