@@ -50,7 +50,7 @@ pub fn effective(tenant: Option<Uuid>) -> Result<(Tree, usize)> {
 }
 
 /// Under this name PostgreSQL's own settings stand.
-const POSTGRES: &str = "postgres";
+pub const POSTGRES: &str = "postgres";
 
 /// Those that there may be.
 const ALLOWED: [&CStr; 5] =

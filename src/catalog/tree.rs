@@ -35,6 +35,11 @@ impl Path {
         Err(Error::InvalidArgument { what: "path", reason: reason.into() })
     }
 
+    /// Whether this is, or leads into, what has that name.
+    pub fn is_in(&self, name: &str) -> bool {
+        self.split().0 == name
+    }
+
     /// The first name, and the rest.
     fn split(&self) -> (&str, &[String]) {
         self.0.split_first().map_or(("", &[]), |(first, rest)| (first.as_str(), rest))
