@@ -82,16 +82,15 @@ pub fn statement_timeout() -> c_int {
     unsafe { pg_sys::StatementTimeout }
 }
 
-/// Has the running statement's time counted anew, by the limit that is set now. PostgreSQL has begun to count it when the
-/// statement came.
+/// Has the running statement's time limited by what is set now, counted from when the statement came, as PostgreSQL does.
 pub fn restart_statement_timeout() {
     /// `TimeoutId`, the same in all versions.
     const STATEMENT_TIMEOUT: c_int = 3;
     unsafe extern "C-unwind" {
         #[link_name = "get_timeout_active"]
         fn get_timeout_active(id: c_int) -> bool;
-        #[link_name = "enable_timeout_after"]
-        fn enable_timeout_after(id: c_int, milliseconds: c_int);
+        #[link_name = "enable_timeout_at"]
+        fn enable_timeout_at(id: c_int, at: pg_sys::TimestampTz);
         #[link_name = "disable_timeout"]
         fn disable_timeout(id: c_int, keep_indicator: bool);
     }
@@ -105,7 +104,8 @@ pub fn restart_statement_timeout() {
             disable_timeout(STATEMENT_TIMEOUT, false);
         }
         if pg_sys::StatementTimeout > 0 {
-            enable_timeout_after(STATEMENT_TIMEOUT, pg_sys::StatementTimeout);
+            let limit = i64::from(pg_sys::StatementTimeout) * 1000;
+            enable_timeout_at(STATEMENT_TIMEOUT, pg_sys::GetCurrentStatementStartTimestamp() + limit);
         }
     }
 }

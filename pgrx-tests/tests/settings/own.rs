@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tenancy_harness::postgres::Client;
-use tenancy_harness::{Session, sqlstate};
+use tenancy_harness::{Cluster, Config, Fixture, Session, sqlstate};
 
 use crate::Shop;
 
@@ -274,4 +274,78 @@ fn others_are_refused_and_so_are_bad_values() {
     client.run("set tenancy.tenant_id = 'acme'; select 1");
     assert_eq!(client.value("show lock_timeout").as_deref(), Some("4s"));
     assert_eq!(client.value("show work_mem"), Some(before[3].clone()));
+}
+
+#[test]
+fn who_comes_next_in_a_session_is_not_limited_by_them() {
+    let shop = shop();
+    shop.fixture.run("select tenancy.set_setting('postgres.idle_in_transaction_session_timeout', '300', 'acme')");
+    for leaves in ["reset tenancy.tenant_id", "discard all", "set tenancy.tenant_id = 'globex'"] {
+        let (mut client, _) = plain(&shop);
+        for statement in ["set tenancy.tenant_id = 'acme'", "select 1", leaves, "begin"] {
+            client.run(statement);
+        }
+        std::thread::sleep(Duration::from_millis(900));
+        assert!(client.batch_execute("select 1").is_ok(), "{leaves}");
+    }
+}
+
+#[test]
+fn they_follow_the_user_and_the_role() {
+    let shop = shop();
+    let stranger = shop.fixture.role("stranger");
+    shop.fixture.run(&format!(
+        "select tenancy.add_member('acme', 'alice'), tenancy.grant_access('{}', require_membership => true)",
+        shop.app
+    ));
+    let (mut client, before) = plain(&shop);
+    client.run("set tenancy.tenant_id = 'acme'; select 1");
+    assert_eq!(shown(&mut client), before, "no user");
+    client.run("set tenancy.user_id = 'alice'");
+    client.run("select 1");
+    assert_eq!(shown(&mut client), of_acme(), "a member");
+    shop.fixture.run("select tenancy.remove_member('acme', 'alice')");
+    client.run("select count(*) from pg_class; select 1");
+    assert_eq!(shown(&mut client), before, "a member no more");
+    let mut client = shop.fixture.superuser();
+    let before = shown(&mut client);
+    client.run(&format!("set role {stranger}; set tenancy.tenant_id = 'acme'"));
+    client.run("select 1");
+    assert_eq!(shown(&mut client), before, "a role without access");
+    client.run("reset role");
+    client.run("select 1");
+    assert_eq!(shown(&mut client), of_acme(), "a role with access");
+}
+
+#[test]
+fn a_bad_one_stands_in_no_other_settings_way() {
+    let shop = shop();
+    shop.fixture
+        .run(r#"update tenancy.tenants set settings = '{"postgres": {"work_mem": "lots"}}' where key = 'acme'"#);
+    let mut admin = shop.fixture.superuser();
+    admin.run("select tenancy.set_setting('seats', '4', 'acme')");
+    admin.refuses(r#"select tenancy.set_setting('postgres.lock_timeout', '"4s"', 'acme')"#, "22023");
+    admin.run("select tenancy.set_setting('postgres.work_mem', null, 'acme')");
+    admin.run(r#"select tenancy.set_setting('postgres.lock_timeout', '"4s"', 'acme')"#);
+}
+
+#[test]
+fn a_configuration_that_is_read_meanwhile_is_not_lost() {
+    let cluster = Cluster::start("settings-reload", &Config::default());
+    let fixture = Fixture::on(&cluster);
+    let app = fixture.app();
+    fixture.run(
+        r#"select tenancy.create_tenant('acme'); select tenancy.set_setting('postgres.work_mem', '"9MB"', 'acme')"#,
+    );
+    let mut client = fixture.connect(&app);
+    client.run("set tenancy.tenant_id = 'acme'; select 1");
+    let mut admin = fixture.superuser();
+    admin.run("alter system set work_mem = '33MB'");
+    admin.run("select pg_reload_conf()");
+    std::thread::sleep(Duration::from_millis(500));
+    client.run("select 1");
+    assert_eq!(client.value("show work_mem").as_deref(), Some("9MB"));
+    client.run("reset tenancy.tenant_id");
+    client.run("select 1");
+    assert_eq!(client.value("show work_mem").as_deref(), Some("33MB"));
 }
