@@ -36,16 +36,16 @@ CREATE FUNCTION tenancy.resolve_host(host text) RETURNS uuid
     LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'resolve_host_wrapper';
 COMMENT ON FUNCTION tenancy.resolve_host(text) IS
-    'The id of the tenant that is served under a host; NULL when it is unknown, or the tenant is not active, not the role''s to act for, or another one than the transaction''s. Raises 22023 malformed host';
+    'The id of the tenant that is served under a host; NULL when it is unknown, or the tenant is not active here, not the role''s to act for, or another one than the transaction''s. Raises 22023 malformed host';
 
 CREATE FUNCTION tenancy.set_tenant_by_host(host text, is_local boolean DEFAULT true) RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'set_tenant_by_host_wrapper';
 COMMENT ON FUNCTION tenancy.set_tenant_by_host(text, boolean) IS
-    'Acts for the tenant that is served under a host, as set_tenant() does. Returns its id. Raises 22023 malformed host, 42501 unknown host, tenant not active or no access, other errors as for set_tenant()';
+    'Acts for the tenant that is served under a host, as set_tenant() does. Returns its id. Raises 22023 malformed host, 42501 unknown host, tenant not active here or no access, other errors as for set_tenant()';
 
 CREATE FUNCTION tenancy.cache_key(parts text[]) RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'cache_key_wrapper';
 COMMENT ON FUNCTION tenancy.cache_key(text[]) IS
-    'A key for caches that tenants share: tenant:<id>:<part>:..., with the parts percent-encoded. Raises 42501 without a tenant, 22023 a part is null, other errors as for current_tenant()';
+    'A key for caches that tenants share: tenant:<id>:<part>:..., with the parts percent-encoded. Raises 42501 without a tenant, 22023 a part is null or the array has several dimensions, other errors as for current_tenant()';

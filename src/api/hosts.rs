@@ -2,7 +2,10 @@
 
 use super::required;
 use crate::catalog::tenants::pg_uuid;
+use crate::error::Error;
+use crate::sys::datum;
 use crate::{context, registry};
+use pgrx::AnyArray;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -28,6 +31,14 @@ fn set_tenant_by_host(host: Option<&str>, is_local: Option<bool>) -> Result<pgrx
 }
 
 #[pg_extern(sql = false)]
-fn cache_key(parts: Option<Vec<Option<String>>>) -> Result<String, ErrorReport> {
-    Ok(context::cache_key(&required(parts, "parts")?)?)
+fn cache_key(parts: Option<AnyArray>) -> Result<String, ErrorReport> {
+    let array = required(parts, "parts")?;
+    // Arrays of other shapes would have the same parts.
+    if datum::dimensions(&array) > 1 {
+        return Err(
+            Error::InvalidArgument { what: "parts", reason: "they are an array of one dimension".into() }.into()
+        );
+    }
+    let parts = AnyArray::into::<Vec<Option<String>>>(&array).unwrap_or_default();
+    Ok(context::cache_key(&parts)?)
 }

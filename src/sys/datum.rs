@@ -1,7 +1,7 @@
 //! Values in the form in which PostgreSQL functions return them, built once and handed out by pointer.
 
 use pgrx::datum::DatumWithOid;
-use pgrx::{IntoDatum, pg_sys};
+use pgrx::{AnyArray, IntoDatum, pg_sys};
 use uuid::Uuid;
 
 /// A `uuid` value; its datum is a pointer to the 16 bytes.
@@ -95,4 +95,13 @@ impl IntoDatum for Passed {
 pub unsafe fn argument<'a>(value: pg_sys::Datum, type_oid: pg_sys::Oid) -> DatumWithOid<'a> {
     // SAFETY: by the contract above.
     unsafe { DatumWithOid::new(Passed(value), type_oid) }
+}
+
+/// How many dimensions an array has; 0 when it is empty.
+pub fn dimensions(array: &AnyArray) -> i32 {
+    // SAFETY: the datum is that of an array, and not NULL; where it has to be unpacked, the copy is in the current memory context.
+    unsafe {
+        let array = pg_sys::pg_detoast_datum(array.datum().cast_mut_ptr());
+        (*array.cast::<pg_sys::ArrayType>()).ndim
+    }
 }

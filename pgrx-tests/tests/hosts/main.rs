@@ -104,6 +104,13 @@ fn a_transaction_hears_of_no_other_tenants_hosts() {
     tx.run("reset tenancy.tenant_id");
     assert_eq!(resolved(&mut tx, "globex.example"), None);
     drop(tx);
+    for host in ["globex.example", "nobody.example"] {
+        client.run("begin; set local tenancy.tenant_id = 'acme'; set local tenancy.tenant_id = ''");
+        assert_eq!(resolved(&mut client, host), None, "{host}, with a tenant that is merely named");
+        let error = client.refuses(&format!("select tenancy.set_tenant_by_host('{host}')"), "42501");
+        assert!(error.message().contains("another tenant"), "{error:?}");
+        client.run("rollback");
+    }
     client.run(
         "set tenancy.tenant_id = 'acme'; select tenancy.seal('a secret of sixteen bytes'); reset tenancy.tenant_id",
     );
@@ -207,6 +214,7 @@ fn a_cache_key_is_the_tenants_own() {
     assert_eq!(key(&mut tx, "array['a:b', 'ä c%', '']"), Some(format!("tenant:{}:a%3Ab:%C3%A4%20c%25:", ACME.id)));
     refuses_in_savepoint(&mut tx, "select tenancy.cache_key(array['a', null])", "22023");
     refuses_in_savepoint(&mut tx, "select tenancy.cache_key(null)", "22023");
+    refuses_in_savepoint(&mut tx, "select tenancy.cache_key(array[['a', 'b'], ['c', 'd']])", "22023");
     drop(tx);
     let mut tx = World::begin(&mut client, GLOBEX);
     assert_eq!(key(&mut tx, "array['user', '42']"), Some(format!("tenant:{}:user:42", GLOBEX.id)));
