@@ -209,6 +209,17 @@ pub enum Error {
     #[error("the changes of transaction {txid} can't all be undone")]
     CantUndoAll { txid: u64, reason: &'static str },
 
+    #[error("user \"{user}\" is no member of tenant \"{tenant}\"")]
+    UnknownMember { tenant: String, user: String },
+    #[error("a tenant keeps its last owner")]
+    LastOwner,
+    #[error("invalid invitation")]
+    InvalidInvitation,
+    #[error("no tenant is served under host \"{host}\", or role \"{role}\" has no access to it")]
+    NoSuchHost { host: String, role: String },
+    #[error("host \"{0}\" does not exist")]
+    UnknownHost(String),
+
     #[error("pg_tenancy is not installed in this database, or is damaged")]
     NotInstalled,
     #[error("query failed: {0}")]
@@ -306,6 +317,10 @@ impl Error {
             KeyInUse { .. } => PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             CrossTenantReferences { .. } => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             RowTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            NoSuchHost { .. } => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            UnknownMember { .. } | UnknownHost(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            LastOwner => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            InvalidInvitation => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
             NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -374,6 +389,8 @@ impl Error {
             }
             NeedsPreload(_) => "Sessions share memory for it, which is given out when the server starts.".into(),
             Uncountable(_) => "Rows are counted in tables that PostgreSQL keeps itself, with the tenant column.".into(),
+            LastOwner => "No other owner would be left.".into(),
+            InvalidInvitation => "An invitation is good for one user, until it expires.".into(),
             CountsForQuota(_) => "Its rows are counted by the tenant column that it is protected by.".into(),
             UnregisteredTenant => "Its table counts for a quota, and quotas are tenants'.".into(),
             _ => return None,
@@ -385,7 +402,9 @@ impl Error {
         use Error::*;
         Some(match self {
             NoSuchTenantOrAccess { .. } => {
-                "Check the tenant's name, and that tenancy.grant_access() was called for the role.".into()
+                "Check the tenant's name, that tenancy.grant_access() was called for the role, and, where the access \
+                 requires membership, that tenancy.user_id is a member."
+                    .into()
             }
             TenantNotActive { .. } => "tenancy.resume_tenant() makes a suspended tenant active again.".into(),
             MalformedKey { .. } => "A superuser can correct it in tenancy.tenants.".into(),
@@ -504,6 +523,15 @@ impl Error {
             AttachedThroughParent { .. } => "Detach the parent.".into(),
             CountsForQuota(_) => "Detach it with tenancy.detach_quota() first.".into(),
             UnregisteredTenant => "tenancy.create_tenant() registers a tenant.".into(),
+            UnknownMember { .. } => "tenancy.members has the members of each tenant.".into(),
+            NoSuchHost { .. } => {
+                "Check the host, that its tenant is active, and that tenancy.grant_access() was called for \
+                 the role."
+                    .into()
+            }
+            UnknownHost(_) => "tenancy.add_host() has a tenant served under a host.".into(),
+            LastOwner => "Make somebody else owner first: tenancy.add_member(..., 'owner').".into(),
+            InvalidInvitation => "Ask for a new one.".into(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \
                  a view can be made with (security_invoker = true)."
                 .into(),

@@ -109,6 +109,8 @@ pub struct Listener {
     pub user_chosen: fn(&str) -> Result<()>,
     /// Whether the user that is set counts.
     pub user_counts: fn(&str) -> bool,
+    /// The user has changed, maybe back to what it was. Can't fail.
+    pub user_changed: fn(),
     /// A setting that the context rests on has changed, maybe back to what it was. Can't fail.
     pub context_changed: fn(),
     /// The tenant is about to be this from here on; empty for the default. Can't fail.
@@ -378,6 +380,12 @@ unsafe fn assigned<'a>(value: *const c_char) -> &'a str {
     if value.is_null() { "" } else { unsafe { CStr::from_ptr(value) }.to_str().unwrap_or("\u{1}") }
 }
 
+unsafe extern "C-unwind" fn user_changed(_value: *const c_char, _extra: *mut c_void) {
+    if let Some(listener) = LISTENER.get() {
+        (listener.user_changed)();
+    }
+}
+
 unsafe extern "C-unwind" fn context_changed_bool(_value: bool, _extra: *mut c_void) {
     context_changed();
 }
@@ -415,13 +423,13 @@ pub fn init(listener: Listener) {
         );
         GucRegistry::define_string_guc_with_hooks(
             USER_ID,
-            c"The application's user, recorded with what is changed.",
+            c"The application's user, recorded with what is changed, and asked for where access requires membership.",
             c"Any role may set it: it is as trustworthy as the application is.",
             &USER,
             GucContext::Userset,
             plain,
             Some(check_user),
-            None,
+            Some(user_changed),
             None,
         );
         GucRegistry::define_string_guc_with_hooks(

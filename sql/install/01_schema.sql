@@ -52,9 +52,11 @@ CREATE TABLE tenancy.access (
     tenant_id  uuid REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
     role       regrole NOT NULL,
     granted_at timestamptz NOT NULL DEFAULT now(),
+    require_membership boolean NOT NULL DEFAULT false,
     UNIQUE NULLS NOT DISTINCT (tenant_id, role)
 );
 COMMENT ON TABLE tenancy.access IS 'Which database role may act for which tenant; a NULL tenant means any';
+COMMENT ON COLUMN tenancy.access.require_membership IS 'Whether tenancy.user_id must be a member of the tenant';
 
 CREATE TABLE tenancy.protection (
     relation      regclass NOT NULL PRIMARY KEY,

@@ -14,6 +14,16 @@ native_trigger! {
 }
 
 native_trigger! {
+    /// `tenancy.members_changed()`: the same of members.
+    tenancy_members_changed, pg_finfo_tenancy_members_changed, |_| registry::announce_members()
+}
+
+native_row_trigger! {
+    /// `tenancy.keep_owner()`: refuses to leave a tenant without an owner.
+    tenancy_keep_owner, pg_finfo_tenancy_keep_owner, crate::registry::owner_left
+}
+
+native_trigger! {
     /// `tenancy.forget_dropped()`: removes the records of dropped tables.
     tenancy_forget_dropped, pg_finfo_tenancy_forget_dropped, |_| protection::forget_dropped()
 }

@@ -25,6 +25,16 @@ const UNRESOLVED: Hot = Hot { role: INVALID_OID, id: None, key: None, number: No
 /// The same for the fast path, which hands the datums out as they are.
 static HOT: BackendCell<Hot> = BackendCell::new(UNRESOLVED);
 
+/// The current user's standing within the tenant in force; it holds for `role` alone.
+#[derive(Clone, Copy)]
+struct Standing {
+    role: Oid,
+    rank: u8,
+}
+
+static STANDING: BackendCell<Standing> = BackendCell::new(UNKNOWN);
+
+const UNKNOWN: Standing = Standing { role: INVALID_OID, rank: 0 };
 /// Whom `CURRENT` stands for.
 static TENANT: BackendCell<Option<Uuid>> = BackendCell::new(None);
 
@@ -32,6 +42,19 @@ static TENANT: BackendCell<Option<Uuid>> = BackendCell::new(None);
 pub fn forget() {
     HOT.set(UNRESOLVED);
     CURRENT.set(UNRESOLVED);
+    STANDING.set(UNKNOWN);
+}
+
+/// Remembers the rank that the user has in the tenant for which `role` acts; 0 for none.
+pub fn remember_rank(role: Oid, rank: u8) {
+    STANDING.set(Standing { role, rank });
+}
+
+/// The user's rank; `None` while unresolved.
+#[inline(always)]
+pub fn current_rank() -> Option<u8> {
+    let standing = STANDING.get();
+    (standing.role == role::outer()).then_some(standing.rank)
 }
 
 /// Remembers what `role` acts for. The datums point into `tenant`, which the cache keeps until the
@@ -61,6 +84,7 @@ fn read(cell: &BackendCell<Hot>, value: impl Fn(&Hot) -> Nullable) -> Option<Nul
 /// Can't fail.
 pub fn close_fast_path() {
     HOT.set(UNRESOLVED);
+    STANDING.set(UNKNOWN);
 }
 
 /// The tenant's id as a `uuid` datum; `None` while unresolved.

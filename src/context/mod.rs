@@ -3,23 +3,32 @@
 
 mod aside;
 mod cache;
+mod cache_key;
 mod cursors;
+mod hosts;
 mod hot;
 mod leftovers;
+mod membership;
+mod own;
 mod pin;
 mod presence;
 mod resolve;
 mod seal;
 mod set;
+mod settings;
 mod status;
 
 pub use aside::set_aside;
+pub use cache_key::cache_key;
+pub use hosts::{resolve_host, set_tenant_by_host};
 pub use hot::id as current;
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
+pub use membership::{has_rank, has_role, is_current_member, is_member, is_member_of, may_join};
 pub use presence::count_sessions;
 pub use resolve::resolve;
 pub use seal::{seal, unseal};
 pub use set::{acting, clear_tenant, require, set_tenant};
+pub use settings::{setting, setting_bool, setting_int, setting_text, settings};
 pub use status::{Status, status};
 
 use crate::error::{Error, Result};
@@ -36,11 +45,13 @@ pub fn init() {
         tenant_chosen: seal::check_tenant,
         user_chosen: seal::check_user,
         user_counts: seal::admits_user,
+        user_changed: cache::doubt,
         context_changed: || {
             counting::context_changed();
             hot::forget();
             cursors::context_changed();
             leftovers::context_changed();
+            own::context_changed();
         },
         tenant_becomes: presence::tenant_becomes,
         region_changed: cache::discard,
@@ -50,8 +61,8 @@ pub fn init() {
     invalidation::on_relation(cache::relation_changed);
     invalidation::on_role(cache::role_changed);
     hooks::install(Checks {
-        listens: || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
-        has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending(),
+        listens: || cache::is_in_use() || pin::is_held() || leftovers::is_pending() || own::is_pending(),
+        has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending() || own::is_pending(),
         before_run,
         is_new_to: leftovers::is_pending,
         before_utility: leftovers::before_run,
@@ -81,6 +92,7 @@ pub fn leave_leftovers() -> Raised<'static> {
 /// of a suspended tenant or a revoked access otherwise.
 fn before_run(parallel: bool) -> Result<()> {
     leftovers::before_run()?;
+    own::before_run()?;
     if cache::is_unconfirmed() {
         resolve::recheck()?;
     }
@@ -88,6 +100,7 @@ fn before_run(parallel: bool) -> Result<()> {
 }
 
 fn transaction_ended(committed: bool) {
+    own::transaction_ended(committed);
     hooks::transaction_ended();
     cursors::transaction_ended(committed);
     leftovers::transaction_ended(committed);

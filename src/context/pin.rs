@@ -2,6 +2,7 @@
 //! rolled-back savepoint loosens it; only the end of the top-level transaction does.
 
 use super::cache::Tenant;
+use crate::catalog::tenants::TenantRow;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::backend::BackendCell;
@@ -72,6 +73,18 @@ pub fn check(tenant: &TenantRef) -> Result<()> {
         Pin::Known(_) if !pin.admits(tenant) => Err(Error::SecondTenant),
         _ => Ok(()),
     })
+}
+
+/// Whether the session may be told of this tenant, or, with `None`, that there is none such: not when the transaction has
+/// another one, be it used or merely set.
+pub fn admits(tenant: Option<&TenantRow>) -> bool {
+    guc::allow_switch()
+        || PIN.with_borrow(|pin| match (pin, tenant) {
+            (Pin::None, _) => true,
+            (Pin::Named(pinned), Some(tenant)) => pinned.names(tenant.id, &tenant.key),
+            (Pin::Known(pinned), Some(tenant)) => pinned.id == tenant.id,
+            (_, None) => false,
+        })
 }
 
 /// The transaction uses a tenant: it becomes the pin, or is refused when another one is.

@@ -2,8 +2,9 @@
 
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
-use super::{aside, cursors, hot, pin, presence, seal};
-use crate::catalog::{access, registry, tenants};
+use super::{aside, cursors, hot, membership, pin, presence, seal};
+use crate::catalog::access::{self, Grant};
+use crate::catalog::{registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::{Oid, counting, invalidation, role};
@@ -72,6 +73,7 @@ pub fn recheck() -> Result<()> {
 /// Authorises the tenant for this transaction, and holds it until the end of it.
 pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<Tenant>> {
     if let Some(tenant) = cache::get_last(role, trust, name) {
+        check_member(role, name, &tenant)?;
         take(role, name, &tenant, remedy)?;
         if !cache::is_stale() {
             cache::hold(&tenant);
@@ -113,30 +115,42 @@ pub fn find(name: &str, trust: Trust) -> Result<Rc<Tenant>> {
     cache::refresh();
     let role = role::outer();
     match cache::get_last(role, trust, name) {
-        Some(tenant) => Ok(tenant),
+        Some(tenant) => check_member(role, name, &tenant).map(|()| tenant),
         None => lookup(role, name, &TenantRef::parse(name)?, trust),
     }
 }
 
 fn lookup(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Result<Rc<Tenant>> {
     if let Some(tenant) = cache::get(role, trust, name) {
+        check_member(role, name, &tenant)?;
         return Ok(tenant);
     }
-    let tenant = Rc::new(Tenant::new(authorise(role, name, reference, trust)?));
+    let (row, members_only) = authorise(role, name, reference, trust)?;
+    let tenant = Rc::new(Tenant::new(row, members_only));
     if !cache::is_stale() {
         cache::put(role, trust, name, &tenant);
     }
     Ok(tenant)
 }
 
-/// Unknown and forbidden tenants get the same answer, so that nobody can probe for names.
-fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Result<tenants::TenantRow> {
+fn check_member(role: Oid, name: &str, tenant: &Tenant) -> Result<()> {
+    if tenant.members_only && !membership::user_is_member(tenant.id)? {
+        return Err(Error::NoSuchTenantOrAccess { tenant: name.into(), role: role::name(role) });
+    }
+    Ok(())
+}
+
+/// The tenant, and whether only its members may be acted for. Unknown and forbidden tenants, and those of others than the
+/// user, get the same answer, so that nobody can probe for names.
+fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Result<(tenants::TenantRow, bool)> {
     let refused = || Error::NoSuchTenantOrAccess { tenant: name.into(), role: role::name(role) };
     let tenant = tenants::find(reference)?.ok_or_else(refused)?;
     let trusted = trust == Trust::Default || role::is_superuser(role);
-    if !trusted && !may_act_for(role, tenant.id)? {
-        return Err(refused());
-    }
+    let members_only = match if trusted { Some(Grant::Everybody) } else { granted(role, tenant.id)? } {
+        Some(Grant::Everybody) => false,
+        Some(Grant::Members) if membership::user_is_member(tenant.id)? => true,
+        _ => return Err(refused()),
+    };
     if !tenant.is_active() {
         return Err(Error::TenantNotActive { tenant: name.into(), status: tenant.status });
     }
@@ -144,21 +158,35 @@ fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Resu
     if !TenantRef::parse(tenant.key.as_str()).is_ok_and(|key| key.names(tenant.id, &tenant.key)) {
         return Err(Error::MalformedKey { tenant: name.into() });
     }
-    match (guc::region(), &tenant.region) {
-        (Some(here), Some(there)) if here != *there => Err(Error::OtherRegion { tenant: name.into() }),
-        _ => Ok(tenant),
-    }
+    if is_elsewhere(&tenant) { Err(Error::OtherRegion { tenant: name.into() }) } else { Ok((tenant, members_only)) }
 }
 
-/// Most applications' roles have access to any tenant, which need not be looked up for each of them.
-fn may_act_for(role: Oid, tenant: Uuid) -> Result<bool> {
+fn is_elsewhere(tenant: &tenants::TenantRow) -> bool {
+    matches!((guc::region(), &tenant.region), (Some(here), Some(there)) if here != *there)
+}
+
+/// Whether the tenant is active, and its region is this one.
+pub fn is_served_here(tenant: &tenants::TenantRow) -> bool {
+    tenant.is_active() && !is_elsewhere(tenant)
+}
+
+/// The access that a role has to a tenant. Most applications' roles have access to any tenant, which need not be looked up
+/// for each of them.
+pub fn granted(role: Oid, tenant: Uuid) -> Result<Option<Grant>> {
     let any = match cache::any_tenant(role) {
         Some(any) => any,
         None => {
-            let any = access::allows_any(role)?;
+            let any = access::to_any(role)?;
             cache::put_any_tenant(role, any);
             any
         }
     };
-    Ok(any || access::allows(role, tenant)?)
+    if any == Some(Grant::Everybody) { Ok(any) } else { Ok(any.max(access::to_tenant(role, tenant)?)) }
+}
+
+/// The tenant in force.
+pub fn acting() -> Result<Option<Rc<Tenant>>> {
+    let Some((name, trust)) = effective_name() else { return Ok(None) };
+    resolve()?;
+    admit(role::outer(), &name, trust, Remedy::None).map(Some)
 }

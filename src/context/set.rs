@@ -3,7 +3,7 @@
 use super::cache::Trust;
 use super::leftovers::Remedy;
 use super::resolve::{admit, effective_name, find};
-use super::{cursors, hot, pin, presence, seal};
+use super::{cursors, hot, own, pin, presence, seal};
 use crate::catalog::registry;
 use crate::error::{Error, Result};
 use crate::guc;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 /// # Errors
 /// 25P01 for a transaction's tenant outside of a transaction block; otherwise as for `resolve`.
 pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
-    let scope = scope(is_local, "tenancy.set_tenant(..., is_local => true)")?;
+    let scope = scope(is_local, SET_LOCAL)?;
     if xact::in_restricted_operation() {
         return Err(Error::RestrictedOperation);
     }
@@ -25,6 +25,7 @@ pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
     let role = role::outer();
     let tenant = admit(role, name, Trust::Access, Remedy::Discard)?;
     pin::with_checked(|| option::set(guc::TENANT_ID, name, scope));
+    own::before_run()?;
     // A query that is to be told for whom it reads hears of it where it reads, and a statement that has yet to count for the
     // tenant counts where it uses it.
     if !cursors::wants_note() && !counting::owes(tenant.id) {
@@ -40,7 +41,7 @@ pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
 pub fn clear_tenant(is_local: bool) -> Result<()> {
     let scope = scope(is_local, "tenancy.clear_tenant(is_local => true)")?;
     option::set(guc::TENANT_ID, "", scope);
-    Ok(())
+    own::before_run()
 }
 
 /// The id of the tenant in force.
@@ -62,6 +63,16 @@ pub fn acting() -> Result<Option<Uuid>> {
     let tenant = find(&name, trust).inspect_err(|_| presence::refused())?;
     Ok(Some(tenant.id))
 }
+
+/// Refuses a tenant for the transaction outside of a transaction block.
+///
+/// # Errors
+/// 25P01
+pub fn check_scope(is_local: bool) -> Result<()> {
+    scope(is_local, SET_LOCAL).map(drop)
+}
+
+const SET_LOCAL: &str = "tenancy.set_tenant(..., is_local => true)";
 
 fn scope(is_local: bool, call: &'static str) -> Result<Scope> {
     match (is_local, xact::in_block()) {
