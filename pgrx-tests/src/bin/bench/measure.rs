@@ -68,7 +68,8 @@ pub struct Turns {
     pub calls: u64,
 }
 
-/// Runs all ways in turn and returns their times in the same order. The first round warms up and does not count.
+/// Runs all ways in turn and returns their times in the same order. Each turn begins with another way, so that what one leaves
+/// behind is not always the same one's to pay for. The first round warms up and does not count.
 pub fn alternate<W: Copy, const N: usize>(
     turns: Turns,
     ways: [W; N],
@@ -77,9 +78,10 @@ pub fn alternate<W: Copy, const N: usize>(
     let mut times = ways.map(|_| Times { rounds: Vec::new(), calls: turns.calls * turns.slices as u64 });
     for number in 0..=turns.rounds {
         let mut sums = [0.0; N];
-        for _ in 0..turns.slices {
-            for (sum, way) in sums.iter_mut().zip(ways) {
-                *sum += run(way).as_secs_f64();
+        for slice in 0..turns.slices {
+            let first = number * turns.slices + slice;
+            for place in (0..N).map(|place| (first + place) % N) {
+                sums[place] += run(ways[place]).as_secs_f64();
             }
         }
         if number > 0 {
