@@ -11,6 +11,7 @@
 mod audit;
 mod bystanders;
 mod insert;
+mod log;
 mod measure;
 mod memory;
 mod options;
@@ -87,6 +88,10 @@ fn main() -> ExitCode {
     };
     if let Some(operations) = options.soak {
         soak::soak(operations);
+        return ExitCode::SUCCESS;
+    }
+    if let Some(entries) = options.log {
+        log::log(entries);
         return ExitCode::SUCCESS;
     }
     let started = Instant::now();

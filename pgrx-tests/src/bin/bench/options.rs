@@ -8,6 +8,8 @@ pub struct Options {
     only: Vec<char>,
     /// Instead of everything else: so many inserts and deletes of counted rows.
     pub soak: Option<u64>,
+    /// Instead of everything else: an audit log of so many entries.
+    pub log: Option<u64>,
 }
 
 /// How much is measured: the figures that the bars speak of, or fewer for an impression.
@@ -32,7 +34,7 @@ pub struct Scale {
 impl Options {
     /// Reads the arguments; `None` when help is wanted.
     pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options = Self { quick: false, only: Vec::new(), soak: None };
+        let mut options = Self { quick: false, only: Vec::new(), soak: None, log: None };
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -42,6 +44,10 @@ impl Options {
                 "--soak" => {
                     let operations = arguments.next().and_then(|number| number.parse().ok());
                     options.soak = Some(operations.ok_or("--soak needs a number, such as 10000000")?);
+                }
+                "--log" => {
+                    let entries = arguments.next().and_then(|number| number.parse().ok());
+                    options.log = Some(entries.ok_or("--log needs a number, such as 10000000")?);
                 }
                 other => match other.strip_prefix("--only=") {
                     Some(letters) => options.select(letters)?,
@@ -94,11 +100,12 @@ impl Options {
 pub fn usage(parts: &[(char, &str)]) -> String {
     let parts: String = parts.iter().map(|(letter, title)| format!("\n  {letter}  {title}")).collect();
     format!(
-        "bench [--quick] [--only a,b,…]\nbench --soak OPERATIONS\n\n\
+        "bench [--quick] [--only a,b,…]\nbench --soak OPERATIONS\nbench --log ENTRIES\n\n\
          Prints what tenant isolation costs, as ratios of alternating runs: median (lowest–highest round).\n\
          Needs PG_TENANCY_PG_CONFIG, the pg_config of a PostgreSQL with a release build of the extension.\n\n  \
          --quick  fewer rows and rounds, about two minutes\n  \
          --soak   inserts and deletes so many rows that are counted, and prints what becomes of the slots and the rate\n  \
+         --log    an audit log of so many entries, and what reading, sealing and dropping take\n  \
          --only   some parts:\n{parts}"
     )
 }
