@@ -4,6 +4,7 @@
 //! is used, see `context`.
 
 use crate::error::{Error, Result};
+use crate::jwt;
 use crate::sys::backend::BackendCell;
 use crate::sys::{option, xact};
 use crate::tenant::TenantRef;
@@ -14,6 +15,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 
 pub const PREFIX: &str = "tenancy.";
 pub const TENANT_ID: &CStr = c"tenancy.tenant_id";
+pub const TOKEN: &CStr = c"tenancy.token";
 pub const USER_ID: &CStr = c"tenancy.user_id";
 const REQUEST_ID: &CStr = c"tenancy.request_id";
 const ALLOW_SWITCH: &CStr = c"tenancy.allow_switch";
@@ -36,6 +38,7 @@ pub const SAFE_PATH: &str = "pg_catalog, pg_temp";
 const MAX_ID_CHARS: usize = 255;
 
 static TENANT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static SIGNED: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static REQUEST: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static SWITCH: GucSetting<bool> = GucSetting::<bool>::new(false);
@@ -99,7 +102,13 @@ pub struct Listener {
     pub tenant_set: fn(&TenantRef) -> Result<()>,
     /// A session is about to set the tenant to this, which may be nothing; an error refuses it.
     pub tenant_chosen: fn(&str) -> Result<()>,
-    /// The same for the user.
+    /// A session is about to set this token within a transaction; an error refuses it.
+    pub token_set: fn(&str) -> Result<()>,
+    /// The token has changed, maybe back to what it was. Can't fail.
+    pub token_changed: fn(),
+    /// The user whom the token in force names, if it is valid and names one.
+    pub token_user: fn() -> Option<String>,
+    /// A session is about to set the user to this, which may be nothing; an error refuses it.
     pub user_chosen: fn(&str) -> Result<()>,
     /// Whether the user that is set counts.
     pub user_counts: fn(&str) -> bool,
@@ -116,6 +125,9 @@ static LISTENER: BackendCell<Option<Listener>> = BackendCell::new(None);
 /// let in, and fail at first use instead.
 static LOADING: BackendCell<bool> = BackendCell::new(false);
 
+/// Whether a token is set; apart, because it is asked for each statement.
+static HAS_TOKEN: BackendCell<bool> = BackendCell::new(false);
+
 /// True while the extension sets `tenancy.sealed`, which nobody else may.
 static SEALING: BackendCell<bool> = BackendCell::new(false);
 
@@ -124,8 +136,21 @@ pub fn tenant() -> String {
     text(&TENANT)
 }
 
-/// The application's user, if set.
+/// The token as it was set; empty when none is.
+pub fn token() -> String {
+    text(&SIGNED)
+}
+
+/// Whether a token is set.
+pub fn has_token() -> bool {
+    HAS_TOKEN.get()
+}
+
+/// The user, if there is one: that of the token where one is set, else the one that the application has set.
 pub fn user_id() -> Option<String> {
+    if has_token() {
+        return LISTENER.get().and_then(|listener| (listener.token_user)());
+    }
     let counts = |id: &String| LISTENER.get().is_none_or(|listener| (listener.user_counts)(id));
     Some(text(&USER)).filter(|id| !id.is_empty() && counts(id))
 }
@@ -233,6 +258,60 @@ fn check(value: &str, source: pg_sys::GucSource::Type) -> Result<()> {
         Some(listener) if xact::in_transaction() => (listener.tenant_set)(&tenant),
         _ => Ok(()),
     }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_token(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: PostgreSQL passes the new value, or NULL.
+    match check_new_token(unsafe { borrowed(value) }, source) {
+        Ok(()) => true,
+        Err(error) => option::refuse(&error),
+    }
+}
+
+fn check_new_token(token: &str, source: pg_sys::GucSource::Type) -> Result<()> {
+    if LOADING.get() || xact::starting_parallel_worker() {
+        return Ok(());
+    }
+    let by_session = source == pg_sys::GucSource::PGC_S_SESSION;
+    if by_session && xact::in_restricted_operation() {
+        return Err(Error::RestrictedOperation);
+    }
+    if token.is_empty() {
+        return Ok(());
+    }
+    // ALTER ROLE ... SET, a function's SET: kept in a catalog that everybody reads.
+    if source == pg_sys::GucSource::PGC_S_TEST {
+        return Err(Error::TokenKept);
+    }
+    if token.len() > jwt::MAX_BYTES {
+        return Err(Error::InvalidToken);
+    }
+    if !jwt::is_well_formed(token) {
+        return Err(Error::InvalidArgument { what: "token", reason: "it is no JSON Web Token in compact form".into() });
+    }
+    match LISTENER.get().filter(|_| by_session && xact::in_transaction()) {
+        Some(listener) => (listener.token_set)(token),
+        None => Ok(()),
+    }
+}
+
+unsafe extern "C-unwind" fn token_changed(value: *const c_char, _extra: *mut c_void) {
+    // SAFETY: PostgreSQL passes the new value, or NULL.
+    HAS_TOKEN.set(unsafe { !value.is_null() && *value != 0 });
+    if let Some(listener) = LISTENER.get() {
+        (listener.token_changed)();
+    }
+    context_changed();
+}
+
+/// Whoever asks is told whether there is a token, and not which.
+unsafe extern "C-unwind" fn show_token() -> *const c_char {
+    if HAS_TOKEN.get() { c"********" } else { c"" }.as_ptr()
 }
 
 #[pg_guard]
@@ -353,6 +432,17 @@ pub fn init(listener: Listener) {
             Some(check_tenant),
             Some(context_changed_text),
             None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            TOKEN,
+            c"The signed token (JWT) that says which tenant and user the session or transaction acts for.",
+            c"Any role may set it; it is verified at first use in each transaction, and never shown.",
+            &SIGNED,
+            GucContext::Userset,
+            GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_FILE,
+            Some(check_token),
+            Some(token_changed),
+            Some(show_token),
         );
         GucRegistry::define_string_guc_with_hooks(
             USER_ID,

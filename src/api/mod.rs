@@ -11,6 +11,7 @@ mod registry;
 mod roles;
 mod scope;
 mod tables;
+mod token;
 mod triggers;
 
 use crate::error::{Error, Result};

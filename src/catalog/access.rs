@@ -9,33 +9,66 @@ use uuid::Uuid;
 // Attribute numbers of the table, fixed by its DDL; new columns come after these.
 const TENANT_ID: i16 = 1;
 const ROLE: i16 = 2;
+const MODE: i16 = 4;
 
-/// Whether `role` has, itself or by inheritance, access to this tenant.
-pub fn allows(role: Oid, tenant: Uuid) -> Result<bool> {
-    is_granted(role, Key::Uuid(tenant))
+/// What proves that a role may act for a tenant, the strictest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// The role is trusted to name the tenant.
+    Direct,
+    /// A token.
+    Signed,
 }
 
-/// Whether `role` has, itself or by inheritance, access to any tenant.
-pub fn allows_any(role: Oid) -> Result<bool> {
-    is_granted(role, Key::Null)
+impl Mode {
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "direct" => Some(Self::Direct),
+            "signed" => Some(Self::Signed),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Signed => "signed",
+        }
+    }
 }
 
-fn is_granted(role: Oid, tenant: Key<'_>) -> Result<bool> {
+/// The mode in which `role` has, itself or by inheritance, access to this tenant in particular.
+pub fn to_tenant(role: Oid, tenant: Uuid) -> Result<Option<Mode>> {
+    strictest(role, Key::Uuid(tenant))
+}
+
+/// The mode in which `role` has, itself or by inheritance, access to any tenant.
+pub fn to_any(role: Oid) -> Result<Option<Mode>> {
+    strictest(role, Key::Null)
+}
+
+/// Who asks for a proof is not to be passed by with another row.
+fn strictest(role: Oid, tenant: Key<'_>) -> Result<Option<Mode>> {
     let registry = registry::get()?;
-    let mut granted = false;
+    let mut strictest = None;
     scan::find(registry.access, registry.access_by_tenant, &[(TENANT_ID, tenant)], |row| {
-        granted = row.oid(ROLE as usize).is_some_and(|grantee| role::has_privileges_of(role, grantee));
-        granted
+        if row.oid(ROLE as usize).is_some_and(|grantee| role::has_privileges_of(role, grantee)) {
+            // What nobody knows is not trusted.
+            let mode = row.text(MODE as usize).and_then(|name| Mode::parse(&name)).unwrap_or(Mode::Signed);
+            strictest = strictest.max(Some(mode));
+        }
+        strictest == Some(Mode::Signed)
     });
-    Ok(granted)
+    Ok(strictest)
 }
 
-/// Records access to one tenant, or to any. Returns false when it is there already.
-pub fn insert(role: Oid, tenant: Option<Uuid>) -> Result<bool> {
+/// Records access to one tenant, or to any. Returns false when it is there already, in that mode.
+pub fn put(role: Oid, tenant: Option<Uuid>, mode: Mode) -> Result<bool> {
     let count = spi::run(
-        "INSERT INTO tenancy.access (tenant_id, role) VALUES ($2, $1::pg_catalog.regrole) \
-         ON CONFLICT (tenant_id, role) DO NOTHING",
-        &[role.into(), tenant.map(pg_uuid).into()],
+        "INSERT INTO tenancy.access AS a (tenant_id, role, mode) VALUES ($2, $1::pg_catalog.regrole, $3) \
+         ON CONFLICT (tenant_id, role) DO UPDATE SET mode = excluded.mode \
+         WHERE a.mode OPERATOR(pg_catalog.<>) excluded.mode",
+        &[role.into(), tenant.map(pg_uuid).into(), mode.name().into()],
     )?;
     Ok(count > 0)
 }

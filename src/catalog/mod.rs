@@ -15,6 +15,7 @@ pub mod guard;
 pub mod hardening;
 pub mod indexes;
 pub mod json;
+pub mod jwt_keys;
 pub mod leftovers;
 pub mod managed;
 pub mod numbers;

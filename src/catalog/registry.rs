@@ -15,6 +15,8 @@ pub struct Registry {
     pub tenants_by_key: Oid,
     pub access: Oid,
     pub access_by_tenant: Oid,
+    pub jwt_keys: Oid,
+    pub jwt_keys_by_kid: Oid,
     pub protection: Oid,
     pub protection_by_relation: Oid,
     pub audited: Oid,
@@ -37,6 +39,8 @@ pub fn get() -> Result<Registry> {
         tenants_by_key: oid(c"tenants_key_key")?,
         access: oid(c"access")?,
         access_by_tenant: oid(c"access_tenant_id_role_key")?,
+        jwt_keys: oid(c"jwt_keys")?,
+        jwt_keys_by_kid: oid(c"jwt_keys_pkey")?,
         protection: oid(c"protection")?,
         protection_by_relation: oid(c"protection_pkey")?,
         audited: oid(c"audited")?,
@@ -50,7 +54,7 @@ pub fn get() -> Result<Registry> {
 
 /// Whether a relation is one that resolving reads. Can't fail.
 pub fn is_part(relation: Oid) -> bool {
-    REGISTRY.get().is_some_and(|registry| relation == registry.tenants || relation == registry.access)
+    REGISTRY.get().is_some_and(|registry| [registry.tenants, registry.access, registry.jwt_keys].contains(&relation))
 }
 
 /// Whether a relation is the table of protected tables. Can't fail.

@@ -1,6 +1,7 @@
 //! Authorised tenants, per backend and bounded, so that the next transaction for the same tenant
 //! costs a look-up in memory.
 
+use crate::catalog::access::Mode;
 use crate::catalog::{self, tenants::TenantRow};
 use crate::sys::backend::BackendCell;
 use crate::sys::datum::{TextImage, UuidImage};
@@ -54,6 +55,8 @@ pub enum Trust {
     Access,
     /// A superuser chose it as the default.
     Default,
+    /// A token names it.
+    Signed,
 }
 
 #[derive(Default)]
@@ -63,8 +66,8 @@ struct Cache {
     count: usize,
     /// The one that was asked for last: most sessions ask for one tenant many times.
     last: Option<(Oid, Trust, Box<str>, Rc<Tenant>)>,
-    /// Whether the role that was asked for last has access to any tenant.
-    any_tenant: Option<(Oid, bool)>,
+    /// The access to any tenant of the role that was asked for last.
+    any_tenant: Option<(Oid, Option<Mode>)>,
     /// Tenants whose datums this transaction may still hold; they outlive their cache entries.
     in_use: Vec<Rc<Tenant>>,
 }
@@ -99,6 +102,7 @@ pub fn role_changed() {
 pub fn discard() {
     STALE.set(true);
     UNCONFIRMED.set(true);
+    super::token::discard();
     super::hot::forget();
 }
 
@@ -140,13 +144,13 @@ pub fn get_last(role: Oid, trust: Trust, name: &str) -> Option<Rc<Tenant>> {
     })
 }
 
-/// Whether the role has access to any tenant, where that is known.
-pub fn any_tenant(role: Oid) -> Option<bool> {
+/// The role's access to any tenant, where that is known.
+pub fn any_tenant(role: Oid) -> Option<Option<Mode>> {
     CACHE.with_borrow(|cache| cache.any_tenant.filter(|(known, _)| *known == role).map(|(_, any)| any))
 }
 
-/// Keeps whether the role has access to any tenant. What has gone stale meanwhile goes with `refresh`.
-pub fn put_any_tenant(role: Oid, any: bool) {
+/// Keeps the role's access to any tenant. What has gone stale meanwhile goes with `refresh`.
+pub fn put_any_tenant(role: Oid, any: Option<Mode>) {
     CACHE.with_borrow_mut(|cache| cache.any_tenant = Some((role, any)));
 }
 

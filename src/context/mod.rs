@@ -11,26 +11,31 @@ mod resolve;
 mod seal;
 mod set;
 mod status;
+mod token;
 
 pub use aside::set_aside;
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
 pub use resolve::resolve;
 pub use seal::{seal, unseal};
-pub use set::{clear_tenant, require, set_tenant};
+pub use set::{authenticate, clear_tenant, require, set_tenant};
 pub use status::{Status, status};
 
 use crate::error::{Error, Result};
 use crate::guc::{self, Listener};
 use crate::sys::backend::Raised;
 use crate::sys::hooks::{self, Checks};
-use crate::sys::{backend, invalidation, procedure, xact};
+use crate::sys::{backend, discretion, invalidation, procedure, xact};
 
 /// Connects the context to PostgreSQL. Called once per backend, when the library loads.
 pub fn init() {
     backend::withhold_backtraces();
+    discretion::install();
     guc::init(Listener {
         tenant_set: pin::set,
         tenant_chosen: seal::check_tenant,
+        token_set: pin::set_token,
+        token_changed: token::changed,
+        token_user: || token::proven().ok().and_then(|proof| proof.user().map(str::to_owned)),
         user_chosen: seal::check_user,
         user_counts: seal::admits_user,
         context_changed: || {
@@ -45,7 +50,7 @@ pub fn init() {
     invalidation::on_relation(cache::relation_changed);
     invalidation::on_role(cache::role_changed);
     hooks::install(Checks {
-        listens: || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
+        listens: || guc::has_token() || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
         has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending(),
         before_run,
         is_new_to: leftovers::is_pending,
@@ -79,6 +84,9 @@ fn before_run(parallel: bool) -> Result<()> {
     if cache::is_unconfirmed() {
         resolve::recheck()?;
     }
+    if parallel && guc::has_token() {
+        resolve::admit_token()?;
+    }
     if parallel { pin::check_before_parallel() } else { Ok(()) }
 }
 
@@ -89,6 +97,7 @@ fn transaction_ended(committed: bool) {
     procedure::transaction_ended();
     hot::forget();
     pin::release();
+    token::transaction_ended();
     cache::transaction_ended();
 }
 

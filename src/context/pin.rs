@@ -15,6 +15,8 @@ enum Pin {
     None,
     /// Set, but not used yet: known by the name alone.
     Named(TenantRef),
+    /// A token was set, and not used yet: whom it names is not known.
+    Token(Box<str>),
     /// Used, and so known by id and key.
     Known(Rc<Tenant>),
 }
@@ -22,7 +24,7 @@ enum Pin {
 impl Pin {
     fn admits(&self, tenant: &TenantRef) -> bool {
         match self {
-            Self::None => true,
+            Self::None | Self::Token(_) => true,
             Self::Named(pinned) => pinned == tenant,
             Self::Known(pinned) => tenant.names(pinned.id, &pinned.key),
         }
@@ -62,6 +64,23 @@ pub fn set(tenant: &TenantRef) -> Result<()> {
     })
 }
 
+/// The session sets a token: refused when the transaction has another one that it has not used yet. Whether it is of the
+/// tenant that the transaction has comes out when it is used.
+pub fn set_token(token: &str) -> Result<()> {
+    if CHECKED.get() || guc::allow_switch() {
+        return Ok(());
+    }
+    PIN.with_borrow_mut(|pin| {
+        match pin {
+            Pin::Token(pinned) if **pinned != *token => return Err(Error::SecondTenant),
+            Pin::None => *pin = Pin::Token(token.into()),
+            _ => {}
+        }
+        HELD.set(true);
+        Ok(())
+    })
+}
+
 /// The name is about to be resolved: refused when it is certain already that the transaction has
 /// another tenant.
 pub fn check(tenant: &TenantRef) -> Result<()> {
@@ -74,8 +93,8 @@ pub fn check(tenant: &TenantRef) -> Result<()> {
     })
 }
 
-/// The transaction uses a tenant: it becomes the pin, or is refused when another one is.
-pub fn hold(tenant: &Rc<Tenant>) -> Result<()> {
+/// The transaction uses a tenant, by that token or by none: it becomes the pin, or is refused when another one is.
+pub fn hold(tenant: &Rc<Tenant>, token: Option<&str>) -> Result<()> {
     if guc::allow_switch() {
         return Ok(());
     }
@@ -83,6 +102,7 @@ pub fn hold(tenant: &Rc<Tenant>) -> Result<()> {
         let same = match pin {
             Pin::None => true,
             Pin::Named(named) => named.names(tenant.id, &tenant.key),
+            Pin::Token(pinned) => token == Some(pinned),
             Pin::Known(known) => known.id == tenant.id,
         };
         if !same {
@@ -103,6 +123,8 @@ pub fn check_before_parallel() -> Result<()> {
         }
         let name = super::resolve::effective_name();
         match name {
+            // The token has been reset, and something else is in force.
+            Some(_) if matches!(pin, Pin::Token(_)) => Err(Error::SecondTenant),
             Some((name, _)) if !pin.admits(&TenantRef::parse(&name)?) => Err(Error::SecondTenant),
             _ => Ok(()),
         }

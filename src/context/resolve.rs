@@ -2,8 +2,10 @@
 
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
+use super::token::{self, Proof};
 use super::{aside, cursors, hot, pin, seal};
-use crate::catalog::{access, registry, tenants};
+use crate::catalog::access::{self, Mode};
+use crate::catalog::{registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::{Oid, invalidation, role};
@@ -11,8 +13,16 @@ use crate::tenant::TenantRef;
 use std::rc::Rc;
 use uuid::Uuid;
 
-/// The name of the tenant in force, and why it is; `None` without a context.
+/// The name of the tenant in force, and why it is; `None` without a context. A token that proves nothing names nobody: the
+/// name is empty, and `admit` says why.
 pub fn effective_name() -> Option<(String, Trust)> {
+    if guc::has_token() {
+        if !seal::admits_token() {
+            return None;
+        }
+        let name = token::proven().map(|proof| proof.tenant().to_owned()).unwrap_or_default();
+        return Some((name, Trust::Signed));
+    }
     if seal::is_on() {
         return seal::tenant().map(|name| (name, Trust::Access));
     }
@@ -22,6 +32,11 @@ pub fn effective_name() -> Option<(String, Trust)> {
     }
     let name = guc::default_tenant();
     (!name.is_empty()).then_some((name, Trust::Default))
+}
+
+/// Says why a token that is in force names nobody, if it is one that does.
+pub fn check_token(trust: Trust) -> Result<()> {
+    if trust == Trust::Signed { token::proven().map(|_| ()) } else { Ok(()) }
 }
 
 /// Resolves the context for the current outer role, for the hot path to read.
@@ -56,9 +71,15 @@ pub fn recheck() -> Result<()> {
     }
     let effective = effective_name();
     let trust = effective.as_ref().map_or(Trust::Access, |(_, trust)| *trust);
+    check_token(trust)?;
     let name = match (pin::known(), effective) {
         (Some(tenant), Some((name, _))) if TenantRef::parse(&name)?.names(tenant.id, &tenant.key) => name,
-        (Some(tenant), _) => tenant.id.to_string(),
+        (Some(tenant), Some(_)) => tenant.id.to_string(),
+        // What was proved is not proved again, but whether the role may still act for the tenant.
+        (Some(tenant), None) => {
+            return admit_by(role::outer(), &tenant.id.to_string(), Trust::Signed, Remedy::None, || Ok(None))
+                .map(|_| ());
+        }
         (None, Some((name, _))) => name,
         (None, None) => return Ok(()),
     };
@@ -67,8 +88,31 @@ pub fn recheck() -> Result<()> {
 
 /// Authorises the tenant for this transaction, and holds it until the end of it.
 pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<Tenant>> {
+    admit_by(role, name, trust, remedy, || match trust {
+        Trust::Signed => token::proven().map(Some),
+        Trust::Access | Trust::Default => Ok(None),
+    })
+}
+
+/// Authorises the tenant of the token in force.
+pub fn admit_token() -> Result<()> {
+    match effective_name() {
+        Some((name, trust)) => admit(role::outer(), &name, trust, Remedy::None).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// As `admit`, on the proof that is asked for whenever something may have changed.
+pub fn admit_by(
+    role: Oid,
+    name: &str,
+    trust: Trust,
+    remedy: Remedy,
+    prove: impl Fn() -> Result<Option<Rc<Proof>>>,
+) -> Result<Rc<Tenant>> {
+    let proof = prove()?;
     if let Some(tenant) = cache::get_last(role, trust, name) {
-        take(role, name, &tenant, remedy)?;
+        take(role, name, &tenant, proof.as_deref(), remedy)?;
         if !cache::is_stale() {
             cache::hold(&tenant);
             return Ok(tenant);
@@ -79,8 +123,9 @@ pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<T
     // A change may arrive while the registry is being read, and is announced only once.
     let tenant = loop {
         cache::refresh();
+        let proof = prove()?;
         let tenant = lookup(role, name, &reference, trust)?;
-        take(role, name, &tenant, remedy)?;
+        take(role, name, &tenant, proof.as_deref(), remedy)?;
         if !cache::is_stale() {
             break tenant;
         }
@@ -90,13 +135,30 @@ pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<T
     Ok(tenant)
 }
 
-fn take(role: Oid, name: &str, tenant: &Rc<Tenant>, remedy: Remedy) -> Result<()> {
+fn take(role: Oid, name: &str, tenant: &Rc<Tenant>, proof: Option<&Proof>, remedy: Remedy) -> Result<()> {
     if !aside::admits(tenant.id) {
         return Err(Error::NoSuchTenantOrAccess { tenant: name.into(), role: role::name(role) });
     }
     seal::check_resolved(tenant.id)?;
-    pin::hold(tenant)?;
+    if let Some(proof) = proof {
+        seal::check_user(proof.user().unwrap_or_default())?;
+        check_by_hand(role, tenant)?;
+    }
+    pin::hold(tenant, proof.map(Proof::token))?;
     leftovers::take(tenant, remedy)
+}
+
+/// Next to a token, a tenant that is set by hand has to stand for itself, and to be the same.
+fn check_by_hand(role: Oid, tenant: &Rc<Tenant>) -> Result<()> {
+    let name = guc::tenant();
+    if name.is_empty() {
+        return Ok(());
+    }
+    let reference = TenantRef::parse(&name)?;
+    if lookup(role, &name, &reference, Trust::Access)?.id != tenant.id {
+        return Err(Error::TokenOfOtherTenant);
+    }
+    Ok(())
 }
 
 /// The tenant of that name, if the session may act for it; it isn't taken thereby.
@@ -122,7 +184,7 @@ fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Resu
     let refused = || Error::NoSuchTenantOrAccess { tenant: name.into(), role: role::name(role) };
     let tenant = tenants::find(reference)?.ok_or_else(refused)?;
     let trusted = trust == Trust::Default || role::is_superuser(role);
-    if !trusted && !may_act_for(role, tenant.id)? {
+    if !trusted && !may_act_for(role, tenant.id, trust)? {
         return Err(refused());
     }
     if !tenant.is_active() {
@@ -138,15 +200,26 @@ fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Resu
     }
 }
 
-/// Most applications' roles have access to any tenant, which need not be looked up for each of them.
-fn may_act_for(role: Oid, tenant: Uuid) -> Result<bool> {
-    let any = match cache::any_tenant(role) {
-        Some(any) => any,
-        None => {
-            let any = access::allows_any(role)?;
-            cache::put_any_tenant(role, any);
-            any
-        }
+/// Whether the role may act for the tenant on that proof. What is said of the tenant itself goes before what is said of any.
+fn may_act_for(role: Oid, tenant: Uuid, trust: Trust) -> Result<bool> {
+    let mode = match access::to_tenant(role, tenant)? {
+        Some(mode) => Some(mode),
+        None => to_any(role)?,
     };
-    Ok(any || access::allows(role, tenant)?)
+    Ok(match trust {
+        Trust::Signed => mode.is_some(),
+        Trust::Access | Trust::Default => mode == Some(Mode::Direct),
+    })
+}
+
+/// Most applications' roles have access to any tenant, which need not be looked up for each of them.
+fn to_any(role: Oid) -> Result<Option<Mode>> {
+    match cache::any_tenant(role) {
+        Some(any) => Ok(any),
+        None => {
+            let any = access::to_any(role)?;
+            cache::put_any_tenant(role, any);
+            Ok(any)
+        }
+    }
 }

@@ -179,7 +179,7 @@ impl Asked<'_> {
                     "no tenant is set"
                 };
                 checks.push("context", Some(false), detail);
-                let any = role::is_superuser(outer) || access::allows_any(outer)?;
+                let any = role::is_superuser(outer) || access::to_any(outer)?.is_some();
                 let detail = if any { "to any tenant" } else { "to certain tenants at most" };
                 checks.push("access", any.then_some(true), detail);
             }
@@ -189,7 +189,7 @@ impl Asked<'_> {
                     "not needed: the tenant is tenancy.default_tenant"
                 } else if role::is_superuser(outer) {
                     "not needed: a superuser may act for any tenant"
-                } else if access::allows_any(outer)? {
+                } else if access::to_any(outer)?.is_some() {
                     "to any tenant"
                 } else {
                     "to this tenant"

@@ -2,10 +2,13 @@
 //! by those who may. May import `catalog` and below.
 
 mod access;
+mod jwt_keys;
 mod lifecycle;
 mod plans;
 
+pub use crate::catalog::jwt_keys::Terms;
 pub use access::{grant_access, grant_admin, revoke_access, revoke_admin};
+pub use jwt_keys::{NewKey, add_jwt_key, import_jwks, remove_jwt_key};
 pub use lifecycle::{Transition, create_tenant, transition};
 pub use plans::create_plan;
 

@@ -4,10 +4,12 @@
 pub mod append;
 pub mod backend;
 pub mod change;
+pub mod clock;
 pub mod composite;
 pub mod datum;
 pub mod digest;
 pub mod directory;
+pub mod discretion;
 pub mod fmgr;
 pub mod hooks;
 pub mod image;

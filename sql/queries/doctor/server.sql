@@ -51,7 +51,9 @@ SELECT 'TRIGGER_MISSING', format('%I ON %s', wanted.name, relation), NULL,
 FROM (VALUES ('tenancy.tenants', 'registry_changed', 'UPDATE OR DELETE', 'ROW'),
              ('tenancy.tenants', 'registry_changed_in_bulk', 'INSERT OR TRUNCATE', 'STATEMENT'),
              ('tenancy.access', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW'),
-             ('tenancy.access', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT'))
+             ('tenancy.access', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT'),
+             ('tenancy.jwt_keys', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW'),
+             ('tenancy.jwt_keys', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT'))
      AS wanted(relation, name, events, level)
 WHERE $1::oid IS NULL
   AND NOT EXISTS (SELECT FROM pg_trigger AS t

@@ -19,6 +19,7 @@ mod planning;
 mod reads;
 mod registry;
 mod report;
+mod token;
 mod transactions;
 mod ways;
 
@@ -54,7 +55,7 @@ impl<'c> Bench<'c> {
 
 type Part = fn(&Bench<'_>) -> Vec<Line>;
 
-const PARTS: [(char, &str, Part); 9] = [
+const PARTS: [(char, &str, Part); 10] = [
     ('a', "sequential scan, 1% of the rows visible", reads::scan),
     ('b', "point lookup through the tenant-led index", reads::lookup),
     ('c', "100-row range through the tenant-led index", reads::range),
@@ -64,6 +65,7 @@ const PARTS: [(char, &str, Part); 9] = [
     ('g', "set_tenant and number of registered tenants", registry::set_tenant),
     ('h', "memory of a long session", memory::memory),
     ('i', "unprotected tables, library preloaded or not", bystanders::bystanders),
+    ('m', "a verified token and a tenant named by hand", token::token),
 ];
 
 fn main() -> ExitCode {

@@ -1,0 +1,160 @@
+//! The token in force: verified once per session, and looked at again in every transaction. Whether its key still counts
+//! comes with the registry's other changes; the time is asked for at first use in each transaction, and holds for it.
+
+use crate::catalog::jwt_keys;
+use crate::error::{Error, Result};
+use crate::guc;
+use crate::jwt::{self, Claims};
+use crate::sys::backend::BackendCell;
+use crate::sys::{clock, xact};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Verified tokens kept; at some kilobytes each at most.
+const CAPACITY: usize = 128;
+
+/// A token whose signature is good, and that is what its key asks for. Times are in microseconds.
+#[derive(Debug)]
+pub struct Proof {
+    token: Box<str>,
+    claims: Claims,
+    leeway: i64,
+    not_before: Option<i64>,
+    not_after: Option<i64>,
+}
+
+impl Proof {
+    /// The name of the tenant.
+    pub fn tenant(&self) -> &str {
+        &self.claims.tenant
+    }
+
+    /// The user, if the token names one.
+    pub fn user(&self) -> Option<&str> {
+        self.claims.subject.as_deref()
+    }
+
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    fn holds_at(&self, now: i64) -> bool {
+        self.claims.hold_at(now, self.leeway)
+            && self.not_before.is_none_or(|begin| begin <= now)
+            && self.not_after.is_none_or(|end| now < end)
+    }
+
+    /// As `holds_at`, in a parallel worker: its leader looked at the clock before it was started, maybe long after the
+    /// transaction began.
+    fn holds_in_worker(&self) -> bool {
+        let began = clock::transaction_start();
+        self.claims.hold_at(began.max(self.claims.not_before.unwrap_or(began)), self.leeway)
+    }
+}
+
+#[derive(Default)]
+struct State {
+    verified: HashMap<Box<str>, Rc<Proof>>,
+    /// The one in force, found to hold in this transaction; forgotten when the setting may have changed.
+    current: Option<Rc<Proof>>,
+    /// The token that was last found to hold in this transaction. It does until the end.
+    timely: Option<Box<str>>,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+/// Set by invalidation callbacks, which come in the middle of other work and may do no more.
+static STALE: BackendCell<bool> = BackendCell::new(false);
+
+/// Set by the assign hook, which may do no more either.
+static CHANGED: BackendCell<bool> = BackendCell::new(false);
+
+/// Keys may have changed. Can't fail.
+pub fn discard() {
+    STALE.set(true);
+}
+
+/// The setting has changed, maybe back to what it was. Can't fail.
+pub fn changed() {
+    CHANGED.set(true);
+}
+
+/// The top-level transaction has ended. Can't fail.
+pub fn transaction_ended() {
+    STATE.with_borrow_mut(|state| {
+        if state.timely.is_some() {
+            state.timely = None;
+            state.current = None;
+        }
+    });
+}
+
+/// What the token in force proves.
+///
+/// # Errors
+/// 28000 when it proves nothing.
+pub fn proven() -> Result<Rc<Proof>> {
+    if CHANGED.replace(false) {
+        STATE.with_borrow_mut(|state| state.current = None);
+    }
+    if !STALE.get()
+        && let Some(current) = STATE.with_borrow(|state| state.current.clone())
+    {
+        return Ok(current);
+    }
+    let token = guc::token();
+    let proof = prove(&token)?;
+    STATE.with_borrow_mut(|state| state.current = Some(Rc::clone(&proof)));
+    Ok(proof)
+}
+
+/// What this token proves, in this transaction.
+///
+/// # Errors
+/// 28000 when it proves nothing.
+pub fn prove(token: &str) -> Result<Rc<Proof>> {
+    let proof = loop {
+        if STALE.replace(false) {
+            STATE.with_borrow_mut(|state| {
+                state.verified.clear();
+                state.current = None;
+            });
+        }
+        let kept = STATE.with_borrow(|state| state.verified.get(token).cloned());
+        let proof = match kept {
+            Some(proof) => proof,
+            None => Rc::new(verify(token)?),
+        };
+        // A change may arrive while the key is being read, and is announced only once.
+        if !STALE.get() {
+            break proof;
+        }
+    };
+    STATE.with_borrow_mut(|state| {
+        let timely = state.timely.as_deref() == Some(token)
+            || if xact::in_parallel_worker() { proof.holds_in_worker() } else { proof.holds_at(clock::now()) };
+        if !timely {
+            return Err(Error::InvalidToken);
+        }
+        if state.timely.as_deref() != Some(token) {
+            state.timely = Some(token.into());
+        }
+        if !state.verified.contains_key(token) {
+            if state.verified.len() >= CAPACITY {
+                state.verified.clear();
+            }
+            state.verified.insert(token.into(), Rc::clone(&proof));
+        }
+        Ok(proof)
+    })
+}
+
+fn verify(token: &str) -> Result<Proof> {
+    let header = jwt::header(token).ok_or(Error::InvalidToken)?;
+    let key = jwt_keys::find(&header.kid)?.ok_or(Error::InvalidToken)?;
+    let claims = jwt::verify(token, &header, &key.key, &key.demands).ok_or(Error::InvalidToken)?;
+    Ok(Proof { token: token.into(), claims, leeway: key.leeway, not_before: key.not_before, not_after: key.not_after })
+}
