@@ -106,8 +106,8 @@ pub struct Listener {
     pub token_set: fn(&str) -> Result<()>,
     /// The token has changed, maybe back to what it was. Can't fail.
     pub token_changed: fn(),
-    /// The user whom the token in force names, if it is valid and names one.
-    pub token_user: fn() -> Option<String>,
+    /// The user whom a token or the request names, who may be nobody; `None` where neither is in force.
+    pub proven_user: fn() -> Option<Option<String>>,
     /// A session is about to set the user to this, which may be nothing; an error refuses it.
     pub user_chosen: fn(&str) -> Result<()>,
     /// Whether the user that is set counts.
@@ -146,10 +146,10 @@ pub fn has_token() -> bool {
     HAS_TOKEN.get()
 }
 
-/// The user, if there is one: that of the token where one is set, else the one that the application has set.
+/// The user, if there is one: that of the token or the request where one is in force, else the one that is set.
 pub fn user_id() -> Option<String> {
-    if has_token() {
-        return LISTENER.get().and_then(|listener| (listener.token_user)());
+    if let Some(user) = LISTENER.get().and_then(|listener| (listener.proven_user)()) {
+        return user;
     }
     let counts = |id: &String| LISTENER.get().is_none_or(|listener| (listener.user_counts)(id));
     Some(text(&USER)).filter(|id| !id.is_empty() && counts(id))

@@ -52,12 +52,12 @@ CREATE TABLE tenancy.access (
     tenant_id  uuid REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
     role       regrole NOT NULL,
     granted_at timestamptz NOT NULL DEFAULT now(),
-    mode       text NOT NULL DEFAULT 'direct' CHECK (mode IN ('direct', 'signed')),
+    mode       text NOT NULL DEFAULT 'direct' CHECK (mode IN ('direct', 'claims', 'signed')),
     UNIQUE NULLS NOT DISTINCT (tenant_id, role)
 );
 COMMENT ON TABLE tenancy.access IS 'Which database role may act for which tenant; a NULL tenant means any';
 COMMENT ON COLUMN tenancy.access.mode IS
-    'What proves it: direct (the role is trusted to name the tenant) or signed (a token)';
+    'What proves it: direct (the role is trusted to name the tenant), claims (what PostgREST says of the request) or signed (a token)';
 
 CREATE TABLE tenancy.protection (
     relation      regclass NOT NULL PRIMARY KEY,

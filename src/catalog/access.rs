@@ -16,6 +16,8 @@ const MODE: i16 = 4;
 pub enum Mode {
     /// The role is trusted to name the tenant.
     Direct,
+    /// What PostgREST says of the request.
+    Claims,
     /// A token.
     Signed,
 }
@@ -24,6 +26,7 @@ impl Mode {
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "direct" => Some(Self::Direct),
+            "claims" => Some(Self::Claims),
             "signed" => Some(Self::Signed),
             _ => None,
         }
@@ -32,6 +35,7 @@ impl Mode {
     fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
+            Self::Claims => "claims",
             Self::Signed => "signed",
         }
     }

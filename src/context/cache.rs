@@ -55,6 +55,8 @@ pub enum Trust {
     Access,
     /// A superuser chose it as the default.
     Default,
+    /// PostgREST says that the request is of it.
+    Claims,
     /// A token names it.
     Signed,
 }

@@ -3,6 +3,7 @@
 
 mod aside;
 mod cache;
+mod claims;
 mod cursors;
 mod hot;
 mod leftovers;
@@ -35,7 +36,7 @@ pub fn init() {
         tenant_chosen: seal::check_tenant,
         token_set: pin::set_token,
         token_changed: token::changed,
-        token_user: || token::proven().ok().and_then(|proof| proof.user().map(str::to_owned)),
+        proven_user: resolve::proven_user,
         user_chosen: seal::check_user,
         user_counts: seal::admits_user,
         context_changed: || {

@@ -3,7 +3,7 @@
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
 use super::token::{self, Proof};
-use super::{aside, cursors, hot, pin, seal};
+use super::{aside, claims, cursors, hot, pin, seal};
 use crate::catalog::access::{self, Mode};
 use crate::catalog::{registry, tenants};
 use crate::error::{Error, Result};
@@ -30,8 +30,22 @@ pub fn effective_name() -> Option<(String, Trust)> {
     if !name.is_empty() {
         return Some((name, Trust::Access));
     }
+    if let Some(request) = claims::in_force() {
+        return Some((request.tenant, Trust::Claims));
+    }
     let name = guc::default_tenant();
     (!name.is_empty()).then_some((name, Trust::Default))
+}
+
+/// The user whom a token or the request names, who may be nobody; `None` where neither is in force.
+pub fn proven_user() -> Option<Option<String>> {
+    if guc::has_token() {
+        return Some(token::proven().ok().and_then(|proof| proof.user().map(str::to_owned)));
+    }
+    if seal::is_on() || !guc::tenant().is_empty() {
+        return None;
+    }
+    claims::in_force().map(|request| request.user)
 }
 
 /// Says why a token that is in force names nobody, if it is one that does.
@@ -90,7 +104,7 @@ pub fn recheck() -> Result<()> {
 pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<Tenant>> {
     admit_by(role, name, trust, remedy, || match trust {
         Trust::Signed => token::proven().map(Some),
-        Trust::Access | Trust::Default => Ok(None),
+        Trust::Access | Trust::Claims | Trust::Default => Ok(None),
     })
 }
 
@@ -206,14 +220,17 @@ fn may_act_for(role: Oid, tenant: Uuid, trust: Trust) -> Result<bool> {
         Some(mode) => Some(mode),
         None => to_any(role)?,
     };
-    Ok(match trust {
-        Trust::Signed => mode.is_some(),
-        Trust::Access | Trust::Default => mode == Some(Mode::Direct),
-    })
+    // A stronger proof does for what asks for a weaker one.
+    let proof = match trust {
+        Trust::Signed => Mode::Signed,
+        Trust::Claims => Mode::Claims,
+        Trust::Access | Trust::Default => Mode::Direct,
+    };
+    Ok(mode.is_some_and(|mode| mode <= proof))
 }
 
 /// Most applications' roles have access to any tenant, which need not be looked up for each of them.
-fn to_any(role: Oid) -> Result<Option<Mode>> {
+pub fn to_any(role: Oid) -> Result<Option<Mode>> {
     match cache::any_tenant(role) {
         Some(any) => Ok(any),
         None => {

@@ -102,22 +102,37 @@ fn claims(payload: &Value, demands: &Demands) -> Option<Claims> {
         return None;
     }
     let path = demands.tenant_claim.as_str();
-    let tenant = match if path.starts_with('/') { payload.pointer(path) } else { payload.get(path) }? {
-        Value::String(name) if !name.is_empty() => name.clone(),
-        // Keys that are numbers.
-        Value::Number(number) => number.as_i64()?.to_string(),
-        _ => return None,
-    };
-    let subject = match payload.get("sub") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(subject)) if is_identifier(subject) => Some(subject.clone()),
-        Some(_) => return None,
-    };
+    let tenant = tenant(if path.starts_with('/') { payload.pointer(path) } else { payload.get(path) })?;
+    let subject = subject(payload)?;
     let not_before = match payload.get("nbf") {
         None => None,
         Some(time) => Some(microseconds(time)?),
     };
     Some(Claims { tenant, subject, expires: microseconds(payload.get("exp")?)?, not_before })
+}
+
+fn tenant(claim: Option<&Value>) -> Option<String> {
+    match claim? {
+        Value::String(name) if !name.is_empty() => Some(name.clone()),
+        // Keys that are numbers.
+        Value::Number(number) => Some(number.as_i64()?.to_string()),
+        _ => None,
+    }
+}
+
+/// There may be none; one that can't be a user's id is an error.
+fn subject(payload: &Value) -> Option<Option<String>> {
+    match payload.get("sub") {
+        None | Some(Value::Null) => Some(None),
+        Some(Value::String(subject)) if is_identifier(subject) => Some(Some(subject.clone())),
+        Some(_) => None,
+    }
+}
+
+/// Tenant and user in claims that somebody else has verified.
+pub fn claimed(payload: &str) -> Option<(String, Option<String>)> {
+    let payload: Value = serde_json::from_str(payload).ok()?;
+    Some((tenant(payload.get("tenant_id"))?, subject(&payload)?))
 }
 
 /// `aud` is one audience or several.
@@ -243,6 +258,16 @@ mod tests {
         assert_eq!(tenant("/app/tenant").as_deref(), Some("acme"));
         assert_eq!(tenant("https://x.example/tenant").as_deref(), Some("globex"));
         assert_eq!(tenant("/app"), None);
+    }
+
+    #[test]
+    fn claims_that_others_verified_name_tenant_and_user() {
+        let user = Some("alice".to_owned());
+        assert_eq!(claimed(r#"{"tenant_id": "acme", "sub": "alice"}"#), Some(("acme".into(), user)));
+        assert_eq!(claimed(r#"{"tenant_id": 42}"#), Some(("42".into(), None)));
+        for text in ["", "acme", "[]", "{}", r#"{"tenant_id": ""}"#, r#"{"tenant_id": "acme", "sub": 1}"#] {
+            assert_eq!(claimed(text), None, "{text}");
+        }
     }
 
     #[test]

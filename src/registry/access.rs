@@ -16,7 +16,10 @@ use uuid::Uuid;
 /// 42704 unknown role or tenant; 22023 unknown mode; 0A000 for proofs that this version doesn't know.
 pub fn grant_access(role: &str, tenant: Option<&str>, mode: &str, require_membership: bool) -> Result<()> {
     let Some(proof) = Mode::parse(mode) else {
-        return Err(Error::InvalidArgument { what: "mode", reason: format!("\"{mode}\" is none of direct, signed") });
+        return Err(Error::InvalidArgument {
+            what: "mode",
+            reason: format!("\"{mode}\" is none of direct, signed, claims"),
+        });
     };
     if require_membership {
         return Err(Error::NotSupported("access that requires membership"));

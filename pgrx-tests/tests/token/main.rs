@@ -2,6 +2,7 @@
 
 mod algorithms;
 mod attacker;
+mod claims;
 mod context;
 mod issuer;
 mod keys;
@@ -9,7 +10,7 @@ mod refusals;
 mod secrecy;
 mod standby;
 
-use issuer::{Pair, claims, now};
+use issuer::{Pair, now};
 use serde_json::{Value, json};
 use tenancy_harness::{Session, World, postgres};
 
@@ -61,7 +62,7 @@ impl<'c> Signed<'c> {
 
     /// A good token for this tenant and user.
     fn token(&self, tenant: &str, user: &str) -> String {
-        self.pair.token(&claims(tenant, user))
+        self.pair.token(&issuer::claims(tenant, user))
     }
 
     /// One that lasts so many seconds.
