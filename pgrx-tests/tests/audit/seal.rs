@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
-use tenancy_harness::{ACME, Fixture, Session};
+use tenancy_harness::{ACME, Cluster, Config, Fixture, Session};
 
 use crate::Shop;
 
@@ -23,9 +23,13 @@ fn seal(client: &mut impl Session) -> String {
     client.value("select tenancy.audit_seal()").unwrap()
 }
 
-/// A server of its own: transactions of other databases keep entries from being final.
+/// A server that writes nothing of its own accord: any transaction, of other databases too, keeps entries from being final.
+fn quiet_server(name: &str) -> Cluster {
+    Cluster::start(name, &Config::default().set("autovacuum", "off").set("tenancy.on_bypass", "allow"))
+}
+
 fn alone(tables: &str) -> Shop {
-    let cluster = Box::leak(Box::new(tenancy_harness::Cluster::start("seal", &tenancy_harness::Config::default())));
+    let cluster = Box::leak(Box::new(quiet_server("seal")));
     Shop::within(Fixture::on(cluster), tables)
 }
 
@@ -282,7 +286,7 @@ fn a_restored_log_verifies_and_is_sealed_on() {
     let checkpoint = shop.superuser().value("select tenancy.audit_checkpoint()").unwrap();
     let script = String::from_utf8(cluster.run_tool("pg_dump", &[shop.fixture.database()]).stdout).unwrap();
     // Another server, where transactions have lower numbers.
-    let other = tenancy_harness::Cluster::start("restored", &tenancy_harness::Config::default());
+    let other = quiet_server("restored");
     let target = Fixture::empty(&other);
     other.connect("postgres").run(&format!("create role {}", shop.app));
     let output = other.psql(target.database(), "postgres", &script);
