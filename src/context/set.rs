@@ -52,13 +52,16 @@ pub fn authenticate(token: &str, is_local: bool) -> Result<Uuid> {
     Ok(tenant.id)
 }
 
-/// Removes the tenant for the transaction or the session.
+/// Removes the tenant, and a token, for the transaction or the session.
 ///
 /// # Errors
 /// 25P01 for the transaction outside of a transaction block.
 pub fn clear_tenant(is_local: bool) -> Result<()> {
     let scope = scope(is_local, "tenancy.clear_tenant(is_local => true)")?;
     option::set(guc::TENANT_ID, "", scope);
+    if guc::has_token() {
+        option::set(guc::TOKEN, "", scope);
+    }
     Ok(())
 }
 

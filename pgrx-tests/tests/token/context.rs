@@ -56,7 +56,13 @@ fn it_follows_transactions_and_savepoints() {
     client.run(&format!("begin; savepoint s; {call}; rollback to s"));
     assert_eq!(visible(&mut client).len(), 0);
     client.run("rollback");
-    for end in ["reset tenancy.token", "reset all", "discard all", "set tenancy.token = ''"] {
+    for end in [
+        "reset tenancy.token",
+        "reset all",
+        "discard all",
+        "set tenancy.token = ''",
+        "select tenancy.clear_tenant(false)",
+    ] {
         client.run(&format!("set tenancy.token = '{token}'"));
         assert_eq!(visible(&mut client), ["acme"], "{end}");
         client.run(end);
