@@ -3,6 +3,7 @@
 //!
 //! The setting is not ours, so nobody tells of its changes: what it says at first use counts for the transaction.
 
+use super::cache;
 use super::resolve::to_any;
 use crate::catalog::access::{self, Mode};
 use crate::catalog::tenants;
@@ -45,6 +46,8 @@ fn read(text: &str) -> Option<Request> {
 }
 
 fn is_believed(tenant: &str) -> Result<bool> {
+    // Nothing else would drop what is known of the role, as long as it has no context.
+    cache::refresh();
     let role = role::outer();
     if to_any(role)? == Some(Mode::Claims) {
         return Ok(true);
