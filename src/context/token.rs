@@ -67,7 +67,7 @@ struct State {
 impl State {
     /// The one that was last found to hold in this transaction, if it is this token.
     fn timely(&self, token: &str) -> Option<Rc<Proof>> {
-        self.timely.as_ref().filter(|proof| *proof.token == *token).map(Rc::clone)
+        self.timely.as_ref().filter(|proof| *proof.token == *token).cloned()
     }
 }
 
