@@ -161,12 +161,33 @@ pub enum Error {
     QuotaExceeded { resource: String, used: i64, limit: i64, requested: i64 },
     #[error("quota \"{resource}\" is nearly exhausted")]
     QuotaNear { resource: String, used: i64, limit: i64 },
+    #[error("rate \"{resource}\" is exhausted")]
+    RateExceeded {
+        resource: String,
+        used: i64,
+        limit: i64,
+        requested: i64,
+        /// Nanoseconds until it fits; `None` when it never does.
+        wait: Option<u64>,
+    },
+    #[error("rate \"{resource}\" is nearly exhausted")]
+    RateNear { resource: String, used: i64, limit: i64 },
+    #[error("too many sessions act for the tenant")]
+    TooManySessions { resource: String, used: i64, limit: i64 },
+    #[error("nearly as many sessions act for the tenant as may")]
+    SessionsNear { resource: String, used: i64, limit: i64 },
+    #[error("{0} needs the library pg_tenancy in shared_preload_libraries")]
+    NeedsPreload(&'static str),
+    #[error("tenancy.enforce_rate names \"{0}\", which is no resource of kind rate")]
+    UnknownEnforcedRate(String),
     #[error("resource \"{0}\" does not exist")]
     UnknownResource(String),
     #[error("relation {relation} does not count for resource \"{resource}\"")]
     NotAttached { relation: String, resource: String },
     #[error("relation {relation} counts as a part of {parent}")]
     AttachedThroughParent { relation: String, parent: String },
+    #[error("relation {0} counts for a quota")]
+    CountsForQuota(String),
     #[error("rows of relation {0} can't be counted")]
     Uncountable(String),
     #[error("a row belongs to a tenant that is not registered")]
@@ -191,6 +212,21 @@ pub enum Error {
     NeedsReadCommitted,
     #[error("month {0} of the audit log can't be sealed yet")]
     MonthNotSealed(String),
+    #[error("entry {id} of the audit log, of {relation}, can't be undone")]
+    CantUndo { id: i64, relation: String, reason: String },
+    #[error("the changes of transaction {txid} can't all be undone")]
+    CantUndoAll { txid: u64, reason: &'static str },
+
+    #[error("user \"{user}\" is no member of tenant \"{tenant}\"")]
+    UnknownMember { tenant: String, user: String },
+    #[error("a tenant keeps its last owner")]
+    LastOwner,
+    #[error("invalid invitation")]
+    InvalidInvitation,
+    #[error("no tenant is served under host \"{host}\", or role \"{role}\" has no access to it")]
+    NoSuchHost { host: String, role: String },
+    #[error("host \"{0}\" does not exist")]
+    UnknownHost(String),
 
     #[error("pg_tenancy is not installed in this database, or is damaged")]
     NotInstalled,
@@ -250,16 +286,24 @@ impl Error {
             | NotClassified(_)
             | RedactedColumnGone { .. }
             | NeedsReadCommitted
-            | MonthNotSealed(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            | MonthNotSealed(_)
+            | CantUndo { .. }
+            | CantUndoAll { .. } => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             NumbersExhausted(_) => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
             UnknownAccessMethod(_) | NoOperatorClass { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             SingleColumnMethod(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             ReadOnlySetting(_) => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
             NoTransactionBlock(_) => PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             ReadOnly(_) => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
-            QuotaExceeded { .. } | QuotaNear { .. } => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-            UnknownResource(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            NotAttached { .. } | AttachedThroughParent { .. } => {
+            QuotaExceeded { .. }
+            | QuotaNear { .. }
+            | RateExceeded { .. }
+            | RateNear { .. }
+            | TooManySessions { .. }
+            | SessionsNear { .. } => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+            UnknownResource(_) | UnknownEnforcedRate(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            NeedsPreload(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            NotAttached { .. } | AttachedThroughParent { .. } | CountsForQuota(_) => {
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
             }
             Uncountable(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -285,6 +329,10 @@ impl Error {
             KeyInUse { .. } => PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             CrossTenantReferences { .. } => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             RowTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            NoSuchHost { .. } => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            UnknownMember { .. } | UnknownHost(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            LastOwner => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            InvalidInvitation => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
             NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -332,6 +380,8 @@ impl Error {
             RedactedColumnGone { .. } => "It may have another name now, under which it would be recorded.".into(),
             NeedsReadCommitted => "It does not see what others have committed since it began.".into(),
             MonthNotSealed(_) => "A transaction runs that is older than some of its entries.".into(),
+            CantUndo { reason, .. } => reason.clone(),
+            CantUndoAll { reason, .. } => (*reason).into(),
             AppendOnlyLog => "Entries are added when audited tables change, and removed by whole months.".into(),
             OnTheWay(_) => {
                 "PostgreSQL does what a foreign key asks for as the table's owner and past row security, and \
@@ -342,11 +392,23 @@ impl Error {
             TenantTypesDiffer { child, parent, .. } => format!("They are {child} and {parent}."),
             KeyInUse { users, .. } => format!("These depend on it: {users}."),
             CrossTenantReferences { counts, .. } => format!("{counts}."),
-            QuotaExceeded { resource, used, limit, requested } => {
+            QuotaExceeded { resource, used, limit, requested }
+            | RateExceeded { resource, used, limit, requested, .. } => {
                 format!("Resource \"{resource}\": used {used}, limit {limit}, requested {requested}.")
             }
-            QuotaNear { resource, used, limit } => format!("Resource \"{resource}\": used {used}, limit {limit}."),
+            TooManySessions { resource, used, limit } => {
+                format!("Resource \"{resource}\": used {used}, limit {limit}, requested 1.")
+            }
+            QuotaNear { resource, used, limit }
+            | RateNear { resource, used, limit }
+            | SessionsNear { resource, used, limit } => {
+                format!("Resource \"{resource}\": used {used}, limit {limit}.")
+            }
+            NeedsPreload(_) => "Sessions share memory for it, which is given out when the server starts.".into(),
             Uncountable(_) => "Rows are counted in tables that PostgreSQL keeps itself, with the tenant column.".into(),
+            LastOwner => "No other owner would be left.".into(),
+            InvalidInvitation => "An invitation is good for one user, until it expires.".into(),
+            CountsForQuota(_) => "Its rows are counted by the tenant column that it is protected by.".into(),
             UnregisteredTenant => "Its table counts for a quota, and quotas are tenants'.".into(),
             _ => return None,
         })
@@ -357,7 +419,9 @@ impl Error {
         use Error::*;
         Some(match self {
             NoSuchTenantOrAccess { .. } => {
-                "Check the tenant's name, and that tenancy.grant_access() was called for the role.".into()
+                "Check the tenant's name, that tenancy.grant_access() was called for the role, and, where the access \
+                 requires membership, that tenancy.user_id is a member."
+                    .into()
             }
             TenantNotActive { .. } => "tenancy.resume_tenant() makes a suspended tenant active again.".into(),
             MalformedKey { .. } => "A superuser can correct it in tenancy.tenants.".into(),
@@ -424,6 +488,10 @@ impl Error {
             NotAudited(_) => "tenancy.audit() has a table audited.".into(),
             NotClassified(_) => "Call tenancy.protect(), or tenancy.classify(), first.".into(),
             NeedsReadCommitted => "Use READ COMMITTED.".into(),
+            CantUndo { .. } | CantUndoAll { .. } => {
+                "Nothing was undone. The log tells what the rows were: tenancy.audit_history() gives one row's life."
+                    .into()
+            }
             MonthNotSealed(_) => "Try again when it has ended; look also for prepared transactions.".into(),
             RedactedColumnGone { .. } => "Call tenancy.audit() again, with the columns to redact.".into(),
             OnTheWay(_) => "Have it done by a trigger, on a table whose owner row security binds. \
@@ -458,10 +526,33 @@ impl Error {
                 "Remove what is no longer needed, or have the limit raised with tenancy.set_quota().".into()
             }
             QuotaNear { .. } => "Remove what is no longer needed, or have the limit raised.".into(),
+            RateExceeded { wait: Some(wait), .. } => {
+                // Rounded up: who comes back then is admitted, if nobody else comes first.
+                format!("Try again in {:.3} seconds.", wait.div_ceil(1_000_000) as f64 / 1e3)
+            }
+            RateExceeded { limit, .. } => format!("It will never fit: at most {limit} are admitted at a time."),
+            RateNear { .. } => "Call less often, or have the rate raised.".into(),
+            TooManySessions { .. } | SessionsNear { .. } => {
+                "End other sessions of the tenant, or have the limit raised with tenancy.set_quota().".into()
+            }
+            NeedsPreload(_) => "Add pg_tenancy to shared_preload_libraries, and restart the server.".into(),
+            UnknownEnforcedRate(_) => "A superuser can make it with tenancy.create_resource(), \
+                 or set tenancy.enforce_rate to another one."
+                .into(),
             UnknownResource(_) => "tenancy.create_resource() makes a resource.".into(),
             NotAttached { .. } => "tenancy.attach_quota() has a table count for a resource.".into(),
             AttachedThroughParent { .. } => "Detach the parent.".into(),
+            CountsForQuota(_) => "Detach it with tenancy.detach_quota() first.".into(),
             UnregisteredTenant => "tenancy.create_tenant() registers a tenant.".into(),
+            UnknownMember { .. } => "tenancy.members has the members of each tenant.".into(),
+            NoSuchHost { .. } => {
+                "Check the host, that its tenant is active, and that tenancy.grant_access() was called for \
+                 the role."
+                    .into()
+            }
+            UnknownHost(_) => "tenancy.add_host() has a tenant served under a host.".into(),
+            LastOwner => "Make somebody else owner first: tenancy.add_member(..., 'owner').".into(),
+            InvalidInvitation => "Ask for a new one.".into(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \
                  a view can be made with (security_invoker = true)."
                 .into(),

@@ -3,6 +3,10 @@
 //! The hooks parse and tell; they never look into a catalog. What a value means is decided when it
 //! is used, see `context`.
 
+mod values;
+
+pub use values::*;
+
 use crate::error::{Error, Result};
 use crate::jwt;
 use crate::sys::backend::BackendCell;
@@ -28,6 +32,9 @@ const SHARED_TENANTS: &CStr = c"tenancy.shared_tenants";
 pub const GUARD_DDL: &CStr = c"tenancy.guard_ddl";
 const SEALED: &CStr = c"tenancy.sealed";
 const KEEP_IDEMPOTENCY_KEYS: &CStr = c"tenancy.keep_idempotency_keys";
+const MAX_TRACKED_TENANTS: &CStr = c"tenancy.max_tracked_tenants";
+const ENFORCE_RATE: &CStr = c"tenancy.enforce_rate";
+const KEEP_USAGE_HISTORY: &CStr = c"tenancy.keep_usage_history";
 const PROFILE: &CStr = c"tenancy.profile";
 
 /// Where PostgreSQL looks for names that bear no schema, and the value that trusts none but its own.
@@ -51,6 +58,9 @@ static DDL_GUARD: GucSetting<bool> = GucSetting::<bool>::new(true);
 static SEALED_TO: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static ROLE_PROFILE: GucSetting<Profile> = GucSetting::<Profile>::new(Profile::None);
 static KEYS_KEPT: GucSetting<i32> = GucSetting::<i32>::new(86_400);
+static TRACKED: GucSetting<i32> = GucSetting::<i32>::new(10_000);
+static STATEMENT_RATE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static HISTORY_KEPT: GucSetting<i32> = GucSetting::<i32>::new(400 * 86_400);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// What happens when a statement touches a protected table without a context.
@@ -104,16 +114,20 @@ pub struct Listener {
     pub tenant_chosen: fn(&str) -> Result<()>,
     /// A session is about to set this token within a transaction; an error refuses it.
     pub token_set: fn(&str) -> Result<()>,
-    /// The token has changed, maybe back to what it was. Can't fail.
-    pub token_changed: fn(),
+    /// The token is about to be this from here on, which may be nothing, or what it was. Can't fail.
+    pub token_becomes: fn(&str),
     /// The user whom a token or the request names, who may be nobody; `None` where neither is in force.
     pub proven_user: fn() -> Option<Option<String>>,
     /// A session is about to set the user to this, which may be nothing; an error refuses it.
     pub user_chosen: fn(&str) -> Result<()>,
     /// Whether the user that is set counts.
     pub user_counts: fn(&str) -> bool,
+    /// The user has changed, maybe back to what it was. Can't fail.
+    pub user_changed: fn(),
     /// A setting that the context rests on has changed, maybe back to what it was. Can't fail.
     pub context_changed: fn(),
+    /// The tenant is about to be this from here on; empty for the default. Can't fail.
+    pub tenant_becomes: fn(&str),
     /// The server's region has changed. Can't fail.
     pub region_changed: fn(),
 }
@@ -127,103 +141,11 @@ static LOADING: BackendCell<bool> = BackendCell::new(false);
 
 /// Whether a token is set; apart, because it is asked for each statement.
 static HAS_TOKEN: BackendCell<bool> = BackendCell::new(false);
+/// Whether statements are counted for a rate; apart, because it is asked before each.
+static COUNTS_STATEMENTS: BackendCell<bool> = BackendCell::new(false);
 
 /// True while the extension sets `tenancy.sealed`, which nobody else may.
 static SEALING: BackendCell<bool> = BackendCell::new(false);
-
-/// The context as it was set: a tenant's id or key; empty when none is.
-pub fn tenant() -> String {
-    text(&TENANT)
-}
-
-/// The token as it was set; empty when none is.
-pub fn token() -> String {
-    text(&SIGNED)
-}
-
-/// Whether a token is set.
-pub fn has_token() -> bool {
-    HAS_TOKEN.get()
-}
-
-/// The user, if there is one: that of the token or the request where one is in force, else the one that is set.
-pub fn user_id() -> Option<String> {
-    if let Some(user) = LISTENER.get().and_then(|listener| (listener.proven_user)()) {
-        return user;
-    }
-    let counts = |id: &String| LISTENER.get().is_none_or(|listener| (listener.user_counts)(id));
-    Some(text(&USER)).filter(|id| !id.is_empty() && counts(id))
-}
-
-/// What a parallel worker's leader is sealed to; empty when it isn't.
-pub fn sealed() -> String {
-    text(&SEALED_TO)
-}
-
-/// Has parallel workers know what the session is sealed to.
-pub fn tell_workers_of_seal(sealed_to: &str) {
-    let _sealing = SEALING.raised();
-    option::set_for_good(SEALED, sealed_to);
-}
-
-/// The request that the application serves, if set.
-pub fn request_id() -> Option<String> {
-    Some(text(&REQUEST)).filter(|id| !id.is_empty())
-}
-
-/// Whether this session may act for several tenants in one transaction.
-pub fn allow_switch() -> bool {
-    SWITCH.get()
-}
-
-/// The tenant that a superuser chose for sessions that set none; empty when none.
-pub fn default_tenant() -> String {
-    text(&DEFAULT)
-}
-
-/// What to do about a protected table touched without a context.
-pub fn on_missing() -> OnMissing {
-    MISSING.get()
-}
-
-/// What to do about a bypass without a declared reason.
-pub fn on_bypass() -> OnBypass {
-    BYPASS.get()
-}
-
-/// What to do about another tenant's left-overs.
-pub fn on_leftovers() -> OnLeftovers {
-    LEFTOVERS.get()
-}
-
-/// The region whose tenants this server may act for, if restricted.
-pub fn region() -> Option<String> {
-    Some(text(&HOME_REGION)).filter(|region| !region.is_empty())
-}
-
-/// For how many tenants sessions share memory.
-pub fn shared_tenants() -> usize {
-    usize::try_from(DIRECTORY_SIZE.get()).unwrap_or(0)
-}
-
-/// Whether DDL that weakens a protected table is refused.
-pub fn guard_ddl() -> bool {
-    DDL_GUARD.get()
-}
-
-/// For how many seconds an idempotency key is known again.
-pub fn keep_idempotency_keys() -> i32 {
-    KEYS_KEPT.get()
-}
-
-/// The profile that the session came with.
-pub fn profile() -> Profile {
-    ROLE_PROFILE.get()
-}
-
-fn text(setting: &GucSetting<Option<CString>>) -> String {
-    setting.get().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
-}
 
 #[pg_guard]
 unsafe extern "C-unwind" fn check_tenant(
@@ -301,10 +223,11 @@ fn check_new_token(token: &str, source: pg_sys::GucSource::Type) -> Result<()> {
 }
 
 unsafe extern "C-unwind" fn token_changed(value: *const c_char, _extra: *mut c_void) {
-    // SAFETY: PostgreSQL passes the new value, or NULL.
-    HAS_TOKEN.set(unsafe { !value.is_null() && *value != 0 });
+    // SAFETY: PostgreSQL passes the value that is about to be in force, or NULL.
+    let value = unsafe { assigned(value) };
+    HAS_TOKEN.set(!value.is_empty());
     if let Some(listener) = LISTENER.get() {
-        (listener.token_changed)();
+        (listener.token_becomes)(value);
     }
     context_changed();
 }
@@ -394,8 +317,42 @@ unsafe fn borrowed<'a>(value: *mut *mut c_char) -> &'a str {
     }
 }
 
-unsafe extern "C-unwind" fn context_changed_text(_value: *const c_char, _extra: *mut c_void) {
+unsafe extern "C-unwind" fn tenant_changed(value: *const c_char, _extra: *mut c_void) {
     context_changed();
+    // SAFETY: PostgreSQL passes the value that is about to be in force, or NULL.
+    let value = unsafe { assigned(value) };
+    if let Some(listener) = LISTENER.get() {
+        (listener.tenant_becomes)(value);
+    }
+}
+
+unsafe extern "C-unwind" fn default_tenant_changed(value: *const c_char, _extra: *mut c_void) {
+    context_changed();
+    // SAFETY: as above.
+    let value = unsafe { assigned(value) };
+    if let Some(listener) = LISTENER.get()
+        && tenant().is_empty()
+    {
+        (listener.tenant_becomes)(value);
+    }
+}
+
+unsafe extern "C-unwind" fn rate_changed(value: *const c_char, _extra: *mut c_void) {
+    // SAFETY: as above.
+    COUNTS_STATEMENTS.set(!unsafe { assigned(value) }.is_empty());
+}
+
+/// # Safety
+/// `value` is what a string assign hook gets: a C string or NULL.
+unsafe fn assigned<'a>(value: *const c_char) -> &'a str {
+    // SAFETY: by the contract above; the string outlives the hook.
+    if value.is_null() { "" } else { unsafe { CStr::from_ptr(value) }.to_str().unwrap_or("\u{1}") }
+}
+
+unsafe extern "C-unwind" fn user_changed(_value: *const c_char, _extra: *mut c_void) {
+    if let Some(listener) = LISTENER.get() {
+        (listener.user_changed)();
+    }
 }
 
 unsafe extern "C-unwind" fn context_changed_bool(_value: bool, _extra: *mut c_void) {
@@ -430,7 +387,7 @@ pub fn init(listener: Listener) {
             GucContext::Userset,
             GucFlags::REPORT,
             Some(check_tenant),
-            Some(context_changed_text),
+            Some(tenant_changed),
             None,
         );
         GucRegistry::define_string_guc_with_hooks(
@@ -446,13 +403,13 @@ pub fn init(listener: Listener) {
         );
         GucRegistry::define_string_guc_with_hooks(
             USER_ID,
-            c"The application's user, recorded with what is changed.",
+            c"The application's user, recorded with what is changed, and asked for where access requires membership.",
             c"Any role may set it: it is as trustworthy as the application is.",
             &USER,
             GucContext::Userset,
             plain,
             Some(check_user),
-            None,
+            Some(user_changed),
             None,
         );
         GucRegistry::define_string_guc_with_hooks(
@@ -485,7 +442,7 @@ pub fn init(listener: Listener) {
             GucContext::Suset,
             plain,
             Some(check_default_tenant),
-            Some(context_changed_text),
+            Some(default_tenant_changed),
             None,
         );
         GucRegistry::define_enum_guc(
@@ -535,6 +492,27 @@ pub fn init(listener: Listener) {
             if preloading { GucContext::Postmaster } else { GucContext::Sighup },
             plain,
         );
+        GucRegistry::define_int_guc(
+            MAX_TRACKED_TENANTS,
+            c"Slots for rates in memory that all sessions share, 132 bytes each: one for each tenant and rate.",
+            c"With more in use, the least recently used one goes, and its rate begins anew. Needs shared_preload_libraries.",
+            &TRACKED,
+            1,
+            16_777_216,
+            if preloading { GucContext::Postmaster } else { GucContext::Sighup },
+            plain,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            ENFORCE_RATE,
+            c"The rate that each statement of a tenant takes one of.",
+            c"The name of a resource of kind rate; empty for none. Superusers and roles with BYPASSRLS are not counted.",
+            &STATEMENT_RATE,
+            GucContext::Suset,
+            plain,
+            None,
+            Some(rate_changed),
+            None,
+        );
         GucRegistry::define_bool_guc_with_hooks(
             GUARD_DDL,
             c"Refuses DDL that weakens a protected table.",
@@ -552,6 +530,16 @@ pub fn init(listener: Listener) {
             c"The same key takes nothing more meanwhile; afterwards it counts as new.",
             &KEYS_KEPT,
             1,
+            i32::MAX,
+            GucContext::Suset,
+            GucFlags::UNIT_S,
+        );
+        GucRegistry::define_int_guc(
+            KEEP_USAGE_HISTORY,
+            c"How long tenancy.usage_history is kept.",
+            c"tenancy.meter_usage() removes what is older, but for the last row before.",
+            &HISTORY_KEPT,
+            86_400,
             i32::MAX,
             GucContext::Suset,
             GucFlags::UNIT_S,

@@ -33,7 +33,8 @@ extension_sql_file!("../sql/install/01_schema.sql", name = "schema", bootstrap);
 extension_sql_file!("../sql/install/02_context.sql", name = "context", requires = ["schema"]);
 extension_sql_file!("../sql/install/03_registry.sql", name = "registry", requires = ["context"]);
 extension_sql_file!("../sql/install/04_tables.sql", name = "tables", requires = ["registry"]);
-extension_sql_file!("../sql/install/05_token.sql", name = "token", requires = ["tables"]);
+extension_sql_file!("../sql/install/05_members.sql", name = "members", requires = ["tables"]);
+extension_sql_file!("../sql/install/05_token.sql", name = "token", requires = ["members"]);
 extension_sql_file!("../sql/install/06_doctor.sql", name = "doctor", requires = ["token"]);
 extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["doctor"]);
 extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = ["guard"]);
@@ -44,6 +45,8 @@ extension_sql_file!("../sql/install/12_scope.sql", name = "scope", requires = ["
 extension_sql_file!("../sql/install/13_quota.sql", name = "quota", requires = ["scope"]);
 extension_sql_file!("../sql/install/14_audit.sql", name = "audit", requires = ["quota"]);
 extension_sql_file!("../sql/install/15_views.sql", name = "views", requires = ["audit"]);
+extension_sql_file!("../sql/install/16_settings.sql", name = "settings", requires = ["views"]);
+extension_sql_file!("../sql/install/17_hosts.sql", name = "hosts", requires = ["settings"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]
@@ -52,7 +55,8 @@ pub extern "C-unwind" fn _PG_init() {
     context::init();
     isolation::init(context::is_set);
     hardening::init();
-    quota::init();
+    quota::init(context::acting);
+    context::count_sessions(quota::enter, quota::leave);
     audit::init();
     catalog::init();
 }

@@ -153,3 +153,35 @@ fn no_number_is_given_out_on_a_standby() {
     }
     assert_eq!(tx.value("select count(*) from tenancy.numbers").as_deref(), Some("0"));
 }
+
+#[test]
+fn members_settings_and_hosts_are_followed_on_a_standby() {
+    let world = world();
+    let catch_up = || pair().standby.wait_for_catch_up(&pair().primary);
+    world.fixture.run(&format!(
+        "select tenancy.add_member('acme', 'alice', 'admin'), tenancy.grant_access('{}', require_membership => true),
+                tenancy.set_setting('seats', '5', 'acme'), tenancy.set_setting('postgres.work_mem', '\"9MB\"', 'acme'),
+                tenancy.add_host('acme.example', 'acme')",
+        world.app
+    ));
+    catch_up();
+    let mut client = connect(&world);
+    client.refuses("select tenancy.set_tenant_by_host('acme.example', false)", "42501");
+    client.run("set tenancy.user_id = 'alice'; select tenancy.set_tenant_by_host('Acme.Example:443', false)");
+    let seen = "select format('%s %s %s', tenancy.has_role('admin'), tenancy.setting_int('seats'), current_setting('work_mem'))";
+    assert_eq!(client.value(seen).as_deref(), Some("t 5 9MB"));
+    assert_eq!(visible(&mut client), ["acme"]);
+
+    world.fixture.run(
+        "select tenancy.add_member('acme', 'alice', 'viewer'), tenancy.set_setting('seats', '6', 'acme'),
+                tenancy.remove_host('acme.example')",
+    );
+    catch_up();
+    assert_eq!(client.value(seen).as_deref(), Some("f 6 9MB"));
+    assert_eq!(client.value("select tenancy.resolve_host('acme.example')"), None);
+
+    world.fixture.run("select tenancy.remove_member('acme', 'alice')");
+    catch_up();
+    client.refuses("select body from notes_uuid", "42501");
+    client.refuses("select tenancy.accept_invitation('of my own making', 'alice')", "25006");
+}

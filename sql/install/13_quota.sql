@@ -4,13 +4,13 @@ CREATE TABLE tenancy.resources (
     id          integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        text COLLATE "C" NOT NULL UNIQUE
                 CHECK (char_length(name) BETWEEN 1 AND 255 AND name = btrim(name) AND name !~ '[[:cntrl:]]'),
-    kind        text NOT NULL CHECK (kind IN ('rows', 'bytes', 'counter')),
+    kind        text NOT NULL CHECK (kind IN ('rows', 'bytes', 'counter', 'rate', 'sessions')),
     description text,
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE tenancy.resources IS 'What is limited per tenant';
 COMMENT ON COLUMN tenancy.resources.kind IS
-    'rows or bytes of the tables attached to it, or counter: what tenancy.consume() takes';
+    'rows or bytes of the tables attached to it; counter: what tenancy.consume() takes; rate: the same, so many per interval; sessions: those that act for the tenant at a time';
 
 CREATE TABLE tenancy.quotas (
     tenant_id   uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
@@ -18,7 +18,7 @@ CREATE TABLE tenancy.quotas (
     max_amount  bigint CHECK (max_amount >= 0),
     mode        text NOT NULL DEFAULT 'enforce' CHECK (mode IN ('enforce', 'track')),
     warn_at     real CHECK (warn_at > 0 AND warn_at <= 1),
-    per         interval,
+    per         interval CHECK (per > interval '0' AND per <= interval '366 days'),
     set_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, resource_id)
 );
@@ -31,7 +31,7 @@ CREATE TABLE tenancy.plan_quotas (
     max_amount  bigint CHECK (max_amount >= 0),
     mode        text NOT NULL DEFAULT 'enforce' CHECK (mode IN ('enforce', 'track')),
     warn_at     real CHECK (warn_at > 0 AND warn_at <= 1),
-    per         interval,
+    per         interval CHECK (per > interval '0' AND per <= interval '366 days'),
     set_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (plan, resource_id)
 );
@@ -48,20 +48,28 @@ CREATE INDEX quota_tables_resource_id_idx ON tenancy.quota_tables (resource_id);
 COMMENT ON TABLE tenancy.quota_tables IS
     'Tables, partitions included, whose rows count for a resource, as tenancy.attach_quota() recorded them';
 
--- The library reads and writes the columns by number, and `used` in place: the fixed-length ones come first, in
--- this order. Room on the page keeps updates from touching the index.
+-- The library reads and writes the columns by number, and those from `used` to `taken_before` in place: the fixed-length
+-- ones come first, in this order. Room on the page keeps updates from touching the index.
 CREATE TABLE tenancy.quota_slots (
-    tenant_id   uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
-    slot        bigint NOT NULL,
-    used        bigint NOT NULL,
-    resource_id integer NOT NULL REFERENCES tenancy.resources (id) ON DELETE CASCADE,
-    warned      boolean NOT NULL,
-    share       bigint,
+    tenant_id    uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
+    slot         bigint NOT NULL,
+    used         bigint NOT NULL,
+    taken        bigint NOT NULL,
+    hour         timestamptz NOT NULL,
+    used_before  bigint NOT NULL,
+    taken_before bigint NOT NULL,
+    resource_id  integer NOT NULL REFERENCES tenancy.resources (id) ON DELETE CASCADE,
+    warned       boolean NOT NULL,
+    share        bigint,
     PRIMARY KEY (tenant_id, resource_id, slot)
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+) WITH (fillfactor = 25, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 COMMENT ON TABLE tenancy.quota_slots IS
     'Usage, over several rows for a tenant and resource that many sessions write for: its sum counts. Written by the library alone';
 COMMENT ON COLUMN tenancy.quota_slots.used IS 'What was taken from this slot, less what was given back to it';
+COMMENT ON COLUMN tenancy.quota_slots.taken IS 'All that was ever taken from it';
+COMMENT ON COLUMN tenancy.quota_slots.hour IS 'When the hour began that it was last changed in';
+COMMENT ON COLUMN tenancy.quota_slots.used_before IS 'What used was then';
+COMMENT ON COLUMN tenancy.quota_slots.taken_before IS 'What taken was then';
 COMMENT ON COLUMN tenancy.quota_slots.share IS
     'How much may be taken from it: over all slots the limit, or what is used before a warning is due; NULL means unlimited';
 
@@ -78,7 +86,32 @@ CREATE INDEX consumptions_at_idx ON tenancy.consumptions (tenant_id, resource_id
 ALTER TABLE tenancy.consumptions ENABLE ROW LEVEL SECURITY;
 COMMENT ON TABLE tenancy.consumptions IS
     'Idempotency keys of tenancy.consume(), kept for as long as tenancy.keep_idempotency_keys says';
+
+-- Without foreign keys: what is billed must not go with the tenant.
+CREATE TABLE tenancy.usage_history (
+    tenant_id   uuid NOT NULL,
+    resource_id integer NOT NULL,
+    resource    text COLLATE "C" NOT NULL,
+    hour        timestamptz NOT NULL,
+    used        bigint NOT NULL,
+    peak        bigint NOT NULL,
+    added       bigint NOT NULL,
+    removed     bigint NOT NULL,
+    reading     bigint NOT NULL,
+    PRIMARY KEY (tenant_id, resource_id, hour)
+);
+CREATE INDEX usage_history_hour_idx ON tenancy.usage_history (hour);
+COMMENT ON TABLE tenancy.usage_history IS
+    'What tenants used of resources by the hour, as tenancy.meter_usage() writes it down: a role sees the tenant it acts for, bypassing roles see all. An hour in which nothing changed has no row';
+COMMENT ON COLUMN tenancy.usage_history.resource IS 'Its name when it was written';
+COMMENT ON COLUMN tenancy.usage_history.hour IS 'When the hour began';
+COMMENT ON COLUMN tenancy.usage_history.used IS 'What was used when it ended; of the hour that runs, when it was written';
+COMMENT ON COLUMN tenancy.usage_history.peak IS 'The most that a call of tenancy.meter_usage() found in it, its beginning and end included';
+COMMENT ON COLUMN tenancy.usage_history.added IS 'What was taken in that hour';
+COMMENT ON COLUMN tenancy.usage_history.removed IS 'What was given back in that hour';
+COMMENT ON COLUMN tenancy.usage_history.reading IS 'All that was ever taken by its end';
 SELECT pg_extension_config_dump('tenancy.consumptions', '');
+SELECT pg_extension_config_dump('tenancy.usage_history', '');
 SELECT pg_extension_config_dump('tenancy.resources', '');
 SELECT pg_extension_config_dump('tenancy.resources_id_seq', '');
 SELECT pg_extension_config_dump('tenancy.quotas', '');
@@ -92,26 +125,35 @@ ALTER TABLE tenancy.quotas ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenancy.plan_quotas ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenancy.quota_tables ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenancy.quota_slots ENABLE ROW LEVEL SECURITY;
+ALTER TABLE tenancy.usage_history ENABLE ROW LEVEL SECURITY;
 CREATE POLICY any_tenant ON tenancy.resources FOR SELECT TO PUBLIC USING (tenancy.current_tenant() IS NOT NULL);
 CREATE POLICY own_tenant ON tenancy.quotas FOR SELECT TO PUBLIC USING (tenant_id = tenancy.current_tenant());
 CREATE POLICY own_plan ON tenancy.plan_quotas FOR SELECT TO PUBLIC
     USING (plan = (SELECT t.plan FROM tenancy.tenants AS t WHERE t.id = tenancy.current_tenant()));
 CREATE POLICY own_tenant ON tenancy.quota_slots FOR SELECT TO PUBLIC USING (tenant_id = tenancy.current_tenant());
-GRANT SELECT ON tenancy.resources, tenancy.quotas, tenancy.plan_quotas, tenancy.quota_slots TO PUBLIC;
+CREATE POLICY own_tenant ON tenancy.usage_history FOR SELECT TO PUBLIC USING (tenant_id = tenancy.current_tenant());
+GRANT SELECT ON tenancy.resources, tenancy.quotas, tenancy.plan_quotas, tenancy.quota_slots, tenancy.usage_history TO PUBLIC;
+
+-- For everybody: it tells of the tenant in force alone.
+CREATE FUNCTION tenancy.usage_in_memory(tenant_id uuid, resource_id integer) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'usage_in_memory_wrapper';
+COMMENT ON FUNCTION tenancy.usage_in_memory(uuid, integer) IS
+    'What the tenant in force has spent of a rate, or how many sessions act for it; a bypassing role may ask for any tenant. NULL for other tenants and resources, and without shared memory';
 
 CREATE VIEW tenancy.quota_usage WITH (security_invoker, security_barrier) AS
 SELECT t.key AS tenant,
        r.name AS resource,
-       coalesce(u.used, 0)::bigint AS used,
+       u.used,
        q.max_amount AS max,
        q.per,
        q.mode,
-       round(100.0 * coalesce(u.used, 0) / nullif(q.max_amount, 0), 1) AS percent
+       round(100.0 * u.used / nullif(q.max_amount, 0), 1) AS percent
 FROM tenancy.tenants AS t
 CROSS JOIN tenancy.resources AS r
 LEFT JOIN (SELECT s.tenant_id, s.resource_id, sum(s.used) AS used
-           FROM tenancy.quota_slots AS s GROUP BY s.tenant_id, s.resource_id) AS u
-       ON u.tenant_id = t.id AND u.resource_id = r.id
+           FROM tenancy.quota_slots AS s GROUP BY s.tenant_id, s.resource_id) AS c
+       ON c.tenant_id = t.id AND c.resource_id = r.id
 LEFT JOIN LATERAL (
     SELECT l.max_amount, l.per, l.mode
     FROM (SELECT o.max_amount, o.per, o.mode, 0 AS rank
@@ -120,7 +162,10 @@ LEFT JOIN LATERAL (
           SELECT p.max_amount, p.per, p.mode, 1
           FROM tenancy.plan_quotas AS p WHERE p.plan = t.plan AND p.resource_id = r.id) AS l
     ORDER BY l.rank LIMIT 1) AS q ON true
-WHERE u.tenant_id IS NOT NULL OR q.mode IS NOT NULL;
+CROSS JOIN LATERAL (
+    SELECT coalesce(CASE WHEN r.kind IN ('rate', 'sessions') THEN tenancy.usage_in_memory(t.id, r.id) ELSE c.used END,
+                    0)::bigint AS used) AS u
+WHERE c.tenant_id IS NOT NULL OR q.mode IS NOT NULL;
 GRANT SELECT ON tenancy.quota_usage TO PUBLIC;
 COMMENT ON VIEW tenancy.quota_usage IS
     'What tenants use of resources, and how far they are limited; a role sees the tenant it acts for, bypassing roles see all';
@@ -137,7 +182,7 @@ CREATE FUNCTION tenancy.limits_changed() RETURNS trigger
     AS 'MODULE_PATHNAME', 'tenancy_limits_changed';
 REVOKE EXECUTE ON FUNCTION tenancy.limits_changed() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.limits_changed() IS
-    'Trigger: has a limit that was set, changed or removed hold for what is counted already';
+    'Trigger: has a limit that was set, changed or removed hold for what is counted already. Raises 22023 for a rate that is limited without an interval';
 CREATE TRIGGER limits_changed
     AFTER INSERT OR UPDATE OR DELETE ON tenancy.quotas
     FOR EACH ROW EXECUTE FUNCTION tenancy.limits_changed();
@@ -146,6 +191,25 @@ CREATE TRIGGER limits_changed
     FOR EACH ROW EXECUTE FUNCTION tenancy.limits_changed();
 ALTER TABLE tenancy.quotas ENABLE ALWAYS TRIGGER limits_changed;
 ALTER TABLE tenancy.plan_quotas ENABLE ALWAYS TRIGGER limits_changed;
+
+CREATE FUNCTION tenancy.resources_changed() RETURNS trigger
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'tenancy_resources_changed';
+REVOKE EXECUTE ON FUNCTION tenancy.resources_changed() FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.resources_changed() IS
+    'Trigger: tells every session that resources or limits changed. Raises 22023 for what becomes a rate and is limited without an interval';
+CREATE TRIGGER resources_changed
+    AFTER INSERT OR UPDATE OR DELETE ON tenancy.resources
+    FOR EACH ROW EXECUTE FUNCTION tenancy.resources_changed();
+ALTER TABLE tenancy.resources ENABLE ALWAYS TRIGGER resources_changed;
+CREATE TRIGGER limits_announced
+    AFTER INSERT OR UPDATE OR DELETE ON tenancy.quotas
+    FOR EACH STATEMENT EXECUTE FUNCTION tenancy.resources_changed();
+CREATE TRIGGER limits_announced
+    AFTER INSERT OR UPDATE OR DELETE ON tenancy.plan_quotas
+    FOR EACH STATEMENT EXECUTE FUNCTION tenancy.resources_changed();
+ALTER TABLE tenancy.quotas ENABLE ALWAYS TRIGGER limits_announced;
+ALTER TABLE tenancy.plan_quotas ENABLE ALWAYS TRIGGER limits_announced;
 
 CREATE FUNCTION tenancy.plan_changed() RETURNS trigger
     LANGUAGE c
@@ -181,7 +245,7 @@ CREATE FUNCTION tenancy.create_resource(name text, kind text, description text D
     AS 'MODULE_PATHNAME', 'create_resource_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.create_resource(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.create_resource(text, text, text) IS
-    'Makes something that can be limited per tenant: rows or bytes of tables, or a counter. Raises 22023 malformed name or unknown kind, 42710 name taken';
+    'Makes something that can be limited per tenant: rows or bytes of tables, a counter, a rate, or sessions. Raises 22023 malformed name or unknown kind, 42710 name taken';
 
 CREATE FUNCTION tenancy.set_quota(
     tenant text,
@@ -195,7 +259,7 @@ CREATE FUNCTION tenancy.set_quota(
     AS 'MODULE_PATHNAME', 'set_quota_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.set_quota(text, text, bigint, interval, text, real) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.set_quota(text, text, bigint, interval, text, real) IS
-    'Sets a tenant''s own limit (NULL: unlimited), kept (mode enforce) or only watched (track), with a warning at a part of it (warn_at; NULL: none). Raises 42704 unknown tenant or resource, 22023 for what can''t be a limit';
+    'Sets a tenant''s own limit (NULL: unlimited), for a rate per interval, kept (mode enforce) or only watched (track), with a warning at a part of it (warn_at; NULL: none). Raises 42704 unknown tenant or resource, 22023 for what can''t be a limit';
 
 CREATE FUNCTION tenancy.set_plan_quota(
     plan text,
@@ -220,7 +284,7 @@ CREATE FUNCTION tenancy.attach_quota(tbl regclass, resource text) RETURNS void
     AS 'MODULE_PATHNAME', 'attach_quota_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.attach_quota(regclass, text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.attach_quota(regclass, text) IS
-    'Has the rows of a protected table, its partitions and its inheritance children count for a resource of kind rows or bytes, those that are there included; writers wait meanwhile. Raises 42501 not the owner, 42704 unknown resource, 22023 a counter, 42710 attached already, 55000 not protected, 23503 rows of unregistered tenants';
+    'Has the rows of a protected table, its partitions and its inheritance children count for a resource of kind rows or bytes, those that are there included; writers wait meanwhile. Raises 42501 not the owner, 42704 unknown resource, 22023 a resource of another kind, 42710 attached already, 55000 not protected, 23503 rows of unregistered tenants';
 
 CREATE FUNCTION tenancy.detach_quota(tbl regclass, resource text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -238,23 +302,39 @@ CREATE FUNCTION tenancy.recount(resource text DEFAULT NULL)
     AS 'MODULE_PATHNAME', 'recount_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.recount(text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.recount(text) IS
-    'Counts the rows and bytes of a resource''s tables, or of all (NULL), while writers go on, and corrects the usage where it differs; returns what was recorded and what is there. Raises 42704 unknown resource, 22023 a counter';
+    'Counts the rows and bytes of a resource''s tables, or of all (NULL), while writers go on, and corrects the usage where it differs; returns what was recorded and what is there. Raises 42704 unknown resource, 22023 one that is not counted in tables';
+
+CREATE FUNCTION tenancy.meter_usage() RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'meter_usage_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.meter_usage() FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.meter_usage() IS
+    'Writes down in tenancy.usage_history what tenants used when the last hour ended and use now, and removes what is older than tenancy.keep_usage_history says. To be called once in every hour, or more often. Returns how many rows changed';
 
 -- For everybody: they act for the tenant in force alone.
 CREATE FUNCTION tenancy.check_quota(resource text, amount bigint DEFAULT 1) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'check_quota_wrapper';
 COMMENT ON FUNCTION tenancy.check_quota(text, bigint) IS
-    'Whether the tenant could have that much more of a resource now; takes nothing. Raises 42501 no tenant, 42704 unknown resource, 22023 a negative amount';
+    'Whether the tenant could have that much more of a resource now; takes nothing. Raises 42501 no tenant, 42704 unknown resource, 22023 a negative amount, 55000 a rate or sessions without shared_preload_libraries';
 
 CREATE FUNCTION tenancy.consume(resource text, amount bigint DEFAULT 1, idempotency_key text DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'consume_wrapper';
 COMMENT ON FUNCTION tenancy.consume(text, bigint, text) IS
-    'Takes an amount of a counter for the tenant, and returns what is left (NULL: unlimited). The same idempotency key takes nothing more. Raises 53400 limit reached, 42501 no tenant, 42704 unknown resource, 22023 no counter, a negative amount, or a key used for another amount, 25006 read-only transaction';
+    'Takes an amount of a counter or a rate for the tenant, and returns what is left (NULL: unlimited). The same idempotency key takes nothing more of a counter. What is taken of a rate is taken whatever becomes of the transaction. Raises 53400 limit reached, 42501 no tenant, 42704 unknown resource, 22023 neither counter nor rate, a negative amount, a key used for another amount or with a rate, 25006 a counter in a read-only transaction, 55000 a rate without shared_preload_libraries';
 
 CREATE FUNCTION tenancy.release(resource text, amount bigint DEFAULT 1) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'release_wrapper';
 COMMENT ON FUNCTION tenancy.release(text, bigint) IS
-    'Gives an amount of a counter back for the tenant, and returns what is left (NULL: unlimited). Raises 22023 more than was taken, other errors as for consume()';
+    'Gives an amount of a counter back for the tenant, and returns what is left (NULL: unlimited). Raises 22023 more than was taken, or of a rate, other errors as for consume()';
+
+CREATE FUNCTION tenancy.rate_tracking()
+    RETURNS TABLE (slots bigint, used bigint, evicted bigint, evicted_spent bigint)
+    LANGUAGE c VOLATILE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'rate_tracking_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.rate_tracking() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenancy.rate_tracking() TO pg_monitor;
+COMMENT ON FUNCTION tenancy.rate_tracking() IS
+    'How the memory for rates is used, for the whole server since it was started: slots there are and that are used, tenants'' rates that made room for others, and of these, those that were not full yet and so began anew. Raises 55000 without shared_preload_libraries';

@@ -57,7 +57,7 @@ COMMENT ON COLUMN tenancy.audit_log.application_name IS 'The setting application
 COMMENT ON COLUMN tenancy.audit_log.client_addr IS 'Where the client connected from; NULL for a Unix socket';
 COMMENT ON COLUMN tenancy.audit_log.bypass IS 'Row security did not bind who changed the row';
 COMMENT ON COLUMN tenancy.audit_log.reason IS 'The reason that was declared for that, by tenancy.bypass()';
-COMMENT ON COLUMN tenancy.audit_log.row_hash IS 'jsonb_hash_extended(row_key, 0), by which tenancy.audit_history() finds the row';
+COMMENT ON COLUMN tenancy.audit_log.row_hash IS 'tenancy.audit_row_hash(row_key), by which tenancy.audit_history() finds the row';
 SELECT pg_extension_config_dump('tenancy.audit_log_id_seq', '');
 
 CREATE FUNCTION tenancy.guard_audit_log() RETURNS trigger
@@ -133,6 +133,12 @@ REVOKE EXECUTE ON FUNCTION tenancy.audit_maintain() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.audit_maintain() IS
     'Makes the partitions of tenancy.audit_log for this month and the three that follow, and moves entries that came in for want of one. Returns how many were moved';
 
+CREATE FUNCTION tenancy.audit_row_hash(row_key jsonb) RETURNS bigint
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'audit_row_hash_wrapper';
+COMMENT ON FUNCTION tenancy.audit_row_hash(jsonb) IS
+    'A number for the key of a row, by which entries of tenancy.audit_log are found: the same for equal keys';
+
 -- As the caller, whom row security binds: what is compared are numbers, by operators that give nothing away, so
 -- that indexes serve everybody.
 CREATE FUNCTION tenancy.audit_history(tbl regclass, row_key jsonb) RETURNS SETOF tenancy.audit_log
@@ -140,9 +146,9 @@ CREATE FUNCTION tenancy.audit_history(tbl regclass, row_key jsonb) RETURNS SETOF
 BEGIN ATOMIC
     -- Keys that the row had before, with the entry that changed it from there.
     WITH RECURSIVE known(key, hash, before) AS (
-        SELECT $2, jsonb_hash_extended($2, 0), 9223372036854775807
+        SELECT $2, tenancy.audit_row_hash($2), 9223372036854775807
       UNION
-        SELECT former.key, jsonb_hash_extended(former.key, 0), l.id
+        SELECT former.key, tenancy.audit_row_hash(former.key), l.id
         FROM known
         JOIN tenancy.audit_log AS l ON l.row_hash = known.hash AND l.tbl = $1
         CROSS JOIN LATERAL (SELECT jsonb_object_agg(k, l.old_row -> k) AS key
@@ -279,3 +285,11 @@ CREATE FUNCTION tenancy.audit_retain(keep interval) RETURNS bigint
 REVOKE EXECUTE ON FUNCTION tenancy.audit_retain(interval) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.audit_retain(interval) IS
     'Seals the log, and drops the months that ended longer ago than keep. Returns how many entries they held. Raises 22023 an interval that is not positive, 55000 when a month can''t be sealed yet';
+
+-- As the caller: his rights and row security decide what can be undone. His search path is left to the triggers that
+-- the statements fire; they name everything in full themselves.
+CREATE FUNCTION tenancy.audit_revert(txid xid8, dry_run boolean DEFAULT true) RETURNS SETOF text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'audit_revert_wrapper';
+COMMENT ON FUNCTION tenancy.audit_revert(xid8, boolean) IS
+    'Undoes what a transaction changed in the rows of the tenant in force, the last change first, with the rights of the caller; a dry run takes it back. Returns the statements. Raises 42501 without a tenant, 55000 where rows were changed since, or what they were is not recorded';

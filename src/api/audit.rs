@@ -2,6 +2,7 @@
 
 use super::required;
 use crate::audit::{self, Config};
+use crate::context::{self, Status};
 use crate::sys::Oid;
 use pgrx::Array;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -46,6 +47,23 @@ fn audit_verify(
 #[pg_extern(sql = false)]
 fn audit_retain(keep: Option<Interval>) -> Result<i64, ErrorReport> {
     Ok(audit::retain(required(keep, "keep")?)?)
+}
+
+/// The first argument is an `xid8`, taken as its bits.
+#[pg_extern(sql = false)]
+fn audit_revert(txid: Option<i64>, dry_run: Option<bool>) -> Result<SetOfIterator<'static, String>, ErrorReport> {
+    let tenant = match context::status() {
+        Status::Acting { id, .. } => Some(id),
+        _ => None,
+    };
+    let txid = required(txid, "txid")?.cast_unsigned();
+    Ok(SetOfIterator::new(audit::revert(txid, tenant, required(dry_run, "dry_run")?)?))
+}
+
+/// The argument is a `jsonb`, taken as its bytes.
+#[pg_extern(sql = false)]
+fn audit_row_hash(row_key: Option<&[u8]>) -> Option<i64> {
+    row_key.map(audit::row_hash)
 }
 
 /// The elements of a `name[]`.

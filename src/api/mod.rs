@@ -4,12 +4,15 @@
 mod audit;
 mod context;
 mod doctor;
+mod hosts;
 mod keys;
+mod members;
 mod proof;
 mod quotas;
 mod registry;
 mod roles;
 mod scope;
+mod settings;
 mod tables;
 mod token;
 mod triggers;

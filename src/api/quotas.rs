@@ -4,7 +4,7 @@ use super::required;
 use crate::catalog::tenants::pg_uuid;
 use crate::context;
 use crate::quota::{self, Wanted};
-use crate::sys::Oid;
+use crate::sys::{Oid, role};
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -47,13 +47,7 @@ fn wanted<'a>(
     mode: Option<&'a str>,
     warn_at: Option<f32>,
 ) -> Result<Wanted<'a>, ErrorReport> {
-    Ok(Wanted {
-        resource: required(resource, "resource")?,
-        max,
-        has_interval: per.is_some(),
-        mode: required(mode, "mode")?,
-        warn_at,
-    })
+    Ok(Wanted { resource: required(resource, "resource")?, max, per, mode: required(mode, "mode")?, warn_at })
 }
 
 #[pg_extern(sql = false)]
@@ -79,6 +73,11 @@ fn recount(
 }
 
 #[pg_extern(sql = false)]
+fn meter_usage() -> Result<i64, ErrorReport> {
+    Ok(i64::try_from(quota::meter()?).unwrap_or(i64::MAX))
+}
+
+#[pg_extern(sql = false)]
 fn check_quota(resource: Option<&str>, amount: Option<i64>) -> Result<bool, ErrorReport> {
     let (resource, amount) = (required(resource, "resource")?, required(amount, "amount")?);
     Ok(quota::check(context::require()?, resource, amount)?)
@@ -98,4 +97,24 @@ fn consume(
 fn release(resource: Option<&str>, amount: Option<i64>) -> Result<Option<i64>, ErrorReport> {
     let (resource, amount) = (required(resource, "resource")?, required(amount, "amount")?);
     Ok(quota::release(context::require()?, resource, amount)?)
+}
+
+/// What a tenant has spent of a rate, or how many sessions act for it: NULL for another tenant than the one in force,
+/// unless row security doesn't bind the caller.
+#[pg_extern(sql = false)]
+fn usage_in_memory(tenant_id: Option<pgrx::Uuid>, resource_id: Option<i32>) -> Result<Option<i64>, ErrorReport> {
+    let Some((tenant, resource)) = tenant_id.zip(resource_id) else { return Ok(None) };
+    let tenant = uuid::Uuid::from_bytes(*tenant.as_bytes());
+    let may = role::bypasses_row_security() || context::current()? == Some(tenant);
+    if may { Ok(quota::usage_in_memory(tenant, resource)?) } else { Ok(None) }
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn rate_tracking() -> Result<
+    TableIterator<'static, (name!(slots, i64), name!(used, i64), name!(evicted, i64), name!(evicted_spent, i64))>,
+    ErrorReport,
+> {
+    let usage = quota::tracking()?;
+    Ok(TableIterator::once((usage.slots, usage.used, usage.evicted, usage.evicted_spent)))
 }

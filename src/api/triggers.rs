@@ -14,6 +14,16 @@ native_trigger! {
 }
 
 native_trigger! {
+    /// `tenancy.members_changed()`: the same of members.
+    tenancy_members_changed, pg_finfo_tenancy_members_changed, |_| registry::announce_members()
+}
+
+native_row_trigger! {
+    /// `tenancy.keep_owner()`: refuses to leave a tenant without an owner.
+    tenancy_keep_owner, pg_finfo_tenancy_keep_owner, crate::registry::owner_left
+}
+
+native_trigger! {
     /// `tenancy.forget_dropped()`: removes the records of dropped tables.
     tenancy_forget_dropped, pg_finfo_tenancy_forget_dropped, |_| protection::forget_dropped()
 }
@@ -34,6 +44,7 @@ native_trigger! {
 
 fn after_command() -> Result<()> {
     isolation::after_command()?;
+    quota::after_command()?;
     audit::after_command()
 }
 
@@ -55,6 +66,11 @@ native_row_trigger! {
 native_row_trigger! {
     /// `tenancy.limits_changed()`: shares out a limit that was changed.
     tenancy_limits_changed, pg_finfo_tenancy_limits_changed, quota::limits_changed
+}
+
+native_row_trigger! {
+    /// `tenancy.resources_changed()`: tells every session that resources or limits changed.
+    tenancy_resources_changed, pg_finfo_tenancy_resources_changed, quota::resources_changed
 }
 
 native_row_trigger! {

@@ -5,6 +5,7 @@ use crate::catalog::audit_chain::{self, ANY_ID, ANY_TXID, Entry, Here, Link, New
 use crate::catalog::audit_log;
 use crate::catalog::event::{self, Event};
 use crate::error::{Error, Result};
+use crate::sys::savepoint;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::mem;
@@ -26,10 +27,12 @@ pub fn seal() -> Result<i64> {
         Some(link) if link.range.upto_txid == ANY_TXID => (link.range.upto_id, 0),
         Some(link) => (link.range.after_id, link.range.upto_txid),
         None => {
-            // Transactions of another server may have higher numbers than any here. With nobody writing, all that
-            // is there is final; what comes later has higher ids.
-            audit_chain::lock_log()?;
-            let here = self::here()?;
+            // Transactions of another server may have higher numbers than any here. In a moment in which nobody
+            // writes all that is there is final; what comes later has higher ids. Rolling back gives the lock back.
+            let here = savepoint::rehearse(|| {
+                audit_chain::lock_log()?;
+                self::here()
+            })?;
             let former = audit_chain::last()?;
             let (after_id, from_txid, late_id) = match former.map(|link| link.range) {
                 None => (0, 0, ANY_ID),

@@ -110,7 +110,7 @@ pub fn summarize() -> Result<()> {
     .map(|_| ())
 }
 
-/// Waits until nobody writes to the log, and keeps writers out until the transaction ends.
+/// Waits until nobody writes to the log, and keeps writers out until the transaction, or savepoint, ends.
 pub fn lock_log() -> Result<()> {
     spi::run("LOCK TABLE tenancy.audit_log IN SHARE MODE", &[]).map(|_| ())
 }

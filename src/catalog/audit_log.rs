@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::guc;
 use crate::sys::append::{self, Value, Writer};
 use crate::sys::backend::BackendCell;
-use crate::sys::{Oid, role, session};
+use crate::sys::{Oid, role, rowhash, session};
 use uuid::Uuid;
 
 const MISSING_MONTHS: &str = include_str!("../../sql/queries/audit/missing_months.sql");
@@ -83,18 +83,21 @@ impl Log {
         let registry = registry::get()?;
         let at = append::now();
         let writer = Writer::open(registry.audit_log, at, expected)?;
-        let application = Some(session::current().application).filter(|name| !name.is_empty());
+        let application = Some(session::application()).filter(|name| !name.is_empty());
+        let (role, login) = (role::outer(), role::session());
+        let role_name = writer.lasting(role::name(role));
+        let session_role = if login == role { role_name } else { writer.lasting(role::name(login)) };
         Ok(Self {
             ids: registry.audit_log_ids,
             at: Writer::number(at),
             user_id: writer.lasting(guc::user_id()),
             request_id: writer.lasting(guc::request_id()),
-            role_name: writer.lasting(role::name(role::outer())),
+            role_name,
             txid: Writer::number(append::transaction_number() as i64),
             table: writer.lasting(statement.table),
             table_name: writer.lasting(statement.table_name),
             ops: Op::NAMES.map(|name| writer.lasting(name)),
-            session_role: writer.lasting(role::name(role::session())),
+            session_role,
             application: writer.lasting(application),
             client: writer.lasting_made(session::client_address),
             bypass: writer.lasting(statement.bypass),
@@ -112,9 +115,9 @@ impl Log {
     pub fn add(&mut self, entry: Entry<'_>) {
         let id = Writer::number(append::next_number(self.ids));
         let tenant = self.writer.uuid(entry.tenant);
-        let mut jsonb = |root: Option<&[u8]>| root.map_or(Value::NULL, |root| self.writer.jsonb(root));
-        let (row_key, old_row, new_row) = (jsonb(entry.row_key), jsonb(entry.old_row), jsonb(entry.new_row));
-        let row_hash = self.writer.hash(row_key);
+        let mut image = |root: Option<&[u8]>| root.map_or(Value::NULL, |root| self.writer.jsonb(root));
+        let (row_key, old_row, new_row) = (image(entry.row_key), image(entry.old_row), image(entry.new_row));
+        let row_hash = entry.row_key.map_or(Value::NULL, |root| Writer::number(rowhash::row_hash(root)));
         // In the order of the table's columns.
         self.writer.add([
             id,

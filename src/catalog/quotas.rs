@@ -7,6 +7,7 @@ use crate::sys::backend::BackendCell;
 use crate::sys::scan::{self, Key as Column};
 use crate::sys::slots::{Home, Key};
 use crate::sys::{INVALID_OID, Oid, invalidation, weight};
+use pgrx::datum::Interval;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -27,6 +28,10 @@ pub enum Kind {
     Bytes,
     /// What is taken and given back by name.
     Counter,
+    /// What is taken by name, so many per interval.
+    Rate,
+    /// Sessions that act for the tenant at a time.
+    Sessions,
 }
 
 impl Kind {
@@ -36,10 +41,12 @@ impl Kind {
             "rows" => Self::Rows,
             "bytes" => Self::Bytes,
             "counter" => Self::Counter,
+            "rate" => Self::Rate,
+            "sessions" => Self::Sessions,
             _ => {
                 return Err(Error::InvalidArgument {
                     what: "kind",
-                    reason: format!("\"{text}\" is none of rows, bytes, counter"),
+                    reason: format!("\"{text}\" is none of rows, bytes, counter, rate, sessions"),
                 });
             }
         })
@@ -50,12 +57,30 @@ impl Kind {
             Self::Rows => "rows",
             Self::Bytes => "bytes",
             Self::Counter => "counter",
+            Self::Rate => "rate",
+            Self::Sessions => "sessions",
         }
     }
 
     /// Whether tables count for it.
     pub fn is_of_tables(self) -> bool {
         matches!(self, Self::Rows | Self::Bytes)
+    }
+
+    /// Whether usage is kept in memory, and not in slots.
+    pub fn is_in_memory(self) -> bool {
+        matches!(self, Self::Rate | Self::Sessions)
+    }
+
+    /// What a resource of that kind is, for errors.
+    pub fn described(self) -> &'static str {
+        match self {
+            Self::Rows => "rows of tables",
+            Self::Bytes => "bytes of tables",
+            Self::Counter => "a counter",
+            Self::Rate => "a rate",
+            Self::Sessions => "a number of sessions",
+        }
     }
 }
 
@@ -259,31 +284,34 @@ pub fn insert_resource(name: &str, kind: Kind, description: Option<String>) -> R
 }
 
 /// Sets a tenant's own limit.
-pub fn put(key: &Key, limit: &Limit) -> Result<()> {
+pub fn put(key: &Key, limit: &Limit, per: Option<Interval>) -> Result<()> {
     spi::run(
-        "INSERT INTO tenancy.quotas (tenant_id, resource_id, max_amount, mode, warn_at) VALUES ($1, $2, $3, $4, $5) \
+        "INSERT INTO tenancy.quotas (tenant_id, resource_id, max_amount, mode, warn_at, per) \
+         VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (tenant_id, resource_id) DO UPDATE \
          SET max_amount = EXCLUDED.max_amount, mode = EXCLUDED.mode, warn_at = EXCLUDED.warn_at, \
-             set_at = pg_catalog.now()",
+             per = EXCLUDED.per, set_at = pg_catalog.now()",
         &[
             pg_uuid(key.tenant).into(),
             key.resource.into(),
             limit.max.into(),
             limit.mode.as_str().into(),
             limit.warn_at.into(),
+            per.into(),
         ],
     )?;
     Ok(())
 }
 
 /// Sets the limit of a plan.
-pub fn put_for_plan(plan: &str, resource: i32, limit: &Limit) -> Result<()> {
+pub fn put_for_plan(plan: &str, resource: i32, limit: &Limit, per: Option<Interval>) -> Result<()> {
     spi::run(
-        "INSERT INTO tenancy.plan_quotas (plan, resource_id, max_amount, mode, warn_at) VALUES ($1, $2, $3, $4, $5) \
+        "INSERT INTO tenancy.plan_quotas (plan, resource_id, max_amount, mode, warn_at, per) \
+         VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (plan, resource_id) DO UPDATE \
          SET max_amount = EXCLUDED.max_amount, mode = EXCLUDED.mode, warn_at = EXCLUDED.warn_at, \
-             set_at = pg_catalog.now()",
-        &[plan.into(), resource.into(), limit.max.into(), limit.mode.as_str().into(), limit.warn_at.into()],
+             per = EXCLUDED.per, set_at = pg_catalog.now()",
+        &[plan.into(), resource.into(), limit.max.into(), limit.mode.as_str().into(), limit.warn_at.into(), per.into()],
     )?;
     Ok(())
 }
@@ -354,6 +382,19 @@ pub fn remove_table(table: Oid, resource: Option<i32>) -> Result<()> {
     invalidation::announce(table);
     relation_changed(table);
     Ok(())
+}
+
+/// Whether a resource is limited for anybody without an interval.
+pub fn is_limited_without_interval(resource: i32) -> Result<bool> {
+    let found = spi::read_latest(
+        "SELECT EXISTS (SELECT FROM tenancy.quotas AS q \
+                        WHERE q.resource_id OPERATOR(pg_catalog.=) $1 AND q.max_amount IS NOT NULL AND q.per IS NULL) \
+             OR EXISTS (SELECT FROM tenancy.plan_quotas AS q \
+                        WHERE q.resource_id OPERATOR(pg_catalog.=) $1 AND q.max_amount IS NOT NULL AND q.per IS NULL)",
+        &[resource.into()],
+        |row| row.require(1),
+    )?;
+    Ok(found.into_iter().any(|is| is))
 }
 
 /// The tables that count for a resource, with their tenant columns.

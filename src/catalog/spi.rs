@@ -188,3 +188,8 @@ pub fn prepared_as_client<T>(
         work(&mut || Ok(client.update(&plan, None, &[])?.len()))
     })
 }
+
+/// As `run_as_client`, for a statement that returns numbers.
+pub fn numbers_as_client(statement: &str) -> Result<Vec<i64>> {
+    Spi::connect_mut(|client| client.update(statement, None, &[])?.map(|tuple| Row(tuple).require(1)).collect())
+}

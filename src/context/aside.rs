@@ -41,3 +41,8 @@ impl Drop for Aside {
 pub fn admits(tenant: Uuid) -> bool {
     ADMITTED.with_borrow(|admitted| admitted.as_ref().is_none_or(|admitted| admitted.contains(&tenant)))
 }
+
+/// Whether statements run that count as a transaction of their own.
+pub fn is_set() -> bool {
+    ADMITTED.with_borrow(Option::is_some)
+}

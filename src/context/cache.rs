@@ -1,7 +1,7 @@
 //! Authorised tenants, per backend and bounded, so that the next transaction for the same tenant
 //! costs a look-up in memory.
 
-use crate::catalog::access::Mode;
+use crate::catalog::access::Access;
 use crate::catalog::{self, tenants::TenantRow};
 use crate::sys::backend::BackendCell;
 use crate::sys::datum::{TextImage, UuidImage};
@@ -22,16 +22,19 @@ pub struct Tenant {
     pub id: Uuid,
     pub key: TenantKey,
     pub number: Option<i64>,
+    /// Whether only its members may be acted for here.
+    pub members_only: bool,
     id_image: UuidImage,
     key_image: TextImage,
     in_use: Cell<bool>,
 }
 
 impl Tenant {
-    pub fn new(row: TenantRow) -> Self {
+    pub fn new(row: TenantRow, members_only: bool) -> Self {
         Self {
             id: row.id,
             number: row.key.number(),
+            members_only,
             id_image: UuidImage::new(row.id),
             key_image: TextImage::new(row.key.as_str()),
             key: row.key,
@@ -69,7 +72,7 @@ struct Cache {
     /// The one that was asked for last: most sessions ask for one tenant many times.
     last: Option<(Oid, Trust, Box<str>, Rc<Tenant>)>,
     /// The access to any tenant of the role that was asked for last.
-    any_tenant: Option<(Oid, Option<Mode>)>,
+    any_tenant: Option<(Oid, Access)>,
     /// Tenants whose datums this transaction may still hold; they outlive their cache entries.
     in_use: Vec<Rc<Tenant>>,
 }
@@ -89,9 +92,15 @@ static IN_USE: BackendCell<bool> = BackendCell::new(false);
 
 /// Called when a relation changed; an invalid OID stands for any.
 pub fn relation_changed(relation: Oid) {
+    catalog::registry::relation_changed(relation);
     if relation == INVALID_OID || catalog::registry::is_part(relation) {
         catalog::registry::forget();
+        super::membership::discard();
+        super::settings::discard();
         discard();
+    } else if catalog::registry::is_members(relation) {
+        super::membership::discard();
+        doubt();
     }
 }
 
@@ -103,13 +112,20 @@ pub fn role_changed() {
 /// No cached authorisation holds any more. Can't fail.
 pub fn discard() {
     STALE.set(true);
-    UNCONFIRMED.set(true);
     super::token::discard();
+    doubt();
+}
+
+/// Who the user is within the tenant may have changed. Can't fail.
+pub fn doubt() {
+    UNCONFIRMED.set(true);
     super::hot::forget();
+    super::own::context_changed();
 }
 
 /// Drops what was invalidated, so that what is found from here on is current.
 pub fn refresh() {
+    super::membership::refresh();
     if STALE.replace(false) {
         CACHE.with_borrow_mut(|cache| {
             cache.tenants.clear();
@@ -122,7 +138,7 @@ pub fn refresh() {
 
 /// Whether something was invalidated since `refresh`.
 pub fn is_stale() -> bool {
-    STALE.get()
+    STALE.get() || super::membership::is_stale()
 }
 
 /// Whether the transaction uses a tenant whose authorisation may have ended since.
@@ -147,12 +163,12 @@ pub fn get_last(role: Oid, trust: Trust, name: &str) -> Option<Rc<Tenant>> {
 }
 
 /// The role's access to any tenant, where that is known.
-pub fn any_tenant(role: Oid) -> Option<Option<Mode>> {
+pub fn any_tenant(role: Oid) -> Option<Access> {
     CACHE.with_borrow(|cache| cache.any_tenant.filter(|(known, _)| *known == role).map(|(_, any)| any))
 }
 
 /// Keeps the role's access to any tenant. What has gone stale meanwhile goes with `refresh`.
-pub fn put_any_tenant(role: Oid, any: Option<Mode>) {
+pub fn put_any_tenant(role: Oid, any: Access) {
     CACHE.with_borrow_mut(|cache| cache.any_tenant = Some((role, any)));
 }
 

@@ -49,11 +49,11 @@ fn is_believed(tenant: &str) -> Result<bool> {
     // Nothing else would drop what is known of the role, as long as it has no context.
     cache::refresh();
     let role = role::outer();
-    if to_any(role)? == Some(Mode::Claims) {
+    if to_any(role)?.mode() == Some(Mode::Claims) {
         return Ok(true);
     }
     match tenants::find(&TenantRef::parse(tenant)?)? {
-        Some(tenant) => Ok(access::to_tenant(role, tenant.id)? == Some(Mode::Claims)),
+        Some(tenant) => Ok(access::to_tenant(role, tenant.id)?.mode() == Some(Mode::Claims)),
         None => Ok(false),
     }
 }

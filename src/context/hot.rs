@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::sys::backend::BackendCell;
 use crate::sys::fmgr::Nullable;
 use crate::sys::{Datum, INVALID_OID, Oid, datum, procedure, role};
+use uuid::Uuid;
 
 /// The context as last resolved. It holds for `role` alone, and for no role once forgotten.
 #[derive(Clone, Copy)]
@@ -24,10 +25,36 @@ const UNRESOLVED: Hot = Hot { role: INVALID_OID, id: None, key: None, number: No
 /// The same for the fast path, which hands the datums out as they are.
 static HOT: BackendCell<Hot> = BackendCell::new(UNRESOLVED);
 
+/// The current user's standing within the tenant in force; it holds for `role` alone.
+#[derive(Clone, Copy)]
+struct Standing {
+    role: Oid,
+    rank: u8,
+}
+
+static STANDING: BackendCell<Standing> = BackendCell::new(UNKNOWN);
+
+const UNKNOWN: Standing = Standing { role: INVALID_OID, rank: 0 };
+/// Whom `CURRENT` stands for.
+static TENANT: BackendCell<Option<Uuid>> = BackendCell::new(None);
+
 /// Marks the context as unresolved. Can't fail.
 pub fn forget() {
     HOT.set(UNRESOLVED);
     CURRENT.set(UNRESOLVED);
+    STANDING.set(UNKNOWN);
+}
+
+/// Remembers the rank that the user has in the tenant for which `role` acts; 0 for none.
+pub fn remember_rank(role: Oid, rank: u8) {
+    STANDING.set(Standing { role, rank });
+}
+
+/// The user's rank; `None` while unresolved.
+#[inline(always)]
+pub fn current_rank() -> Option<u8> {
+    let standing = STANDING.get();
+    (standing.role == role::outer()).then_some(standing.rank)
 }
 
 /// Remembers what `role` acts for. The datums point into `tenant`, which the cache keeps until the
@@ -41,6 +68,7 @@ pub fn remember(role: Oid, tenant: Option<&Tenant>) {
         number: tenant.and_then(|tenant| tenant.number).map(Datum::from),
     };
     CURRENT.set(hot);
+    TENANT.set(tenant.map(|tenant| tenant.id));
     if !procedure::is_running() {
         HOT.set(hot);
     }
@@ -56,6 +84,7 @@ fn read(cell: &BackendCell<Hot>, value: impl Fn(&Hot) -> Nullable) -> Option<Nul
 /// Can't fail.
 pub fn close_fast_path() {
     HOT.set(UNRESOLVED);
+    STANDING.set(UNKNOWN);
 }
 
 /// The tenant's id as a `uuid` datum; `None` while unresolved.
@@ -89,6 +118,12 @@ pub fn copied_key() -> Result<Nullable> {
 /// The tenant's key as a number; such datums are no pointers.
 pub fn copied_number() -> Result<Nullable> {
     Ok(resolved()?.number)
+}
+
+/// The tenant's id.
+pub fn id() -> Result<Option<Uuid>> {
+    resolved()?;
+    Ok(TENANT.get())
 }
 
 fn resolved() -> Result<Hot> {

@@ -3,29 +3,41 @@
 
 mod aside;
 mod cache;
+mod cache_key;
 mod claims;
 mod cursors;
+mod hosts;
 mod hot;
 mod leftovers;
+mod membership;
+mod own;
 mod pin;
+mod presence;
 mod resolve;
 mod seal;
 mod set;
+mod settings;
 mod status;
 mod token;
 
 pub use aside::set_aside;
+pub use cache_key::cache_key;
+pub use hosts::{resolve_host, set_tenant_by_host};
+pub use hot::id as current;
 pub use hot::{copied_id, copied_key, copied_number, current_id, current_key, current_number};
+pub use membership::{has_rank, has_role, is_current_member, is_member, is_member_of, may_join};
+pub use presence::count_sessions;
 pub use resolve::resolve;
 pub use seal::{seal, unseal};
-pub use set::{authenticate, clear_tenant, require, set_tenant};
+pub use set::{acting, authenticate, clear_tenant, require, set_tenant};
+pub use settings::{setting, setting_bool, setting_int, setting_text, settings};
 pub use status::{Status, status};
 
 use crate::error::{Error, Result};
 use crate::guc::{self, Listener};
 use crate::sys::backend::Raised;
 use crate::sys::hooks::{self, Checks};
-use crate::sys::{backend, discretion, invalidation, procedure, xact};
+use crate::sys::{backend, counting, discretion, invalidation, procedure, xact};
 
 /// Connects the context to PostgreSQL. Called once per backend, when the library loads.
 pub fn init() {
@@ -35,15 +47,24 @@ pub fn init() {
         tenant_set: pin::set,
         tenant_chosen: seal::check_tenant,
         token_set: pin::set_token,
-        token_changed: token::changed,
+        token_becomes: |token| {
+            token::changed();
+            // The user is another one with it.
+            cache::doubt();
+            presence::token_becomes(token);
+        },
         proven_user: resolve::proven_user,
         user_chosen: seal::check_user,
         user_counts: seal::admits_user,
+        user_changed: cache::doubt,
         context_changed: || {
+            counting::context_changed();
             hot::forget();
             cursors::context_changed();
             leftovers::context_changed();
+            own::context_changed();
         },
+        tenant_becomes: presence::tenant_becomes,
         region_changed: cache::discard,
     });
     xact::on_end(transaction_ended);
@@ -51,8 +72,10 @@ pub fn init() {
     invalidation::on_relation(cache::relation_changed);
     invalidation::on_role(cache::role_changed);
     hooks::install(Checks {
-        listens: || guc::has_token() || cache::is_in_use() || pin::is_held() || leftovers::is_pending(),
-        has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending(),
+        listens: || {
+            guc::has_token() || cache::is_in_use() || pin::is_held() || leftovers::is_pending() || own::is_pending()
+        },
+        has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending() || own::is_pending(),
         before_run,
         is_new_to: leftovers::is_pending,
         before_utility: leftovers::before_run,
@@ -82,6 +105,7 @@ pub fn leave_leftovers() -> Raised<'static> {
 /// of a suspended tenant or a revoked access otherwise.
 fn before_run(parallel: bool) -> Result<()> {
     leftovers::before_run()?;
+    own::before_run()?;
     if cache::is_unconfirmed() {
         resolve::recheck()?;
     }
@@ -92,6 +116,7 @@ fn before_run(parallel: bool) -> Result<()> {
 }
 
 fn transaction_ended(committed: bool) {
+    own::transaction_ended(committed);
     hooks::transaction_ended();
     cursors::transaction_ended(committed);
     leftovers::transaction_ended(committed);
@@ -100,6 +125,7 @@ fn transaction_ended(committed: bool) {
     pin::release();
     token::transaction_ended();
     cache::transaction_ended();
+    presence::transaction_ended();
 }
 
 fn savepoint_rolled_back() {

@@ -2,6 +2,8 @@
 //! rolled-back savepoint loosens it; only the end of the top-level transaction does.
 
 use super::cache::Tenant;
+use super::token;
+use crate::catalog::tenants::TenantRow;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::backend::BackendCell;
@@ -93,8 +95,31 @@ pub fn check(tenant: &TenantRef) -> Result<()> {
     })
 }
 
+/// Whether the session may be told of this tenant, or, with `None`, that there is none such: not when the transaction has
+/// another one, be it used or merely set.
+pub fn admits(tenant: Option<&TenantRow>) -> bool {
+    if guc::allow_switch() {
+        return true;
+    }
+    let names =
+        |name: &str, tenant: &TenantRow| TenantRef::parse(name).is_ok_and(|name| name.names(tenant.id, &tenant.key));
+    let token = PIN.with_borrow(|pin| match pin {
+        Pin::Token(token) => Some(token.clone()),
+        _ => None,
+    });
+    if let Some(token) = token {
+        return tenant.is_some_and(|tenant| token::prove(&token).is_ok_and(|proof| names(proof.tenant(), tenant)));
+    }
+    PIN.with_borrow(|pin| match (pin, tenant) {
+        (Pin::None, _) => true,
+        (Pin::Named(pinned), Some(tenant)) => pinned.names(tenant.id, &tenant.key),
+        (Pin::Known(pinned), Some(tenant)) => pinned.id == tenant.id,
+        (Pin::Token(_), _) | (_, None) => false,
+    })
+}
+
 /// The transaction uses a tenant, by that token or by none: it becomes the pin, or is refused when another one is.
-pub fn hold(tenant: &Rc<Tenant>, token: Option<&str>) -> Result<()> {
+pub fn hold(tenant: &Rc<Tenant>, by: Option<&str>) -> Result<()> {
     if guc::allow_switch() {
         return Ok(());
     }
@@ -102,7 +127,7 @@ pub fn hold(tenant: &Rc<Tenant>, token: Option<&str>) -> Result<()> {
         let same = match pin {
             Pin::None => true,
             Pin::Named(named) => named.names(tenant.id, &tenant.key),
-            Pin::Token(pinned) => token == Some(pinned),
+            Pin::Token(pinned) => by == Some(pinned),
             Pin::Known(known) => known.id == tenant.id,
         };
         if !same {

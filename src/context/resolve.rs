@@ -3,12 +3,12 @@
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
 use super::token::{self, Proof};
-use super::{aside, claims, cursors, hot, pin, seal};
-use crate::catalog::access::{self, Mode};
+use super::{aside, claims, cursors, hot, membership, pin, presence, seal};
+use crate::catalog::access::{self, Access, Grant, Mode};
 use crate::catalog::{registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
-use crate::sys::{Oid, invalidation, role};
+use crate::sys::{Oid, counting, invalidation, role};
 use crate::tenant::TenantRef;
 use std::rc::Rc;
 use uuid::Uuid;
@@ -37,6 +37,18 @@ pub fn effective_name() -> Option<(String, Trust)> {
     (!name.is_empty()).then_some((name, Trust::Default))
 }
 
+/// The name of the tenant that stays in force beyond the transaction. It is read off the settings and what is known of the
+/// token, and of no table, so that it can be asked for while a transaction ends; what is said of a request ends with it.
+pub fn lasting_name() -> Option<String> {
+    if guc::has_token() {
+        return if seal::admits_token() { token::named_by(&guc::token()) } else { None };
+    }
+    if seal::is_on() {
+        return seal::tenant();
+    }
+    [guc::tenant(), guc::default_tenant()].into_iter().find(|name| !name.is_empty())
+}
+
 /// The user whom a token or the request names, who may be nobody; `None` where neither is in force.
 pub fn proven_user() -> Option<Option<String>> {
     if guc::has_token() {
@@ -58,7 +70,7 @@ pub fn check_token(trust: Trust) -> Result<()> {
 /// # Errors
 /// 42501 when the tenant is unknown, the role has no access to it, or the transaction has another
 /// one; 55000 when it is not active or belongs to another region, or a cursor was opened for another
-/// one; 22023 when the name is malformed.
+/// one; 53400 when too many sessions act for it; 22023 when the name is malformed.
 pub fn resolve() -> Result<()> {
     invalidation::accept();
     let role = role::outer();
@@ -68,7 +80,11 @@ pub fn resolve() -> Result<()> {
             hot::remember(role, None);
         }
         Some((name, trust)) => {
-            let tenant = admit(role, &name, trust, Remedy::None)?;
+            let tenant = admit(role, &name, trust, Remedy::None).inspect_err(|_| presence::refused())?;
+            // The attacks of `prove` are none of the tenant's statements.
+            if !aside::is_set() {
+                counting::is_used(tenant.id)?;
+            }
             cursors::note(Some(&tenant))?;
             hot::remember(role, Some(&tenant));
         }
@@ -102,10 +118,14 @@ pub fn recheck() -> Result<()> {
 
 /// Authorises the tenant for this transaction, and holds it until the end of it.
 pub fn admit(role: Oid, name: &str, trust: Trust, remedy: Remedy) -> Result<Rc<Tenant>> {
-    admit_by(role, name, trust, remedy, || match trust {
+    admit_by(role, name, trust, remedy, || prove(trust))
+}
+
+fn prove(trust: Trust) -> Result<Option<Rc<Proof>>> {
+    match trust {
         Trust::Signed => token::proven().map(Some),
         Trust::Access | Trust::Claims | Trust::Default => Ok(None),
-    })
+    }
 }
 
 /// Authorises the tenant of the token in force.
@@ -126,6 +146,7 @@ pub fn admit_by(
 ) -> Result<Rc<Tenant>> {
     let proof = prove()?;
     if let Some(tenant) = cache::get_last(role, trust, name) {
+        Claimant { role, trust, proof: proof.as_deref() }.check_member(name, &tenant)?;
         take(role, name, &tenant, proof.as_deref(), remedy)?;
         if !cache::is_stale() {
             cache::hold(&tenant);
@@ -138,7 +159,7 @@ pub fn admit_by(
     let tenant = loop {
         cache::refresh();
         let proof = prove()?;
-        let tenant = lookup(role, name, &reference, trust)?;
+        let tenant = lookup(Claimant { role, trust, proof: proof.as_deref() }, name, &reference)?;
         take(role, name, &tenant, proof.as_deref(), remedy)?;
         if !cache::is_stale() {
             break tenant;
@@ -156,51 +177,105 @@ fn take(role: Oid, name: &str, tenant: &Rc<Tenant>, proof: Option<&Proof>, remed
     seal::check_resolved(tenant.id)?;
     if let Some(proof) = proof {
         seal::check_user(proof.user().unwrap_or_default())?;
-        check_by_hand(role, tenant)?;
+        check_by_hand(role, tenant, proof)?;
     }
     pin::hold(tenant, proof.map(Proof::token))?;
-    leftovers::take(tenant, remedy)
+    leftovers::take(tenant, remedy)?;
+    presence::take(tenant)
 }
 
 /// Next to a token, a tenant that is set by hand has to stand for itself, and to be the same.
-fn check_by_hand(role: Oid, tenant: &Rc<Tenant>) -> Result<()> {
+fn check_by_hand(role: Oid, tenant: &Rc<Tenant>, proof: &Proof) -> Result<()> {
     let name = guc::tenant();
     if name.is_empty() {
         return Ok(());
     }
     let reference = TenantRef::parse(&name)?;
-    if lookup(role, &name, &reference, Trust::Access)?.id != tenant.id {
+    if lookup(Claimant { role, trust: Trust::Access, proof: Some(proof) }, &name, &reference)?.id != tenant.id {
         return Err(Error::TokenOfOtherTenant);
     }
     Ok(())
 }
 
 /// The tenant of that name, if the session may act for it; it isn't taken thereby.
-pub fn find(name: &str, trust: Trust) -> Option<Rc<Tenant>> {
+///
+/// # Errors
+/// As for `resolve`, but for the transaction's tenant and the number of sessions, which are not asked for.
+pub fn find(name: &str, trust: Trust) -> Result<Rc<Tenant>> {
     invalidation::accept();
     cache::refresh();
-    lookup(role::outer(), name, &TenantRef::parse(name).ok()?, trust).ok()
+    let proof = prove(trust)?;
+    let claimant = Claimant { role: role::outer(), trust, proof: proof.as_deref() };
+    match cache::get_last(claimant.role, trust, name) {
+        Some(tenant) => claimant.check_member(name, &tenant).map(|()| tenant),
+        None => lookup(claimant, name, &TenantRef::parse(name)?),
+    }
 }
 
-fn lookup(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Result<Rc<Tenant>> {
+/// Who asks for a tenant, and on what grounds.
+#[derive(Clone, Copy)]
+struct Claimant<'a> {
+    role: Oid,
+    trust: Trust,
+    proof: Option<&'a Proof>,
+}
+
+impl Claimant<'_> {
+    /// The user who is in force together with the tenant, maybe from now on.
+    fn user(&self) -> Option<String> {
+        match (self.proof, self.trust) {
+            (Some(proof), _) => proof.user().map(str::to_owned),
+            // Set by hand, it comes before what the request says.
+            (None, Trust::Access) if !guc::has_token() => guc::chosen_user(),
+            // What was proved before is not proved again.
+            (None, Trust::Signed) => match token::last() {
+                Some(proof) => proof.user().map(str::to_owned),
+                None => guc::user_id(),
+            },
+            (None, _) => guc::user_id(),
+        }
+    }
+
+    fn is_member(&self, tenant: Uuid) -> Result<bool> {
+        membership::is_member_as(tenant, self.user().as_deref())
+    }
+
+    fn check_member(&self, name: &str, tenant: &Tenant) -> Result<()> {
+        if tenant.members_only && !self.is_member(tenant.id)? { Err(self.refused(name)) } else { Ok(()) }
+    }
+
+    fn refused(&self, name: &str) -> Error {
+        Error::NoSuchTenantOrAccess { tenant: name.into(), role: role::name(self.role) }
+    }
+}
+
+fn lookup(claimant: Claimant<'_>, name: &str, reference: &TenantRef) -> Result<Rc<Tenant>> {
+    let Claimant { role, trust, .. } = claimant;
     if let Some(tenant) = cache::get(role, trust, name) {
+        claimant.check_member(name, &tenant)?;
         return Ok(tenant);
     }
-    let tenant = Rc::new(Tenant::new(authorise(role, name, reference, trust)?));
+    let (row, members_only) = authorise(claimant, name, reference)?;
+    let tenant = Rc::new(Tenant::new(row, members_only));
     if !cache::is_stale() {
         cache::put(role, trust, name, &tenant);
     }
     Ok(tenant)
 }
 
-/// Unknown and forbidden tenants get the same answer, so that nobody can probe for names.
-fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Result<tenants::TenantRow> {
-    let refused = || Error::NoSuchTenantOrAccess { tenant: name.into(), role: role::name(role) };
+/// The tenant, and whether only its members may be acted for. Unknown and forbidden tenants, and those of others than the
+/// user, get the same answer, so that nobody can probe for names.
+fn authorise(claimant: Claimant<'_>, name: &str, reference: &TenantRef) -> Result<(tenants::TenantRow, bool)> {
+    let Claimant { role, trust, .. } = claimant;
+    let refused = || claimant.refused(name);
     let tenant = tenants::find(reference)?.ok_or_else(refused)?;
     let trusted = trust == Trust::Default || role::is_superuser(role);
-    if !trusted && !may_act_for(role, tenant.id, trust)? {
-        return Err(refused());
-    }
+    let grant = if trusted { Some(Grant::Everybody) } else { granted_by(role, tenant.id, mode(trust))? };
+    let members_only = match grant {
+        Some(Grant::Everybody) => false,
+        Some(Grant::Members) if claimant.is_member(tenant.id)? => true,
+        _ => return Err(refused()),
+    };
     if !tenant.is_active() {
         return Err(Error::TenantNotActive { tenant: name.into(), status: tenant.status });
     }
@@ -208,29 +283,43 @@ fn authorise(role: Oid, name: &str, reference: &TenantRef, trust: Trust) -> Resu
     if !TenantRef::parse(tenant.key.as_str()).is_ok_and(|key| key.names(tenant.id, &tenant.key)) {
         return Err(Error::MalformedKey { tenant: name.into() });
     }
-    match (guc::region(), &tenant.region) {
-        (Some(here), Some(there)) if here != *there => Err(Error::OtherRegion { tenant: name.into() }),
-        _ => Ok(tenant),
-    }
+    if is_elsewhere(&tenant) { Err(Error::OtherRegion { tenant: name.into() }) } else { Ok((tenant, members_only)) }
 }
 
-/// Whether the role may act for the tenant on that proof. What is said of the tenant itself goes before what is said of any.
-fn may_act_for(role: Oid, tenant: Uuid, trust: Trust) -> Result<bool> {
-    let mode = match access::to_tenant(role, tenant)? {
-        Some(mode) => Some(mode),
-        None => to_any(role)?,
-    };
-    // A stronger proof does for what asks for a weaker one.
-    let proof = match trust {
+fn is_elsewhere(tenant: &tenants::TenantRow) -> bool {
+    matches!((guc::region(), &tenant.region), (Some(here), Some(there)) if here != *there)
+}
+
+/// Whether the tenant is active, and its region is this one.
+pub fn is_served_here(tenant: &tenants::TenantRow) -> bool {
+    tenant.is_active() && !is_elsewhere(tenant)
+}
+
+/// What is proved thereby.
+fn mode(trust: Trust) -> Mode {
+    match trust {
         Trust::Signed => Mode::Signed,
         Trust::Claims => Mode::Claims,
         Trust::Access | Trust::Default => Mode::Direct,
+    }
+}
+
+/// The access that a role has to a tenant on what the session has to prove it with.
+pub fn granted(role: Oid, tenant: &tenants::TenantRow) -> Result<Option<Grant>> {
+    let is_named = |name: &str| TenantRef::parse(name).is_ok_and(|name| name.names(tenant.id, &tenant.key));
+    let proof = match effective_name() {
+        Some((name, trust)) if is_named(&name) => mode(trust),
+        _ => Mode::Direct,
     };
-    Ok(mode.is_some_and(|mode| mode <= proof))
+    granted_by(role, tenant.id, proof)
+}
+
+fn granted_by(role: Oid, tenant: Uuid, proof: Mode) -> Result<Option<Grant>> {
+    Ok(access::to_tenant(role, tenant)?.grant(&to_any(role)?, proof))
 }
 
 /// Most applications' roles have access to any tenant, which need not be looked up for each of them.
-pub fn to_any(role: Oid) -> Result<Option<Mode>> {
+pub fn to_any(role: Oid) -> Result<Access> {
     match cache::any_tenant(role) {
         Some(any) => Ok(any),
         None => {
@@ -239,4 +328,11 @@ pub fn to_any(role: Oid) -> Result<Option<Mode>> {
             Ok(any)
         }
     }
+}
+
+/// The tenant in force.
+pub fn acting() -> Result<Option<Rc<Tenant>>> {
+    let Some((name, trust)) = effective_name() else { return Ok(None) };
+    resolve()?;
+    admit(role::outer(), &name, trust, Remedy::None).map(Some)
 }

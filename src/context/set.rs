@@ -2,12 +2,13 @@
 
 use super::cache::Trust;
 use super::leftovers::Remedy;
-use super::resolve::{admit, admit_by, effective_name};
-use super::{cursors, hot, pin, seal, token};
+use super::resolve::{admit, admit_by, effective_name, find};
+use super::{cursors, hot, own, pin, presence, seal, token};
+use crate::catalog::registry;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::option::{self, Scope};
-use crate::sys::{invalidation, role, xact};
+use crate::sys::{counting, invalidation, role, xact};
 use uuid::Uuid;
 
 /// Validates the tenant and sets it for the transaction or the session. Returns its id.
@@ -15,7 +16,7 @@ use uuid::Uuid;
 /// # Errors
 /// 25P01 for a transaction's tenant outside of a transaction block; otherwise as for `resolve`.
 pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
-    let scope = scope(is_local, "tenancy.set_tenant(..., is_local => true)")?;
+    let scope = scope(is_local, SET_LOCAL)?;
     if xact::in_restricted_operation() {
         return Err(Error::RestrictedOperation);
     }
@@ -24,8 +25,10 @@ pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
     let role = role::outer();
     let tenant = admit(role, name, Trust::Access, Remedy::Discard)?;
     pin::with_checked(|| option::set(guc::TENANT_ID, name, scope));
-    // A query that is to be told for whom it reads hears of it where it reads; and next to a token, both count.
-    if !cursors::wants_note() && !guc::has_token() {
+    own::before_run()?;
+    // A query that is to be told for whom it reads hears of it where it reads, and a statement that has yet to count for the
+    // tenant counts where it uses it; and next to a token, both count.
+    if !cursors::wants_note() && !counting::owes(tenant.id) && !guc::has_token() {
         hot::remember(role, Some(&tenant));
     }
     Ok(tenant.id)
@@ -46,7 +49,8 @@ pub fn authenticate(token: &str, is_local: bool) -> Result<Uuid> {
     let proof = token::prove(token)?;
     let tenant = admit_by(role, proof.tenant(), Trust::Signed, Remedy::Discard, || token::prove(token).map(Some))?;
     pin::with_checked(|| option::set(guc::TOKEN, token, scope));
-    if !cursors::wants_note() {
+    own::before_run()?;
+    if !cursors::wants_note() && !counting::owes(tenant.id) {
         hot::remember(role, Some(&tenant));
     }
     Ok(tenant.id)
@@ -62,7 +66,7 @@ pub fn clear_tenant(is_local: bool) -> Result<()> {
     if guc::has_token() {
         option::set(guc::TOKEN, "", scope);
     }
-    Ok(())
+    own::before_run()
 }
 
 /// The id of the tenant in force.
@@ -70,10 +74,30 @@ pub fn clear_tenant(is_local: bool) -> Result<()> {
 /// # Errors
 /// 42501 when there is none; otherwise as for `resolve`.
 pub fn require() -> Result<Uuid> {
-    let (name, trust) = effective_name().ok_or(Error::NoTenant)?;
-    super::resolve()?;
-    Ok(admit(role::outer(), &name, trust, Remedy::None)?.id)
+    hot::id()?.ok_or(Error::NoTenant)
 }
+
+/// The id of the tenant that the session is set to act for, if it is, and may. It isn't taken thereby: the transaction may
+/// yet take another one.
+///
+/// # Errors
+/// As for `find`.
+pub fn acting() -> Result<Option<Uuid>> {
+    // Where the extension is not installed, a setting of its name means nothing.
+    let Some((name, trust)) = effective_name().filter(|_| registry::get().is_ok()) else { return Ok(None) };
+    let tenant = find(&name, trust).inspect_err(|_| presence::refused())?;
+    Ok(Some(tenant.id))
+}
+
+/// Refuses a tenant for the transaction outside of a transaction block.
+///
+/// # Errors
+/// 25P01
+pub fn check_scope(is_local: bool) -> Result<()> {
+    scope(is_local, SET_LOCAL).map(drop)
+}
+
+const SET_LOCAL: &str = "tenancy.set_tenant(..., is_local => true)";
 
 fn scope(is_local: bool, call: &'static str) -> Result<Scope> {
     match (is_local, xact::in_block()) {

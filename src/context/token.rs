@@ -101,6 +101,19 @@ pub fn transaction_ended() {
     });
 }
 
+/// The tenant that the token names, as far as that is known without looking. Can't fail.
+pub fn named_by(token: &str) -> Option<String> {
+    if STALE.get() {
+        return None;
+    }
+    STATE.with_borrow(|state| state.verified.get(token).map(|proof| proof.tenant().to_owned()))
+}
+
+/// The token that was last found to hold in this transaction, whatever is set by now.
+pub fn last() -> Option<Rc<Proof>> {
+    STATE.with_borrow(|state| state.timely.clone())
+}
+
 /// What the token in force proves.
 ///
 /// # Errors

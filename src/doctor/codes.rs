@@ -70,7 +70,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 68] = [
+const CODES: [Code; 70] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -233,6 +233,11 @@ const CODES: [Code; 68] = [
         High,
         "A trigger of the registry is missing: a suspended tenant or revoked access may go on in open sessions.",
     ),
+    code(
+        "AUDIT_TRIGGER_MISSING",
+        High,
+        "The table is audited, but {} of the four triggers that record its changes are gone, or don't always fire.",
+    ),
     code("TRIGGER_NOT_ALWAYS", Medium, "A trigger of the extension does not fire in every replication role."),
     code(
         "VIEW_NOT_INVOKER",
@@ -263,6 +268,7 @@ const CODES: [Code; 68] = [
         Medium,
         "A role that acts for tenants has more rights here than its profile leaves it, or sessions without the library.",
     ),
+    code("QUOTA_NOT_COUNTED", Medium, "Rows of this table count for a quota, and what counts them ({}) is not there or off."),
     code("TENANT_ID_DEFAULT", Medium, "{} does not default to the tenant acted for, so an INSERT must name it."),
     code(
         "INDEX_NOT_TENANT_LED",

@@ -6,6 +6,7 @@ use super::kind::Kind;
 use super::plan::{self, Goal};
 use crate::catalog::event::{self, Event};
 use crate::catalog::protection::{self, Protection};
+use crate::catalog::quotas;
 use crate::catalog::registry::as_owner;
 use crate::catalog::relations::{self, Relation};
 use crate::error::{Error, Result};
@@ -30,7 +31,8 @@ pub struct Options {
 ///
 /// # Errors
 /// 22023 for a statistics target that PostgreSQL doesn't take; 42501 when the caller doesn't own the table; 42809, 0A000, 42703, 42804, 23502 when it can't be
-/// protected so; 55000 when it is a part of a table that is protected otherwise.
+/// protected so; 55000 when it is a part of a table that is protected otherwise, or
+/// counts for a quota by another column.
 pub fn protect(table: Oid, options: &Options) -> Result<Vec<String>> {
     if options.kind == Kind::Global {
         return Err(Error::InvalidArgument {
@@ -62,6 +64,7 @@ pub fn protect(table: Oid, options: &Options) -> Result<Vec<String>> {
         statistics_target: options.statistics_target,
     };
     let mut ddl = plan::protect(&tree, goal)?;
+    check_counted(&tree, Some(&options.tenant_column))?;
     ddl.extend(former_column(table, &options.tenant_column)?);
     if !options.dry_run {
         with_own_ddl(|| ddl.iter().try_for_each(|line| execute(line, &tree, &options.tenant_column)))?;
@@ -97,8 +100,8 @@ pub fn protect_schema(schema: &str, tenant_column: &str, dry_run: bool) -> Resul
 /// revoked privileges stay as they are. Returns the DDL it ran.
 ///
 /// # Errors
-/// 42501 when the caller doesn't own the table; 55000 when it is not protected, or protected as a
-/// part of another.
+/// 42501 when the caller doesn't own the table; 55000 when it is not protected, protected as a part of another, or
+/// counts for a quota.
 pub fn unprotect(table: Oid) -> Result<Vec<String>> {
     relations::check_owned(table)?;
     relation::lock_definition(table);
@@ -111,6 +114,7 @@ pub fn unprotect(table: Oid) -> Result<Vec<String>> {
         return Err(Error::ProtectedThroughParent { relation: name, parent: relations::name(parent)? });
     }
     let (kept, tree) = shared_with_others(table, locked_tree(table, &column)?)?;
+    check_counted(&tree, None)?;
     let mut ddl = plan::unprotect(&tree);
     ddl.extend(plan::keep_defaults(&kept));
     with_own_ddl(|| ddl.iter().try_for_each(|line| relations::execute(line)))?;
@@ -217,6 +221,16 @@ fn shared_with_others(table: Oid, tree: Vec<Relation>) -> Result<(Vec<Relation>,
         }
     }
     Ok((shared, own))
+}
+
+/// Rows that count for a quota are counted by the column that their table is protected by.
+fn check_counted(tree: &[Relation], column: Option<&str>) -> Result<()> {
+    for relation in tree {
+        if quotas::counted(relation.oid)?.is_some_and(|counted| column != Some(&counted.column)) {
+            return Err(Error::CountsForQuota(relation.ident.to_string()));
+        }
+    }
+    Ok(())
 }
 
 /// The tenant column that a table is protected by, if it is.

@@ -187,8 +187,8 @@ fn ordinary_role(lab: &Lab, name: &str) -> Result<Oid> {
     ))?;
     let oid = role::oid(name).ok_or_else(|| Error::UnknownRole(name.to_owned()))?;
     // For no other tenants: what policies call runs as this role, and is to be given nothing to read.
-    access::put(oid, Some(lab.mine.id), Mode::Direct)?;
-    access::put(oid, Some(lab.other.id), Mode::Direct)?;
+    access::put(oid, Some(lab.mine.id), Mode::Direct, false)?;
+    access::put(oid, Some(lab.other.id), Mode::Direct, false)?;
     Ok(oid)
 }
 

@@ -179,9 +179,17 @@ impl Asked<'_> {
                     "no tenant is set"
                 };
                 checks.push("context", Some(false), detail);
-                let any = role::is_superuser(outer) || access::to_any(outer)?.is_some();
-                let detail = if any { "to any tenant" } else { "to certain tenants at most" };
-                checks.push("access", any.then_some(true), detail);
+                let any = if role::is_superuser(outer) {
+                    Some(access::Grant::Everybody)
+                } else {
+                    access::to_any(outer)?.greatest()
+                };
+                let detail = match any {
+                    Some(access::Grant::Everybody) => "to any tenant",
+                    Some(access::Grant::Members) => "to any tenant that the user is a member of",
+                    None => "to certain tenants at most",
+                };
+                checks.push("access", (any == Some(access::Grant::Everybody)).then_some(true), detail);
             }
             Acting::For { id, key, by_default } => {
                 checks.push("context", Some(true), format!("tenant {} ({id})", sql::literal(key)));
@@ -189,10 +197,12 @@ impl Asked<'_> {
                     "not needed: the tenant is tenancy.default_tenant"
                 } else if role::is_superuser(outer) {
                     "not needed: a superuser may act for any tenant"
-                } else if access::to_any(outer)?.is_some() {
-                    "to any tenant"
                 } else {
-                    "to this tenant"
+                    match access::to_any(outer)?.greatest() {
+                        Some(access::Grant::Everybody) => "to any tenant",
+                        Some(access::Grant::Members) => "to any tenant that the user is a member of, or to this tenant",
+                        None => "to this tenant",
+                    }
                 };
                 checks.push("access", Some(true), detail);
             }

@@ -68,13 +68,13 @@ pub fn allot(slots: &[Slot], amount: i64) -> Option<Vec<Slot>> {
     }
     let mut after = slots.to_vec();
     if let Some(one) = after.iter_mut().find(|slot| slot.credit() >= amount) {
-        one.used = one.used.checked_add(amount)?;
+        *one = one.add(amount)?;
         return Some(after);
     }
     let mut missing = amount;
     for slot in &mut after {
         let part = slot.credit().clamp(0, missing);
-        slot.used += part;
+        *slot = slot.add(part)?;
         missing -= part;
     }
     (missing == 0).then_some(after)
@@ -86,7 +86,7 @@ pub fn withdraw(slots: &[Slot], amount: i64) -> Vec<Slot> {
     let mut missing = amount;
     for slot in &mut after {
         let part = slot.used.clamp(0, missing);
-        slot.used -= part;
+        *slot = slot.add(-part).unwrap_or(*slot);
         missing -= part;
     }
     after

@@ -135,7 +135,7 @@ impl Sums {
                 let amount = match kind {
                     Kind::Rows => amounts.rows,
                     Kind::Bytes => amounts.bytes,
-                    Kind::Counter => 0,
+                    Kind::Counter | Kind::Rate | Kind::Sessions => 0,
                 };
                 if amount != 0 {
                     *settled.entry(Key { tenant, resource: *resource }).or_insert(0) += amount;

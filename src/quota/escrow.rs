@@ -8,8 +8,6 @@ use crate::sys::lock::{self, Mode};
 use crate::sys::slots::{self, Key, Outcome, Seen, Slot, Slots};
 use crate::sys::subxact::{self, Failure};
 use crate::sys::xact;
-use std::cell::RefCell;
-use std::collections::HashMap;
 
 /// The most slots of a tenant and resource: about as many sessions write for it without waiting for each other. A few more
 /// may come of several sessions making one at once.
@@ -22,27 +20,11 @@ const FIRST: i64 = 0;
 /// be in few places.
 const WORTH_SPLITTING: i64 = 8;
 
-/// Tenants and resources of which a session remembers the slot that it last used.
-const REMEMBERED: usize = 1024;
-
 // What a lock on a resource's number stands for, in the slots' table.
 /// How many slots there are, and what they share. Held by who makes one; held alone by who changes the limit.
 const SHARES: u16 = 0;
 /// That a tenant has no slots yet. The number is a tenant's.
 const FIRST_SLOT: u16 = 1;
-
-thread_local! {
-    static LAST: RefCell<HashMap<Key, i64>> = RefCell::default();
-}
-
-fn remember(key: &Key, slot: &Slot) {
-    LAST.with_borrow_mut(|last| {
-        if last.len() >= REMEMBERED {
-            last.clear();
-        }
-        last.insert(*key, slot.number);
-    });
-}
 
 /// Takes an amount, from one slot or several.
 ///
@@ -51,16 +33,16 @@ fn remember(key: &Key, slot: &Slot) {
 pub fn take(key: &Key, amount: i64) -> Result<()> {
     slots::with(quotas::slots()?, |slots| {
         xact::next_command();
-        if let Some(slot) = last_used(slots, key)
+        if let Some(slot) = slots.last_used(key)
             && slot.credit() >= amount
             && slots.update(key, &slot, &taken(&slot, amount)?) == Outcome::Done
         {
             return Ok(());
         }
-        let mut found = slots.read(key, None, Seen::Passing);
+        let mut found = slots.read(key, Seen::Passing);
         if found.is_empty() {
             make_first(slots, key)?;
-            found = slots.read(key, None, Seen::AtOnce);
+            found = slots.read(key, Seen::AtOnce);
         }
         let mut busy = 0;
         for slot in in_own_order(&found) {
@@ -73,7 +55,6 @@ pub fn take(key: &Key, amount: i64) -> Result<()> {
                     if let Some(other) = other {
                         slots.insert(key, &other);
                     }
-                    remember(key, slot);
                     return Ok(());
                 }
                 Outcome::Busy => busy += 1,
@@ -92,12 +73,12 @@ pub fn give(key: &Key, amount: i64) -> Result<()> {
     slots::with(quotas::slots()?, |slots| {
         loop {
             xact::next_command();
-            if let Some(slot) = last_used(slots, key)
+            if let Some(slot) = slots.last_used(key)
                 && slots.update(key, &slot, &taken(&slot, -amount)?) == Outcome::Done
             {
                 return warning::rearm_if_due(slots, key, &slot);
             }
-            let found = slots.read(key, None, Seen::Passing);
+            let found = slots.read(key, Seen::Passing);
             if found.is_empty() {
                 make_first(slots, key)?;
                 continue;
@@ -106,7 +87,6 @@ pub fn give(key: &Key, amount: i64) -> Result<()> {
             for slot in in_own_order(&found) {
                 match slots.update(key, slot, &taken(slot, -amount)?) {
                     Outcome::Done => {
-                        remember(key, slot);
                         return warning::rearm_if_due(slots, key, slot);
                     }
                     Outcome::Busy => busy = busy.or(Some(*slot)),
@@ -121,7 +101,6 @@ pub fn give(key: &Key, amount: i64) -> Result<()> {
                 if slots.lock(&busy, true) == Outcome::Done
                     && slots.update_held(key, &busy, &taken(&busy, -amount)?) == Outcome::Done
                 {
-                    remember(key, &busy);
                     return warning::rearm_if_due(slots, key, &busy);
                 }
             }
@@ -137,11 +116,10 @@ pub fn give_taken(key: &Key, amount: i64) -> Result<()> {
     slots::with(quotas::slots()?, |slots| {
         loop {
             xact::next_command();
-            let found = slots.read(key, None, Seen::Passing);
-            let last = last_used(slots, key);
+            let found = slots.read(key, Seen::Passing);
+            let last = slots.last_used(key);
             for slot in last.iter().chain(in_own_order(&found)).filter(|slot| slot.used >= amount) {
                 if slots.update(key, slot, &taken(slot, -amount)?) == Outcome::Done {
-                    remember(key, slot);
                     return warning::rearm_if_due(slots, key, slot);
                 }
             }
@@ -197,18 +175,12 @@ fn used_by_now(key: &Key) -> Result<i64> {
     let seen = if xact::is_serializable() { Seen::Passing } else { Seen::AtOnce };
     slots::with(quotas::slots()?, |slots| {
         xact::next_command();
-        Ok(used(&slots.read(key, None, seen)))
+        Ok(used(&slots.read(key, seen)))
     })
 }
 
-fn last_used(slots: &Slots, key: &Key) -> Option<Slot> {
-    let number = LAST.with_borrow(|last| last.get(key).copied())?;
-    slots.read(key, Some(number), Seen::Passing).into_iter().next()
-}
-
 fn taken(slot: &Slot, amount: i64) -> Result<Slot> {
-    let used = slot.used.checked_add(amount).ok_or(Error::AmountOutOfRange)?;
-    Ok(slot.with(used, slot.share))
+    slot.add(amount).ok_or(Error::AmountOutOfRange)
 }
 
 /// Each session looks at the slots from another one on.
@@ -227,7 +199,7 @@ fn widened(key: &Key, slot: &Slot, amount: i64, busy: usize, count: usize) -> (S
     }
     let half = slot.share.map(|_| slot.credit() / 2);
     let rest = slot.share.zip(half).map(|(share, half)| share - half);
-    (slot.with(slot.used, rest), Some(Slot::new(slots::draw_number(), 0, half, slot.warned)))
+    (slot.with_share(rest), Some(Slot::new(slots::draw_number(), 0, half, slot.warned)))
 }
 
 /// Whether slots may be made: not while somebody changes the limit, who must know of all of them.
@@ -241,14 +213,13 @@ fn give_to_new(slots: &Slots, key: &Key, amount: i64) -> bool {
         return false;
     }
     // Whoever changed the limit has committed by now, and what he left is seen.
-    let found = slots.read(key, None, Seen::AtOnce);
+    let found = slots.read(key, Seen::AtOnce);
     let Some(any) = found.first() else { return false };
     if found.len() >= MAX_SLOTS || found.iter().any(|slot| slot.credit() < 0) {
         return false;
     }
     let slot = Slot::new(slots::draw_number(), -amount, any.share.map(|_| 0), any.warned);
     slots.insert(key, &slot);
-    remember(key, &slot);
     true
 }
 
@@ -257,7 +228,7 @@ fn take_from_new(slots: &Slots, key: &Key, amount: i64) -> bool {
     if !may_make(key) {
         return false;
     }
-    let found = slots.read(key, None, Seen::AtOnce);
+    let found = slots.read(key, Seen::AtOnce);
     if found.is_empty() || found.len() >= MAX_SLOTS || found.iter().any(|slot| slot.share.is_some()) {
         return false;
     }
@@ -267,7 +238,6 @@ fn take_from_new(slots: &Slots, key: &Key, amount: i64) -> bool {
     }
     let slot = Slot::new(slots::draw_number(), amount, None, false);
     slots.insert(key, &slot);
-    remember(key, &slot);
     true
 }
 
@@ -276,7 +246,7 @@ fn split(key: &Key, after: &mut [Slot], amount: i64) -> Option<Slot> {
     let largest = after.iter_mut().max_by_key(|slot| slot.credit())?;
     let share = largest.share.filter(|_| largest.credit() / WORTH_SPLITTING >= amount && may_make(key))?;
     let half = largest.credit() / 2;
-    *largest = largest.with(largest.used, Some(share - half));
+    *largest = largest.with_share(Some(share - half));
     Some(Slot::new(slots::draw_number(), 0, Some(half), largest.warned))
 }
 
@@ -288,7 +258,7 @@ fn make_first(slots: &Slots, key: &Key) -> Result<()> {
         hash.rotate_left(5) ^ four.iter().fold(0, |word, byte| word << 8 | u32::from(*byte))
     });
     lock::object(table, tenant, FIRST_SLOT, Mode::Alone);
-    if slots.read(key, None, Seen::AtOnce).is_empty() {
+    if slots.read(key, Seen::AtOnce).is_empty() {
         let stage = stage(quotas::limit(key)?.as_ref(), 0);
         slots.insert(key, &Slot::new(FIRST, 0, stage.share, stage.warned));
     }
@@ -340,14 +310,11 @@ fn attempt(slots: &Slots, key: &Key, amount: i64, has_waited: bool) -> Result<De
         None => return Ok(Decision::Again),
     };
     if let Some(mut after) = allot(&held, amount) {
-        let is_room = has_waited && held.len() < MAX_SLOTS;
+        let is_room = has_waited && slots.read(key, Seen::Passing).len() < MAX_SLOTS;
         let other = if is_room { split(key, &mut after, amount) } else { None };
         put(slots, key, &held, &after)?;
         if let Some(other) = other {
             slots.insert(key, &other);
-        }
-        if let Some(slot) = after.iter().find(|slot| slot.credit() > 0) {
-            remember(key, slot);
         }
         return Ok(Decision::Taken(None));
     }
@@ -383,7 +350,7 @@ pub fn hold_free(slots: &Slots, key: &Key) -> Option<(Vec<Slot>, Option<Slot>)> 
     let mut busy: Option<Slot> = None;
     loop {
         let mut is_all = true;
-        for slot in slots.read(key, None, Seen::AtOnce) {
+        for slot in slots.read(key, Seen::AtOnce) {
             let is_known = |known: &Slot| known.number == slot.number;
             if held.iter().any(is_known) || busy.as_ref().is_some_and(is_known) {
                 continue;
@@ -429,7 +396,7 @@ pub fn settle(key: &Key, correction: i64) -> Result<()> {
     lock::object(home.table, key.resource as u32, SHARES, Mode::Alone);
     slots::with(home, |slots| {
         xact::next_command();
-        if correction != 0 && slots.read(key, None, Seen::AtOnce).is_empty() {
+        if correction != 0 && slots.read(key, Seen::AtOnce).is_empty() {
             make_first(slots, key)?;
         }
         let held = hold_all(slots, key);
@@ -437,12 +404,13 @@ pub fn settle(key: &Key, correction: i64) -> Result<()> {
         let used = used(&held).checked_add(correction).ok_or(Error::AmountOutOfRange)?;
         let stage = stage(quotas::limit(key)?.as_ref(), used);
         let mut before = held.clone();
-        before[0].used = first.used.saturating_add(correction);
+        before[0] = taken(first, correction)?;
         if stage.share.is_some_and(|share| used > share) {
+            let mut only = [before[0]];
             for slot in &held[1..] {
+                only[0] = only[0].absorb(slot).ok_or(Error::AmountOutOfRange)?;
                 slots.delete(slot);
             }
-            let only = [held[0].with(used, held[0].share)];
             return put(slots, key, &held[..1], &spread(&only, stage));
         }
         put(slots, key, &held, &spread(&before, stage))
@@ -453,7 +421,7 @@ pub fn settle(key: &Key, correction: i64) -> Result<()> {
 fn hold_all(slots: &Slots, key: &Key) -> Vec<Slot> {
     let mut held: Vec<Slot> = Vec::new();
     loop {
-        let unknown = slots.read(key, None, Seen::AtOnce).into_iter();
+        let unknown = slots.read(key, Seen::AtOnce).into_iter();
         let mut unknown = unknown.filter(|slot| held.iter().all(|known| known.number != slot.number)).peekable();
         if unknown.peek().is_none() {
             held.sort_by_key(|slot| slot.number);
@@ -477,5 +445,5 @@ pub fn threshold(key: &Key) -> Result<Option<(i64, Limit)>> {
 
 /// The usage as it is seen in passing.
 pub fn used_in_passing(slots: &Slots, key: &Key) -> i64 {
-    allot::used(&slots.read(key, None, Seen::Passing))
+    allot::used(&slots.read(key, Seen::Passing))
 }

@@ -4,22 +4,27 @@ use super::escrow;
 use crate::catalog::event::{self, Event};
 use crate::catalog::quotas::{self, Kind, Limit, Mode};
 use crate::catalog::registry::as_owner;
-use crate::catalog::{plans, tenants};
+use crate::catalog::{bounds, plans, tenants};
 use crate::error::{Error, Result};
 use crate::sys::slots::Key;
 use crate::sys::transition::{Fired, Row, Side};
 use crate::sys::xact;
 use crate::tenant::TenantRef;
+use pgrx::datum::Interval;
 use serde_json::json;
 use uuid::Uuid;
 
 /// The longest name of a resource, in characters.
 const MAX_NAME_CHARS: usize = 255;
 
-// Attribute numbers of tenancy.quotas, plan_quotas and tenants, fixed by their DDL.
+// Attribute numbers of tenancy.quotas, plan_quotas, tenants and resources, fixed by their DDL.
 const OWNER: i16 = 1;
 const RESOURCE: i16 = 2;
+const MAX_AMOUNT: i16 = 3;
+const PER: i16 = 6;
 const TENANT_ID: i16 = 1;
+const ID: i16 = 1;
+const KIND: i16 = 3;
 
 /// Makes a resource. Called as the extension's owner.
 ///
@@ -47,7 +52,7 @@ pub fn create_resource(name: &str, kind: &str, description: Option<String>) -> R
 pub struct Wanted<'a> {
     pub resource: &'a str,
     pub max: Option<i64>,
-    pub has_interval: bool,
+    pub per: Option<Interval>,
     pub mode: &'a str,
     pub warn_at: Option<f32>,
 }
@@ -63,14 +68,22 @@ impl Wanted<'_> {
             return invalid("warn_at", "it is a part of the limit, above 0 and at most 1");
         }
         let resource = quotas::resource_named(self.resource)?;
-        if self.has_interval {
-            return invalid("per", "rows, bytes and counters are not limited per interval");
+        match (resource.kind, self.per.map(|per| per.as_micros())) {
+            (Kind::Rate, Some(micros)) if !(1..=bounds::MAX_PER).contains(&micros) => {
+                return invalid("per", "it is an interval above 0, of at most a year");
+            }
+            (Kind::Rate, None) if self.max.is_some() => {
+                return invalid("per", "a rate is so many per interval: per => '1 minute'");
+            }
+            (Kind::Rate, _) | (_, None) => {}
+            _ => return invalid("per", "rates alone are limited per interval"),
         }
         Ok((resource, Limit { max: self.max, mode, warn_at: self.warn_at }))
     }
 
     fn described(&self) -> serde_json::Value {
-        json!({ "max": self.max, "mode": self.mode, "warn_at": self.warn_at })
+        let per = self.per.map(|per| per.as_micros() as f64 / 1e6);
+        json!({ "max": self.max, "per_seconds": per, "mode": self.mode, "warn_at": self.warn_at })
     }
 }
 
@@ -81,7 +94,7 @@ impl Wanted<'_> {
 pub fn set_quota(tenant: &str, wanted: &Wanted<'_>) -> Result<()> {
     let (resource, limit) = wanted.checked()?;
     let found = tenants::find(&TenantRef::parse(tenant)?)?.ok_or_else(|| Error::UnknownTenant(tenant.to_owned()))?;
-    quotas::put(&Key { tenant: found.id, resource: resource.id }, &limit)?;
+    quotas::put(&Key { tenant: found.id, resource: resource.id }, &limit, wanted.per)?;
     log("quota.set", Some(found.id), wanted.resource, wanted.described())
 }
 
@@ -94,7 +107,7 @@ pub fn set_plan_quota(plan: &str, wanted: &Wanted<'_>) -> Result<()> {
     if !plans::exists(plan)? {
         return Err(Error::UnknownPlan(plan.to_owned()));
     }
-    quotas::put_for_plan(plan, resource.id, &limit)?;
+    quotas::put_for_plan(plan, resource.id, &limit, wanted.per)?;
     let mut detail = wanted.described();
     detail["plan"] = plan.into();
     log("quota.set", None, wanted.resource, detail)
@@ -109,6 +122,13 @@ pub fn limits_changed(fired: Fired<'_>) -> Result<()> {
     xact::next_command();
     let old = fired.row(Side::Old);
     let new = fired.row(Side::New);
+    if let Some(new) = &new
+        && new.is_null(PER)
+        && !new.is_null(MAX_AMOUNT)
+        && bounds::kind(new.integer(RESOURCE).ok_or(Error::NotInstalled)?)? == Some(Kind::Rate)
+    {
+        return Err(without_interval());
+    }
     for row in [old, new].into_iter().flatten() {
         for key in keys_of(&row)? {
             escrow::settle(&key, 0)?;
@@ -119,6 +139,10 @@ pub fn limits_changed(fired: Fired<'_>) -> Result<()> {
 
 fn keys_of(row: &Row<'_>) -> Result<Vec<Key>> {
     let resource = row.integer(RESOURCE).ok_or(Error::NotInstalled)?;
+    // Its resource may have been removed, which removes the limit.
+    if bounds::kind(resource)?.is_none_or(Kind::is_in_memory) {
+        return Ok(Vec::new());
+    }
     if row.is_uuid(OWNER) {
         let tenant = row.uuid(OWNER).ok_or(Error::NotInstalled)?;
         return Ok(vec![Key { tenant, resource }]);
@@ -135,4 +159,23 @@ pub fn plan_changed(fired: Fired<'_>) -> Result<()> {
         escrow::settle(&key, 0)?;
     }
     Ok(())
+}
+
+/// A resource was made, changed or removed, or a statement has changed limits, by a function or by plain DML.
+pub fn resources_changed(fired: Fired<'_>) -> Result<()> {
+    bounds::announce_change()?;
+    let becomes_rate = fired
+        .row(Side::Old)
+        .and(fired.row(Side::New))
+        .filter(|new| new.text(KIND).is_some_and(|kind| kind == Kind::Rate.as_str()));
+    let Some(rate) = becomes_rate else { return Ok(()) };
+    let resource = rate.integer(ID).ok_or(Error::NotInstalled)?;
+    if as_owner(|| quotas::is_limited_without_interval(resource))? {
+        return Err(without_interval());
+    }
+    Ok(())
+}
+
+fn without_interval() -> Error {
+    Error::InvalidArgument { what: "per", reason: "a rate is so many per interval".into() }
 }

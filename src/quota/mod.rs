@@ -25,29 +25,51 @@
 //! Slots are read in their latest committed version and not as of the transaction's snapshot (see `sys::slots`), so
 //! serializable transactions that count fail no more often than others. Slots become more only when half of them are
 //! found locked, up to `MAX_SLOTS`.
+//!
+//! # Rates and sessions
+//!
+//! They are no matter of transactions: what was called was called, whatever becomes of it. They are kept in memory that all
+//! sessions share (`bucket` decides, `sys::rates` and `sys::seats` keep), and begin anew with the server.
 
 mod allot;
+mod bucket;
 mod count;
 mod counters;
 mod escrow;
+mod guard;
 mod limits;
+mod meter;
+mod rates;
 mod recount;
+mod sessions;
+mod statements;
 mod tables;
 mod warning;
 
 pub use count::rows_written;
 pub use counters::{check, consume, release};
-pub use limits::{Wanted, create_resource, limits_changed, plan_changed, set_plan_quota, set_quota};
+pub use guard::after_command;
+pub use limits::{Wanted, create_resource, limits_changed, plan_changed, resources_changed, set_plan_quota, set_quota};
+pub use meter::meter;
+pub use rates::{tracking, usage_in_memory};
 pub use recount::recount;
+pub use sessions::{enter, leave};
 pub use tables::{attach, detach, take_in_parts};
 
-use crate::catalog::quotas;
-use crate::sys::{hooks, invalidation, xact};
+use crate::catalog::{bounds, quotas};
+use crate::error::Result;
+use crate::sys::{hooks, invalidation, seats, xact};
+use uuid::Uuid;
 
-/// Connects the quotas to PostgreSQL. Called once per backend.
-pub fn init() {
+/// Connects the quotas to PostgreSQL, once the settings are defined; `acting` tells for which tenant, authorised, the
+/// session acts. Called once per backend.
+pub fn init(acting: fn() -> Result<Option<Uuid>>) {
+    rates::init();
+    seats::init();
+    statements::init(acting);
     invalidation::on_relation(|relation| {
         quotas::relation_changed(relation);
+        bounds::relation_changed(relation);
         count::relation_changed(relation);
     });
     hooks::watch_dropping(tables::forget_if_counted);

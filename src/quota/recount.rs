@@ -36,7 +36,7 @@ pub fn recount(resource: Option<&str>) -> Result<Vec<Recounted>> {
             if !resource.kind.is_of_tables() {
                 return Err(Error::InvalidArgument {
                     what: "resource",
-                    reason: format!("\"{name}\" is a counter: there are no tables to count"),
+                    reason: format!("\"{name}\" is {}: there are no tables to count", resource.kind.described()),
                 });
             }
             vec![resource]
@@ -49,7 +49,8 @@ pub fn recount(resource: Option<&str>) -> Result<Vec<Recounted>> {
     Ok(recounted)
 }
 
-fn recount_one(resource: &Resource) -> Result<Vec<Recounted>> {
+/// The same for one that tables count for.
+pub fn recount_one(resource: &Resource) -> Result<Vec<Recounted>> {
     tables::lock_tables(resource.id)?;
     let tables: Vec<(Oid, String)> = quotas::tables(resource.id)?;
     // What TRUNCATE and DROP do is not a matter of the moment: they are kept away first.

@@ -14,15 +14,28 @@ use crate::sys::weight::{self, Moment};
 use crate::sys::{Oid, lock, relation};
 use serde_json::json;
 
-/// True while a table is taken in: the DDL for that is no news.
+/// True while a table is taken in or out: the DDL for that is no news.
 static TAKING_IN: BackendCell<bool> = BackendCell::new(false);
+
+/// Whether the extension is making triggers itself.
+pub fn is_taking_in() -> bool {
+    TAKING_IN.get()
+}
 
 /// What a lock on a resource's number stands for, in the slots' table: which tables count for it.
 const TABLES: u16 = 2;
+/// The history of usage, whose resource is none.
+const HISTORY: u16 = 3;
 
 /// Keeps others from attaching, detaching and recounting, while writers go on.
 pub fn lock_tables(resource: i32) -> Result<()> {
     lock::object(quotas::slots()?.table, resource as u32, TABLES, lock::Mode::Alone);
+    Ok(())
+}
+
+/// Keeps others from writing the history of usage.
+pub fn lock_history() -> Result<()> {
+    lock::object(quotas::slots()?.table, 0, HISTORY, lock::Mode::Alone);
     Ok(())
 }
 
@@ -66,6 +79,7 @@ pub fn detach(table: Oid, resource: &str) -> Result<()> {
             return Err(Error::AttachedThroughParent { relation: name, parent: relations::name(parent)? });
         }
     }
+    let _taking_out = TAKING_IN.raised();
     let own: Vec<&Relation> = tree.iter().filter(|relation| counted.contains(&relation.oid)).collect();
     count_in(own.iter().map(|relation| relation.oid), &column, &resource, -1)?;
     for relation in own {
@@ -97,7 +111,11 @@ fn checked(table: Oid, resource: &str) -> Result<(String, String, Resource)> {
     if !resource.kind.is_of_tables() {
         return Err(Error::InvalidArgument {
             what: "resource",
-            reason: format!("tables count for rows and bytes, and \"{}\" is a counter", resource.name),
+            reason: format!(
+                "tables count for rows and bytes, and \"{}\" is {}",
+                resource.name,
+                resource.kind.described()
+            ),
         });
     }
     let recorded = as_owner(|| protection::find(table))?;

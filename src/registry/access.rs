@@ -10,10 +10,11 @@ use crate::tenant::TenantRef;
 use serde_json::json;
 use uuid::Uuid;
 
-/// Lets a role act for a tenant, or for any; of an access that is there already, changes the mode.
+/// Lets a role act for a tenant, or for any, on behalf of everybody, or of the tenant's members alone; of an access that is there
+/// already, changes the mode and for whom.
 ///
 /// # Errors
-/// 42704 unknown role or tenant; 22023 unknown mode; 0A000 for proofs that this version doesn't know.
+/// 42704 unknown role or tenant; 22023 unknown mode.
 pub fn grant_access(role: &str, tenant: Option<&str>, mode: &str, require_membership: bool) -> Result<()> {
     let Some(proof) = Mode::parse(mode) else {
         return Err(Error::InvalidArgument {
@@ -21,13 +22,11 @@ pub fn grant_access(role: &str, tenant: Option<&str>, mode: &str, require_member
             reason: format!("\"{mode}\" is none of direct, signed, claims"),
         });
     };
-    if require_membership {
-        return Err(Error::NotSupported("access that requires membership"));
-    }
     let grantee = known_role(role)?;
     let id = tenant.map(known_tenant).transpose()?;
-    if access::put(grantee, id, proof)? {
-        log("access.granted", role, id, json!({ "mode": mode, "any_tenant": id.is_none() }))?;
+    if access::put(grantee, id, proof, require_membership)? {
+        let detail = json!({ "mode": mode, "any_tenant": id.is_none(), "require_membership": require_membership });
+        log("access.granted", role, id, detail)?;
     }
     Ok(())
 }
@@ -80,7 +79,7 @@ fn known_role(name: &str) -> Result<Oid> {
     role::oid(name).ok_or_else(|| Error::UnknownRole(name.to_owned()))
 }
 
-fn known_tenant(name: &str) -> Result<Uuid> {
+pub(super) fn known_tenant(name: &str) -> Result<Uuid> {
     match tenants::find(&TenantRef::parse(name)?)? {
         Some(tenant) => Ok(tenant.id),
         None => Err(Error::UnknownTenant(name.to_owned())),

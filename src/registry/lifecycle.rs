@@ -1,6 +1,6 @@
 //! A tenant's life: created, suspended, resumed, archived.
 
-use super::check_settings;
+use super::settings;
 use crate::catalog::event::{self, Event};
 use crate::catalog::plans;
 use crate::catalog::tenants::{self, NewTenant};
@@ -24,7 +24,7 @@ pub fn create_tenant(
     settings: Option<Jsonb>,
 ) -> Result<Uuid> {
     let (id, key) = identity(key, id)?;
-    check_settings(settings.as_ref())?;
+    settings::check(settings.as_ref())?;
     if let Some(plan) = &plan
         && !plans::exists(plan)?
     {

@@ -1,6 +1,6 @@
 //! Plans: named sets of settings that tenants subscribe to.
 
-use super::check_settings;
+use super::settings::check;
 use crate::catalog::event::{self, Event};
 use crate::catalog::plans;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ pub fn create_plan(name: &str, settings: Option<Jsonb>) -> Result<()> {
     if name.is_empty() {
         return Err(Error::InvalidArgument { what: "plan", reason: "its name must not be empty".into() });
     }
-    check_settings(settings.as_ref())?;
+    check(settings.as_ref())?;
     if !plans::insert(name, settings.as_ref())? {
         return Err(Error::AlreadyExists(format!("plan \"{name}\"")));
     }

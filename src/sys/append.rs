@@ -12,6 +12,34 @@ const BATCH: usize = 500;
 const BATCH_BYTES: usize = 256 * 1024;
 /// From so many rows on, pages are filled one after the other without asking others for room.
 const BULK: usize = 1000;
+/// Values of a batch are allocated together, in pieces of so many bytes.
+const PIECE: usize = 32 * 1024;
+
+unsafe extern "C-unwind" {
+    // Declared here, past pgrx's guard, because they are called for each row. This one can't raise an error.
+    #[link_name = "ExecStoreVirtualTuple"]
+    fn store_virtual_tuple(slot: *mut pg_sys::TupleTableSlot) -> *mut pg_sys::TupleTableSlot;
+    // These can, and are called within a guard that stands for all rows of a batch.
+    #[link_name = "FormIndexDatum"]
+    fn form_index_datum(
+        info: *mut pg_sys::IndexInfo,
+        slot: *mut pg_sys::TupleTableSlot,
+        executor: *mut pg_sys::EState,
+        values: *mut pg_sys::Datum,
+        nulls: *mut bool,
+    );
+    #[link_name = "index_insert"]
+    fn index_insert(
+        index: pg_sys::Relation,
+        values: *mut pg_sys::Datum,
+        nulls: *mut bool,
+        tid: pg_sys::ItemPointer,
+        table: pg_sys::Relation,
+        unique: pg_sys::IndexUniqueCheck::Type,
+        unchanged: bool,
+        info: *mut pg_sys::IndexInfo,
+    ) -> bool;
+}
 
 /// A value to be written, in the form of its column's type. Valid as long as the writer that made it.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +59,9 @@ pub struct Writer {
     slots: Vec<*mut pg_sys::TupleTableSlot>,
     filled: usize,
     bytes: usize,
+    /// Where the next value of the batch goes, and how much room there is.
+    free: *mut u8,
+    room: usize,
     /// What lasts as long as the writer, and as long as a batch.
     lasting: Memory,
     batch: Memory,
@@ -56,7 +87,7 @@ impl Writer {
             pg_sys::InitResultRelInfo(result, relation, 0, std::ptr::null_mut(), 0);
             pg_sys::ExecOpenIndices(result, false);
             pg_sys::MemoryContextSwitchTo(previous);
-            let bulk = if expected < BULK { std::ptr::null_mut() } else { pg_sys::GetBulkInsertState() };
+            let bulk = if expected < BULK { std::ptr::null_mut() } else { bulk_insert_state() };
             Ok(Self {
                 parent,
                 relation,
@@ -66,6 +97,8 @@ impl Writer {
                 slots: Vec::with_capacity(expected.min(BATCH)),
                 filled: 0,
                 bytes: 0,
+                free: std::ptr::null_mut(),
+                room: 0,
                 lasting,
                 batch: Memory::for_session(c"pg_tenancy batch"),
             })
@@ -115,33 +148,45 @@ impl Writer {
     }
 
     /// A value of the next row: a `uuid`.
-    pub fn uuid(&self, id: Option<uuid::Uuid>) -> Value {
-        let id = id.map(|id| pgrx::Uuid::from_bytes(*id.as_bytes()));
-        Value(self.batch.within(|| id.into_datum()))
+    pub fn uuid(&mut self, id: Option<uuid::Uuid>) -> Value {
+        Value(id.map(|id| {
+            let bytes = id.as_bytes();
+            let target = self.allocate(bytes.len());
+            // SAFETY: there is that much room.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+            pg_sys::Datum::from(target)
+        }))
     }
 
     /// A value of the next row: a `jsonb`, given by what is in its root container.
     pub fn jsonb(&mut self, root: &[u8]) -> Value {
         let size = pg_sys::VARHDRSZ + root.len();
-        self.bytes += size;
-        Value(Some(self.batch.within(|| {
-            // SAFETY: palloc gives that many bytes, or raises an error.
-            unsafe {
-                let target = pg_sys::palloc(size).cast::<u8>();
-                pgrx::set_varsize_4b(target.cast(), size as i32);
-                std::ptr::copy_nonoverlapping(root.as_ptr(), target.add(pg_sys::VARHDRSZ), root.len());
-                pg_sys::Datum::from(target)
-            }
-        })))
+        let target = self.allocate(size);
+        // SAFETY: there is that much room.
+        unsafe {
+            pgrx::set_varsize_4b(target.cast(), size as i32);
+            std::ptr::copy_nonoverlapping(root.as_ptr(), target.add(pg_sys::VARHDRSZ), root.len());
+        }
+        Value(Some(pg_sys::Datum::from(target)))
     }
 
-    /// A number by which a `jsonb` value can be found.
-    pub fn hash(&self, jsonb: Value) -> Value {
-        let seed = 0i64.into_datum();
-        // SAFETY: the function takes a jsonb and a number, and returns a number.
-        Value(jsonb.0.and_then(|_| unsafe {
-            pgrx::direct_function_call_as_datum(pg_sys::jsonb_hash_extended, &[jsonb.0, seed])
-        }))
+    /// Room for a value of the batch.
+    fn allocate(&mut self, size: usize) -> *mut u8 {
+        self.bytes += size;
+        let size = size.next_multiple_of(align_of::<u64>());
+        // SAFETY: palloc gives that many bytes, or raises an error.
+        let palloc = |size| unsafe { self.batch.within(|| pg_sys::palloc(size)).cast::<u8>() };
+        if size > PIECE / 4 {
+            return palloc(size);
+        }
+        if self.room < size {
+            (self.free, self.room) = (palloc(PIECE), PIECE);
+        }
+        let target = self.free;
+        // SAFETY: there is that much room.
+        self.free = unsafe { target.add(size) };
+        self.room -= size;
+        target
     }
 
     /// Adds a row. It has a value for each of the table's columns.
@@ -163,7 +208,7 @@ impl Writer {
                 *(*slot).tts_isnull.add(place) = value.is_none();
                 *(*slot).tts_values.add(place) = value.unwrap_or(pg_sys::Datum::null());
             }
-            pg_sys::ExecStoreVirtualTuple(slot);
+            store_virtual_tuple(slot);
         }
         self.filled += 1;
         if self.filled == BATCH || self.bytes >= BATCH_BYTES {
@@ -194,7 +239,7 @@ impl Writer {
             }
         });
         self.batch.reset();
-        (self.filled, self.bytes) = (0, 0);
+        (self.filled, self.bytes, self.room) = (0, 0, 0);
     }
 
     /// Makes the batch's entries in one of the indexes.
@@ -210,19 +255,23 @@ impl Writer {
             let ranged = (*(*index).rd_rel).relam == pg_sys::BRIN_AM_OID;
             let mut values = [pg_sys::Datum::null(); pg_sys::INDEX_MAX_KEYS as usize];
             let mut nulls = [false; pg_sys::INDEX_MAX_KEYS as usize];
-            let mut block = None;
-            for slot in &self.slots[..self.filled] {
-                let tid = &raw mut (**slot).tts_tid;
-                // Rows of one moment and transaction are the same to an index of ranges of blocks.
-                let here = ((*tid).ip_blkid.bi_hi, (*tid).ip_blkid.bi_lo);
-                if ranged && block.replace(here) == Some(here) {
-                    continue;
+            let (values, nulls) = (values.as_mut_ptr(), nulls.as_mut_ptr());
+            let unique = pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO;
+            let (slots, relation, executor) = (&self.slots[..self.filled], self.relation, self.executor);
+            // An error leaves the closure by a jump: nothing in it needs dropping.
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                let mut block = None;
+                for slot in slots {
+                    let tid = &raw mut (**slot).tts_tid;
+                    // Rows of one moment and transaction are the same to an index of ranges of blocks.
+                    let here = ((*tid).ip_blkid.bi_hi, (*tid).ip_blkid.bi_lo);
+                    if ranged && block.replace(here) == Some(here) {
+                        continue;
+                    }
+                    form_index_datum(info, *slot, executor, values, nulls);
+                    index_insert(index, values, nulls, tid, relation, unique, false, info);
                 }
-                pg_sys::FormIndexDatum(info, *slot, self.executor, values.as_mut_ptr(), nulls.as_mut_ptr());
-                let unique = pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO;
-                let (values, nulls) = (values.as_mut_ptr(), nulls.as_mut_ptr());
-                pg_sys::index_insert(index, values, nulls, tid, self.relation, unique, false, info);
-            }
+            });
         }
     }
 
@@ -280,6 +329,22 @@ impl Writer {
             pg_sys::table_close(self.relation, pg_sys::NoLock as pg_sys::LOCKMODE);
             pg_sys::table_close(self.parent, pg_sys::NoLock as pg_sys::LOCKMODE);
         }
+    }
+}
+
+/// A state for filling page after page, in the memory that all pages share: the small ring of buffers that PostgreSQL
+/// uses for COPY would be written out over and over, by who has to wait for it.
+///
+/// # Safety
+/// Within a transaction.
+unsafe fn bulk_insert_state() -> pg_sys::BulkInsertState {
+    // SAFETY: the strategy is the first thing in the state (`access/hio.h`), and may be absent.
+    unsafe {
+        let state = pg_sys::GetBulkInsertState();
+        let strategy = state.cast::<pg_sys::BufferAccessStrategy>();
+        pg_sys::FreeAccessStrategy(*strategy);
+        *strategy = std::ptr::null_mut();
+        state
     }
 }
 

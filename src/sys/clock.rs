@@ -1,4 +1,4 @@
-//! The time, in microseconds since 1970.
+//! Clocks: what PostgreSQL takes for the time, in microseconds since 1970, and one that nobody sets.
 
 use pgrx::pg_sys;
 
@@ -20,4 +20,12 @@ pub fn now() -> i64 {
 pub fn transaction_start() -> i64 {
     // SAFETY: reads a variable of this backend.
     since_1970(unsafe { pg_sys::GetCurrentTransactionStartTimestamp() })
+}
+
+/// Nanoseconds since some moment before the server was started, which all processes of the server read alike.
+pub fn monotonic() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to the place that it is given; the clock exists, so it does not fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64)
 }

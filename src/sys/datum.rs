@@ -1,7 +1,7 @@
 //! Values in the form in which PostgreSQL functions return them, built once and handed out by pointer.
 
 use pgrx::datum::DatumWithOid;
-use pgrx::{IntoDatum, pg_sys};
+use pgrx::{AnyArray, IntoDatum, pg_sys};
 use uuid::Uuid;
 
 /// A `uuid` value; its datum is a pointer to the 16 bytes.
@@ -55,6 +55,15 @@ pub fn copy_text(value: pg_sys::Datum) -> pg_sys::Datum {
     unsafe { copy(value, pgrx::varsize_any(value.cast_mut_ptr())) }
 }
 
+/// A copy of a varlena in the current memory context.
+///
+/// # Safety
+/// The datum is a pointer to one, with all of its bytes.
+pub unsafe fn copy_varlena(value: pg_sys::Datum) -> pg_sys::Datum {
+    // SAFETY: by the contract above.
+    unsafe { copy(value, pgrx::varsize_any(value.cast_mut_ptr())) }
+}
+
 /// # Safety
 /// `value` points to `size` bytes.
 unsafe fn copy(value: pg_sys::Datum, size: usize) -> pg_sys::Datum {
@@ -86,4 +95,13 @@ impl IntoDatum for Passed {
 pub unsafe fn argument<'a>(value: pg_sys::Datum, type_oid: pg_sys::Oid) -> DatumWithOid<'a> {
     // SAFETY: by the contract above.
     unsafe { DatumWithOid::new(Passed(value), type_oid) }
+}
+
+/// How many dimensions an array has; 0 when it is empty.
+pub fn dimensions(array: &AnyArray) -> i32 {
+    // SAFETY: the datum is that of an array, and not NULL; where it has to be unpacked, the copy is in the current memory context.
+    unsafe {
+        let array = pg_sys::pg_detoast_datum(array.datum().cast_mut_ptr());
+        (*array.cast::<pg_sys::ArrayType>()).ndim
+    }
 }

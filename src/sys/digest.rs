@@ -27,6 +27,14 @@ impl Fingerprint {
     }
 }
 
+/// A secret that nobody guesses, as 64 hexadecimal digits. `None` when the server has no random numbers.
+pub fn random_token() -> Option<String> {
+    let mut bytes = [0u8; 32];
+    // SAFETY: writes that many bytes, or returns false.
+    let random = unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), bytes.len()) };
+    random.then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 fn hash(salt: &[u8], secret: &str) -> Option<Vec<u8>> {
     sha256(&[salt, secret.as_bytes()].concat())
 }

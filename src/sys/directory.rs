@@ -8,6 +8,7 @@
 //! (H.-J. Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012).
 
 use crate::sys::backend::BackendCell;
+use crate::sys::shared::{self, Memory, Region};
 use crate::sys::{session, xact};
 use pgrx::pg_sys;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -72,8 +73,6 @@ pub struct Ticket(u64);
 
 static DIRECTORY: BackendCell<Option<Directory>> = BackendCell::new(None);
 static SLOTS: BackendCell<usize> = BackendCell::new(0);
-static PREVIOUS: BackendCell<(pg_sys::shmem_request_hook_type, pg_sys::shmem_startup_hook_type)> =
-    BackendCell::new((None, None));
 /// Whether this transaction has said that it changes the registry.
 static CHANGING: BackendCell<bool> = BackendCell::new(false);
 
@@ -82,54 +81,32 @@ static EXITING: BackendCell<bool> = BackendCell::new(false);
 
 /// Asks for room for so many tenants. To be called once, while the library loads; without effect later.
 pub fn init(tenants: usize) {
-    // SAFETY: reads a flag of this process; the hook variables are only set while libraries are preloaded.
-    unsafe {
-        if tenants == 0 || !pg_sys::process_shared_preload_libraries_in_progress {
-            return;
-        }
-        SLOTS.set(tenants.next_power_of_two().max(WINDOW));
-        PREVIOUS.set((pg_sys::shmem_request_hook, pg_sys::shmem_startup_hook));
-        pg_sys::shmem_request_hook = Some(request);
-        pg_sys::shmem_startup_hook = Some(startup);
+    if tenants == 0 {
+        return;
     }
-    xact::on_end(|_| change_ends());
+    SLOTS.set(tenants.next_power_of_two().max(WINDOW));
+    if shared::reserve(Region { name: c"pg_tenancy directory", size, locks: 0, attach }) {
+        xact::on_end(|_| change_ends());
+    }
 }
 
 fn size() -> usize {
     size_of::<Header>() + SLOTS.get() * size_of::<Slot>()
 }
 
-#[pgrx::pg_guard]
-unsafe extern "C-unwind" fn request() {
-    // SAFETY: PostgreSQL calls this when memory may be asked for.
+fn attach(memory: &Memory) {
+    // SAFETY: the memory has the size that was asked for, is aligned to a cache line, and is as good as zero, see
+    // `shared`: atomics of any value are valid. Should it not be zero, the generation, which is drawn anew each time,
+    // voids what is in it.
     unsafe {
-        if let Some(previous) = PREVIOUS.get().0 {
-            previous();
-        }
-        pg_sys::RequestAddinShmemSpace(size());
-    }
-}
-
-#[pgrx::pg_guard]
-unsafe extern "C-unwind" fn startup() {
-    // SAFETY: PostgreSQL calls this in the postmaster, before there is another process; those inherit the
-    // mapping, which stays as long as they live. It is aligned to a cache line and, as fresh memory of the
-    // operating system's, zero: atomics of any value are valid. Should it not be zero, the generation,
-    // which is drawn anew each time, voids what is in it.
-    unsafe {
-        if let Some(previous) = PREVIOUS.get().1 {
-            previous();
-        }
-        let mut found = false;
-        let start = pg_sys::ShmemInitStruct(c"pg_tenancy directory".as_ptr(), size(), &mut found);
-        let header = &*start.cast::<Header>();
-        if !found {
+        let header = &*memory.start.cast::<Header>();
+        if memory.is_new {
             let mut generation = 0u64;
             pg_sys::pg_strong_random((&raw mut generation).cast(), size_of::<u64>());
             header.generation.store(generation, Ordering::SeqCst);
             header.changing.store(0, Ordering::SeqCst);
         }
-        let slots = std::slice::from_raw_parts(start.cast::<Header>().add(1).cast::<Slot>(), SLOTS.get());
+        let slots = std::slice::from_raw_parts(memory.start.cast::<Header>().add(1).cast::<Slot>(), SLOTS.get());
         DIRECTORY.set(Some(Directory { header, slots }));
     }
 }

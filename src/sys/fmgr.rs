@@ -41,8 +41,44 @@ macro_rules! native_function {
     };
 }
 
+/// Exports `$symbol` as a version-1 C function of one `text`, declared STRICT, that returns a `boolean`. `$read` answers from
+/// backend state, and must not allocate; where it doesn't, `$make` does, and may fail.
+#[macro_export]
+macro_rules! native_text_test {
+    ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $read:path, $make:path) => {
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        #[doc(hidden)]
+        pub extern "C" fn $finfo() -> &'static ::pgrx::pg_sys::Pg_finfo_record {
+            const V1: ::pgrx::pg_sys::Pg_finfo_record =
+                ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
+            &V1
+        }
+
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// For PostgreSQL's function manager alone.
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C-unwind" fn $symbol(
+            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
+        ) -> ::pgrx::pg_sys::Datum {
+            // SAFETY: the function manager is the caller, with the one argument that the function was declared with, and
+            // which is not NULL; nothing here needs dropping.
+            let answer = unsafe {
+                match $crate::sys::fmgr::plain_text(fcinfo).and_then($read) {
+                    Some(answer) => answer,
+                    None => $crate::sys::fmgr::asked(fcinfo, $make),
+                }
+            };
+            ::pgrx::pg_sys::Datum::from(answer)
+        }
+    };
+}
+
 use crate::error::Result;
-use pgrx::pg_sys;
+use pgrx::{FromDatum, pg_sys};
 
 /// A result of a native function: no datum is NULL.
 pub type Nullable = Option<pg_sys::Datum>;
@@ -60,6 +96,48 @@ pub unsafe fn made(make: fn() -> Result<Nullable>) -> Nullable {
             Err(error) => {
                 super::hooks::raise(error);
                 None
+            }
+        })
+    }
+}
+
+/// The bytes of a function's only argument, a `text`; `None` where it is compressed or stored elsewhere.
+///
+/// # Safety
+/// The function manager called the function with this record, and the argument is not NULL.
+#[inline(always)]
+pub unsafe fn plain_text<'a>(fcinfo: pg_sys::FunctionCallInfo) -> Option<&'a [u8]> {
+    // SAFETY: by the contract above the argument is a varlena, whose header says how long it is. It lives as long as the call.
+    unsafe {
+        let text = (*(*fcinfo).args.as_ptr()).value.cast_mut_ptr::<pg_sys::varlena>();
+        if !pgrx::varlena::varatt_is_4b_u(text)
+            && (!pgrx::varlena::varatt_is_1b(text) || pgrx::varlena::varatt_is_1b_e(text))
+        {
+            return None;
+        }
+        let length = pgrx::varlena::varsize_any_exhdr(text);
+        Some(std::slice::from_raw_parts(pgrx::varlena::vardata_any(text).cast::<u8>(), length))
+    }
+}
+
+/// The slow path of a native test of a `text`; its error becomes a PostgreSQL error.
+///
+/// # Safety
+/// As for `plain_text`, with nothing to drop.
+#[cold]
+pub unsafe fn asked(fcinfo: pg_sys::FunctionCallInfo, make: fn(&str) -> Result<bool>) -> bool {
+    // SAFETY: the caller keeps to the guard's own rule; the argument is a text.
+    unsafe {
+        pg_sys::panic::pgrx_extern_c_guard(|| {
+            let text = String::from_datum((*(*fcinfo).args.as_ptr()).value, false).unwrap_or_default();
+            match make(&text) {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // Raising it jumps over this frame.
+                    drop(text);
+                    super::hooks::raise(error);
+                    false
+                }
             }
         })
     }

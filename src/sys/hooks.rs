@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::portal::{self, Piece, Query};
 use crate::sys::statement::{self, Statement};
-use crate::sys::{directory, key_action, leftovers, procedure, xact};
+use crate::sys::{counting, directory, key_action, leftovers, procedure, xact};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use std::ffi::{CStr, c_char, c_int};
@@ -84,10 +84,21 @@ pub fn watch_dropping(dropping: fn(pg_sys::Oid) -> Result<()>) {
     GUARDS.set(Guards { dropping, ..GUARDS.get() });
 }
 
+/// # Safety
+/// As for `guarded`.
+#[inline]
+unsafe fn count_statement(statement: *mut pg_sys::PlannedStmt) {
+    if !INTERNAL.get() && counting::is_due() {
+        // SAFETY: passed on to the caller.
+        unsafe { guarded(|| counting::begins(statement)) }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Previous {
     start: pg_sys::ExecutorStart_hook_type,
     run: pg_sys::ExecutorRun_hook_type,
+    finish: pg_sys::ExecutorFinish_hook_type,
     utility: pg_sys::ProcessUtility_hook_type,
     access: pg_sys::object_access_hook_type,
 }
@@ -124,16 +135,18 @@ pub fn is_own_statement() -> bool {
 }
 
 static PREVIOUS: BackendCell<Previous> =
-    BackendCell::new(Previous { start: None, run: None, utility: None, access: None });
+    BackendCell::new(Previous { start: None, run: None, finish: None, utility: None, access: None });
 
 /// The top-level transaction has ended. Can't fail.
 pub fn transaction_ended() {
+    counting::transaction_ended();
     leftovers::rolled_back(0);
     key_action::transaction_ended();
 }
 
 /// A savepoint was rolled back. Can't fail.
 pub fn savepoint_rolled_back() {
+    counting::rolled_back();
     leftovers::rolled_back(xact::nest_level());
     key_action::rolled_back(xact::nest_level());
 }
@@ -157,6 +170,8 @@ mod standard {
         #[cfg(feature = "pg18")]
         #[link_name = "standard_ExecutorRun"]
         pub fn run(query: *mut pg_sys::QueryDesc, direction: pg_sys::ScanDirection::Type, count: u64);
+        #[link_name = "standard_ExecutorFinish"]
+        pub fn finish(query: *mut pg_sys::QueryDesc);
         #[link_name = "standard_ProcessUtility"]
         pub fn utility(
             statement: *mut pg_sys::PlannedStmt,
@@ -247,6 +262,8 @@ fn after_run(query: *mut pg_sys::QueryDesc) {
 unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags: c_int) {
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
+        count_statement((*query).plannedstmt);
+        let is_statement = counting::enter();
         if let Some(checks) = CHECKS.get()
             && (checks.watches_portals)()
             && !INTERNAL.get()
@@ -257,6 +274,10 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags:
         match PREVIOUS.get().start {
             Some(previous) => previous(query, flags),
             None => standard::start(query, flags),
+        }
+        counting::leave(is_statement);
+        if is_statement {
+            counting::has_begun(query);
         }
     }
 }
@@ -272,9 +293,17 @@ unsafe extern "C-unwind" fn executor_run(
     unsafe {
         let is_piece = before_run(query, direction, count);
         let is_action = key_action::begins(query);
+        if !INTERNAL.get() && counting::is_due() {
+            guarded(|| counting::runs(query));
+        }
+        let is_statement = counting::enter();
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count, once),
             None => standard::run(query, direction, count, once),
+        }
+        counting::leave(is_statement);
+        if is_statement {
+            counting::has_run(query);
         }
         if is_action {
             key_action::ended();
@@ -295,9 +324,17 @@ unsafe extern "C-unwind" fn executor_run(
     unsafe {
         let is_piece = before_run(query, direction, count);
         let is_action = key_action::begins(query);
+        if !INTERNAL.get() && counting::is_due() {
+            guarded(|| counting::runs(query));
+        }
+        let is_statement = counting::enter();
         match PREVIOUS.get().run {
             Some(previous) => previous(query, direction, count),
             None => standard::run(query, direction, count),
+        }
+        counting::leave(is_statement);
+        if is_statement {
+            counting::has_run(query);
         }
         if is_action {
             key_action::ended();
@@ -305,6 +342,19 @@ unsafe extern "C-unwind" fn executor_run(
         if is_piece {
             after_run(query);
         }
+    }
+}
+
+/// What triggers do after a statement is a part of it.
+unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
+    // SAFETY: called by PostgreSQL, arguments are passed on as they came.
+    unsafe {
+        let is_statement = counting::enter();
+        match PREVIOUS.get().finish {
+            Some(previous) => previous(query),
+            None => standard::finish(query),
+        }
+        counting::leave(is_statement);
     }
 }
 
@@ -370,6 +420,9 @@ unsafe extern "C-unwind" fn process_utility(
         let node = (*statement).utilityStmt;
         // What a utility statement calls is nobody's own.
         UNCHECKED.set(false);
+        if !statement::is_free(node) {
+            count_statement(statement);
+        }
         ask_guards(node);
         if let Some(checks) = CHECKS.get()
             && (checks.is_new_to)()
@@ -415,8 +468,10 @@ unsafe extern "C-unwind" fn process_utility(
         }
         let executes = leftovers::executes(node);
         let unsealed = unsealed(node);
+        let is_statement = counting::enter();
         let run = PREVIOUS.get().utility.unwrap_or(standard::utility);
         run(statement, text, read_only_tree, context, params, environment, receiver, completion);
+        counting::leave(is_statement);
         if executes {
             leftovers::executed();
         }
@@ -467,11 +522,13 @@ pub fn install(checks: Checks) {
         PREVIOUS.set(Previous {
             start: pg_sys::ExecutorStart_hook,
             run: pg_sys::ExecutorRun_hook,
+            finish: pg_sys::ExecutorFinish_hook,
             utility: pg_sys::ProcessUtility_hook,
             access: pg_sys::object_access_hook,
         });
         pg_sys::ExecutorStart_hook = Some(executor_start);
         pg_sys::ExecutorRun_hook = Some(executor_run);
+        pg_sys::ExecutorFinish_hook = Some(executor_finish);
         pg_sys::ProcessUtility_hook = Some(process_utility);
         pg_sys::object_access_hook = Some(object_access);
     }

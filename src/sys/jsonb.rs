@@ -151,6 +151,46 @@ pub fn value(root: &[u8]) -> Value<'_> {
     }
 }
 
+/// What is in a container, keys of an object included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element<'a> {
+    Key(&'a [u8]),
+    Null,
+    Bool(bool),
+    String(&'a [u8]),
+    /// A `numeric` with its four-byte header.
+    Numeric(&'a [u8]),
+    Container(&'a [u8]),
+}
+
+/// What is in a container, in the order in which it is stored: all keys of an object before its values. Ends where
+/// the bytes are none of a container.
+pub fn elements(root: &[u8]) -> impl Iterator<Item = Element<'_>> {
+    let word = move |at: usize| {
+        root.get(at..at + WORD).map(|bytes| u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    };
+    let header = word(0).unwrap_or(0);
+    let count = (header & LENGTH) as usize;
+    let keys = if header & IS_OBJECT != 0 { count } else { 0 };
+    let data = WORD + (count + keys) * WORD;
+    let mut end = 0;
+    (0..count + keys).map_while(move |place| {
+        let entry = word(WORD + place * WORD)?;
+        let start = end;
+        end = if entry & HAS_OFFSET != 0 { 0 } else { start } + (entry & LENGTH) as usize;
+        let aligned = || root.get(data + start.next_multiple_of(WORD)..data + end);
+        Some(match entry & TYPE {
+            IS_STRING if place < keys => Element::Key(root.get(data + start..data + end)?),
+            IS_STRING => Element::String(root.get(data + start..data + end)?),
+            IS_NUMERIC => Element::Numeric(aligned()?),
+            IS_FALSE => Element::Bool(false),
+            IS_TRUE => Element::Bool(true),
+            IS_CONTAINER => Element::Container(aligned()?),
+            _ => Element::Null,
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +238,31 @@ mod tests {
         assert_eq!(value(&wrapped(IS_NULL, b"")), Value::Null);
         let object = Template::new(&[]).head;
         assert_eq!(value(&object), Value::Container(&object));
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let names: Vec<String> = (10..50).map(|number| format!("c{number}")).collect();
+        let keys: Vec<&str> = names.iter().map(String::as_str).collect();
+        let inner = Template::new(&[]).head;
+        let mut out = Vec::new();
+        let template = Template::new(&keys);
+        let mut object = template.begin(&mut out);
+        let values =
+            [Value::String(b"abc"), Value::Numeric(&[1, 2, 3, 4, 5, 6]), Value::Container(&inner), Value::Null];
+        (0..keys.len()).for_each(|place| object.push(values[place % values.len()]));
+        let read: Vec<Element<'_>> = elements(&out).collect();
+        assert_eq!(read.len(), 80);
+        for (place, key) in keys.iter().enumerate() {
+            assert_eq!(read[place], Element::Key(key.as_bytes()));
+            let expected = match values[place % values.len()] {
+                Value::String(bytes) => Element::String(bytes),
+                Value::Numeric(bytes) => Element::Numeric(bytes),
+                Value::Container(bytes) => Element::Container(bytes),
+                _ => Element::Null,
+            };
+            assert_eq!(read[keys.len() + place], expected);
+        }
     }
 
     #[test]

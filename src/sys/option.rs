@@ -63,6 +63,107 @@ pub fn set_for_good(name: &CStr, value: &str) {
     }
 }
 
+/// What a setting was before something stood in for it.
+#[derive(Debug)]
+pub struct Stood {
+    value: CString,
+    source: pg_sys::GucSource::Type,
+    /// When the server's configuration had been read last.
+    reloaded: pg_sys::TimestampTz,
+}
+
+/// Has a value stand in for that which the session began with: RESET leads to it, what the session sets comes before it,
+/// and no end of a transaction takes it back. `None`, with a line in the log, when the setting doesn't take it.
+pub fn stand_in(name: &CStr, value: &str) -> Option<Stood> {
+    let value = CString::new(value).ok()?;
+    // SAFETY: the record of a setting stays where it is as long as the session; the text is copied at once.
+    let stood = unsafe {
+        let record = record(name);
+        if record.is_null() {
+            return None;
+        }
+        let value = pg_sys::GetConfigOptionResetString(name.as_ptr());
+        if value.is_null() {
+            return None;
+        }
+        Stood {
+            value: CStr::from_ptr(value).to_owned(),
+            source: (*record).reset_source,
+            reloaded: pg_sys::PgReloadTime,
+        }
+    };
+    put_default(name, &value).then_some(stood)
+}
+
+/// Puts back what `stand_in` has replaced. Can't fail.
+pub fn stand_down(name: &CStr, stood: &Stood) {
+    put_default(name, &stood.value);
+    // What comes from the server's configuration is to follow it again. PostgreSQL keeps a list of all settings whose source is
+    // not DEFAULT, in which this one stays.
+    let source = stood.source.max(pg_sys::GucSource::PGC_S_DYNAMIC_DEFAULT);
+    let put_back = |of: &mut pg_sys::GucSource::Type| {
+        if *of == pg_sys::GucSource::PGC_S_OVERRIDE {
+            *of = source;
+        }
+    };
+    // SAFETY: the record of a setting stays where it is as long as the session, and so do the entries of its stack until it is
+    // set again; nobody else refers to them here.
+    unsafe {
+        let record = record(name);
+        if record.is_null() {
+            return;
+        }
+        put_back(&mut (*record).source);
+        put_back(&mut (*record).reset_source);
+        let mut entry = (*record).stack;
+        while !entry.is_null() {
+            put_back(&mut (*entry).source);
+            entry = (*entry).prev;
+        }
+        // What was read meanwhile did not come in against this value: it is read again before the next command.
+        if pg_sys::PgReloadTime != stood.reloaded {
+            pg_sys::ConfigReloadPending = 1;
+        }
+    }
+}
+
+fn put_default(name: &CStr, value: &CStr) -> bool {
+    // SAFETY: both strings outlive the call, which copies them. A value from this source is not stacked; at this level a value
+    // that is refused raises no error.
+    let done = unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_OVERRIDE,
+            pg_sys::GucAction::GUC_ACTION_SET,
+            true,
+            pgrx::PgLogLevel::LOG as i32,
+            false,
+        )
+    };
+    // Negative where the session has set it to something else, which stays in force.
+    done != 0
+}
+
+/// Raises an error (22023) unless the setting takes the value.
+pub fn check(name: &CStr, value: &str) {
+    let value = CString::new(value).unwrap_or_default();
+    // SAFETY: both strings outlive the call, which changes nothing.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_OVERRIDE,
+            pg_sys::GucAction::GUC_ACTION_SET,
+            false,
+            pgrx::PgLogLevel::ERROR as i32,
+            false,
+        );
+    }
+}
+
 /// Where the value that is in force comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
@@ -70,6 +171,8 @@ pub struct Origin {
     pub set: bool,
     /// It ends with the transaction, or with a function.
     pub local: bool,
+    /// It was set in this transaction, which can take it back.
+    pub stacked: bool,
 }
 
 /// The origin of the value of a setting that exists.
@@ -79,12 +182,13 @@ pub fn origin(name: &CStr) -> Origin {
     unsafe {
         let record = record(name);
         if record.is_null() {
-            return Origin { set: false, local: false };
+            return Origin { set: false, local: false, stacked: false };
         }
         let stack = (*record).stack;
         Origin {
             set: (*record).source == pg_sys::GucSource::PGC_S_SESSION,
             local: !stack.is_null() && (*stack).state != pg_sys::GucStackState::GUC_SET,
+            stacked: !stack.is_null(),
         }
     }
 }

@@ -36,3 +36,28 @@ pub fn attempt<T: UnwindSafe + RefUnwindSafe>(expected: PgSqlErrorCode, work: im
         result
     }
 }
+
+/// Runs `work` in a savepoint, and rolls that back whatever comes of it.
+pub fn rehearse<T: UnwindSafe + RefUnwindSafe>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: as for `attempt`.
+    unsafe {
+        let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(context);
+        let work = AssertUnwindSafe(work);
+        let roll_back = move || {
+            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+            pg_sys::MemoryContextSwitchTo(context);
+            pg_sys::CurrentResourceOwner = owner;
+        };
+        let on_error = AssertUnwindSafe(roll_back);
+        let result = PgTryBuilder::new(move || { work }.0())
+            .catch_others(move |error| {
+                { &on_error }.0();
+                error.rethrow()
+            })
+            .execute();
+        roll_back();
+        result
+    }
+}

@@ -4,6 +4,7 @@
 
 use crate::error::Error;
 use crate::sys::{clock, hooks};
+use pgrx::datum::Interval;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::ffi::CStr;
 use uuid::Uuid;
@@ -15,6 +16,7 @@ pub enum Key<'a> {
     Oid(pg_sys::Oid),
     Int4(i32),
     Int8(i64),
+    Bool(bool),
     Null,
 }
 
@@ -28,6 +30,19 @@ const INT4: &[pg_sys::Oid] = &[pg_sys::INT4OID];
 const INT8: &[pg_sys::Oid] = &[pg_sys::INT8OID];
 const TIMESTAMPTZ: &[pg_sys::Oid] = &[pg_sys::TIMESTAMPTZOID];
 const NAME: &[pg_sys::Oid] = &[pg_sys::NAMEOID];
+const BOOL: &[pg_sys::Oid] = &[pg_sys::BOOLOID];
+const JSONB: &[pg_sys::Oid] = &[pg_sys::JSONBOID];
+
+/// A datum as it is.
+struct Passed(pg_sys::Datum);
+
+impl FromDatum for Passed {
+    unsafe fn from_polymorphic_datum(value: pg_sys::Datum, is_null: bool, _type: pg_sys::Oid) -> Option<Self> {
+        (!is_null).then_some(Self(value))
+    }
+}
+const FLOAT4: &[pg_sys::Oid] = &[pg_sys::FLOAT4OID];
+const INTERVAL: &[pg_sys::Oid] = &[pg_sys::INTERVALOID];
 
 /// One row, valid inside the visitor that gets it. Reading a column that has another type than is asked for, or that was
 /// dropped, raises an error.
@@ -92,10 +107,39 @@ impl Row {
         Some(clock::since_1970(time))
     }
 
+    /// The `bigint` in column `attribute`, if not null.
+    pub fn bigint(&self, attribute: usize) -> Option<i64> {
+        self.get(attribute, INT8)
+    }
+
+    /// The `real` in column `attribute`, if not null.
+    pub fn real(&self, attribute: usize) -> Option<f32> {
+        self.get(attribute, FLOAT4)
+    }
+
+    /// The `interval` in column `attribute` in microseconds, a month being 30 days, if not null.
+    pub fn microseconds(&self, attribute: usize) -> Option<i128> {
+        let interval: Interval = self.get(attribute, INTERVAL)?;
+        Some(interval.as_micros())
+    }
+
     /// The `name` in column `attribute`, if not null.
     pub fn name(&self, attribute: usize) -> Option<String> {
         let name: Option<&CStr> = self.get(attribute, NAME);
         name.map(|name| name.to_string_lossy().into_owned())
+    }
+
+    /// The `boolean` in column `attribute`, if not null.
+    pub fn boolean(&self, attribute: usize) -> Option<bool> {
+        self.get(attribute, BOOL)
+    }
+
+    /// The `jsonb` in column `attribute` as JSON text, if not null.
+    pub fn json(&self, attribute: usize) -> Option<String> {
+        let Passed(value) = self.get(attribute, JSONB)?;
+        // SAFETY: a `jsonb` datum, which the function takes whether it is compressed or stored elsewhere; the text is copied.
+        let text: Option<&CStr> = unsafe { pgrx::direct_function_call(pg_sys::jsonb_out, &[Some(value)]) };
+        text.map(|text| text.to_string_lossy().into_owned())
     }
 
     /// Whether column `attribute` is null, or missing.
@@ -147,6 +191,7 @@ pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut
                 Key::Oid(_) => check_type(descriptor, *attribute as usize, OID),
                 Key::Int4(_) => check_type(descriptor, *attribute as usize, INT4),
                 Key::Int8(_) => check_type(descriptor, *attribute as usize, INT8),
+                Key::Bool(_) => check_type(descriptor, *attribute as usize, BOOL),
                 Key::Null => {}
             }
         }
@@ -186,6 +231,7 @@ pub(super) fn scan_key((attribute, key): &(i16, Key<'_>)) -> pg_sys::ScanKeyData
         Key::Oid(oid) => (pg_sys::F_OIDEQ, Some(pg_sys::Datum::from(*oid))),
         Key::Int4(number) => (pg_sys::F_INT4EQ, number.into_datum()),
         Key::Int8(number) => (pg_sys::F_INT8EQ, number.into_datum()),
+        Key::Bool(truth) => (pg_sys::F_BOOLEQ, truth.into_datum()),
         Key::Null => (0, None),
     };
     // SAFETY: `entry` is a valid place to initialise; the datums live in the current memory

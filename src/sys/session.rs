@@ -23,6 +23,12 @@ pub fn current() -> Session {
     }
 }
 
+/// What the client calls itself.
+pub fn application() -> String {
+    // SAFETY: a variable of this backend, valid until it is set again.
+    unsafe { text(pg_sys::application_name) }
+}
+
 /// The database's OID.
 pub fn database() -> pg_sys::Oid {
     // SAFETY: reads a variable of this backend.
@@ -68,6 +74,40 @@ pub fn on_exit(at_exit: fn(bool)) {
     }
     // SAFETY: the callback has the signature that PostgreSQL asks for, and the library stays loaded.
     unsafe { pg_sys::before_shmem_exit(Some(callback), pg_sys::Datum::from(at_exit as usize)) }
+}
+
+/// The limit for a statement that is set, in milliseconds; 0 for none.
+pub fn statement_timeout() -> c_int {
+    // SAFETY: reads a setting.
+    unsafe { pg_sys::StatementTimeout }
+}
+
+/// Has the running statement's time limited by what is set now, counted from when the statement came, as PostgreSQL does.
+pub fn restart_statement_timeout() {
+    /// `TimeoutId`, the same in all versions.
+    const STATEMENT_TIMEOUT: c_int = 3;
+    unsafe extern "C-unwind" {
+        #[link_name = "get_timeout_active"]
+        fn get_timeout_active(id: c_int) -> bool;
+        #[link_name = "enable_timeout_at"]
+        fn enable_timeout_at(id: c_int, at: pg_sys::TimestampTz);
+        #[link_name = "disable_timeout"]
+        fn disable_timeout(id: c_int, keep_indicator: bool);
+    }
+    // SAFETY: every backend has registered this timeout; what PostgreSQL does when a statement begins. A process that runs no
+    // client's statements counts no time.
+    unsafe {
+        if pg_sys::MyBackendType != pg_sys::BackendType::B_BACKEND {
+            return;
+        }
+        if get_timeout_active(STATEMENT_TIMEOUT) {
+            disable_timeout(STATEMENT_TIMEOUT, false);
+        }
+        if pg_sys::StatementTimeout > 0 {
+            let limit = i64::from(pg_sys::StatementTimeout) * 1000;
+            enable_timeout_at(STATEMENT_TIMEOUT, pg_sys::GetCurrentStatementStartTimestamp() + limit);
+        }
+    }
 }
 
 /// # Safety

@@ -83,6 +83,27 @@ pub unsafe fn read(node: *mut pg_sys::Node) -> Option<Statement> {
     }
 }
 
+/// Whether a statement is none that a client is charged for: it begins or ends a transaction or a savepoint, has to do with
+/// settings, or gives up what the session has.
+///
+/// # Safety
+/// `node` is a valid parse node of a utility statement.
+pub unsafe fn is_free(node: *mut pg_sys::Node) -> bool {
+    use pg_sys::NodeTag::*;
+    // SAFETY: by the contract above.
+    let tag = unsafe { (*node).type_ };
+    matches!(
+        tag,
+        T_TransactionStmt
+            | T_VariableSetStmt
+            | T_VariableShowStmt
+            | T_DiscardStmt
+            | T_DeallocateStmt
+            | T_ClosePortalStmt
+            | T_UnlistenStmt
+    )
+}
+
 /// # Safety
 /// The name in the node is NULL or a C string.
 unsafe fn read_set(set: &pg_sys::VariableSetStmt) -> Option<Statement> {

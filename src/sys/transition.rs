@@ -50,9 +50,20 @@ impl Fired<'_> {
     /// Calls `visit` with owner and weight of every row that the statement wrote. `attribute` is the tenant column's
     /// number. Returns false where the trigger is not told of them, or the column is of another type.
     pub fn rows(&self, side: Side, attribute: i16, weighs: bool, mut visit: impl FnMut(Owner<'_>, i64)) -> bool {
+        // Called for every row: one boundary for all of them, since each costs as much as half of what is done here.
+        unsafe extern "C-unwind" {
+            fn tuplestore_gettupleslot(
+                store: *mut pg_sys::Tuplestorestate,
+                forward: bool,
+                copy: bool,
+                slot: *mut pg_sys::TupleTableSlot,
+            ) -> bool;
+            fn slot_getsomeattrs_int(slot: *mut pg_sys::TupleTableSlot, attnum: std::ffi::c_int);
+        }
         // SAFETY: the store belongs to the statement, is kept until its triggers have run, and can be rewound. Whoever
         // reads it selects his own place in it first. The slot has the descriptor under which the rows were
-        // put in, that of the trigger's table, and gives each row until it gets the next.
+        // put in, that of the trigger's table, and gives each row until it gets the next. An error leaves the boundary
+        // by a jump that passes nothing but references: what they refer to lives outside of it.
         unsafe {
             let store = match side {
                 Side::Old => (*self.data).tg_oldtable,
@@ -65,14 +76,16 @@ impl Fired<'_> {
             let slot = pg_sys::MakeSingleTupleTableSlot(descriptor, &raw const pg_sys::TTSOpsMinimalTuple);
             pg_sys::tuplestore_select_read_pointer(store, 0);
             pg_sys::tuplestore_rescan(store);
-            while pg_sys::tuplestore_gettupleslot(store, true, false, slot) {
-                let width = scale.width();
-                pg_sys::slot_getsomeattrs_int(slot, width as i32);
-                let values = std::slice::from_raw_parts((*slot).tts_values, width);
-                let nulls = std::slice::from_raw_parts((*slot).tts_isnull, width);
-                let (owner, weight) = scale.read(values, nulls);
-                visit(owner, weight);
-            }
+            let width = scale.width();
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                while tuplestore_gettupleslot(store, true, false, slot) {
+                    slot_getsomeattrs_int(slot, width as i32);
+                    let values = std::slice::from_raw_parts((*slot).tts_values, width);
+                    let nulls = std::slice::from_raw_parts((*slot).tts_isnull, width);
+                    let (owner, weight) = scale.read(values, nulls);
+                    visit(owner, weight);
+                }
+            });
             pg_sys::ExecDropSingleTupleTableSlot(slot);
             true
         }
@@ -111,6 +124,11 @@ impl Row<'_> {
         unsafe {
             pg_sys::SPI_gettypeid((*(*self.fired.data).tg_relation).rd_att, i32::from(attribute)) == pg_sys::UUIDOID
         }
+    }
+
+    pub fn is_null(&self, attribute: i16) -> bool {
+        // SAFETY: the tuple is one of the trigger's table; columns that were added after it was written are looked up there.
+        unsafe { pg_sys::heap_attisnull(self.tuple, i32::from(attribute), (*(*self.fired.data).tg_relation).rd_att) }
     }
 
     /// The `integer` in a column.

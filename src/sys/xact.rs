@@ -27,6 +27,12 @@ pub fn is_serializable() -> bool {
     unsafe { pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32 }
 }
 
+/// Whether each statement sees what was committed before it.
+pub fn is_read_committed() -> bool {
+    // SAFETY: a variable of this backend.
+    unsafe { pg_sys::XactIsoLevel == pg_sys::XACT_READ_COMMITTED as i32 }
+}
+
 /// Whether this process is a parallel worker that is being given its leader's state.
 pub fn starting_parallel_worker() -> bool {
     // SAFETY: a flag of this backend.
@@ -51,6 +57,12 @@ pub fn next_command() {
     pg_sys::check_for_interrupts!();
     // SAFETY: in a transaction that is not parallel; what PostgreSQL does between commands.
     unsafe { pg_sys::CommandCounterIncrement() }
+}
+
+/// Whether parallel workers are at work, or this is one: no setting may be changed.
+pub fn in_parallel_mode() -> bool {
+    // SAFETY: reads the transaction's state.
+    unsafe { pg_sys::IsInParallelMode() }
 }
 
 /// How deep in savepoints we are: 1 outside of them. Within a callback of `on_rollback_to_savepoint`, the level of that

@@ -349,6 +349,12 @@ GRANT TRUNCATE, REFERENCES, TRIGGER ON broken.privileges TO anon;
 CALL broken.make('ruled');
 CREATE RULE copy AS ON INSERT TO broken.ruled DO ALSO INSERT INTO auth.users (email) VALUES (new.body);
 
+-- @ - -> QUOTA_NOT_COUNTED broken.not_counted
+CALL broken.make('not_counted');
+SELECT tenancy.create_resource('broken', 'rows');
+SELECT tenancy.attach_quota('broken.not_counted', 'broken');
+ALTER TABLE broken.not_counted DISABLE TRIGGER tenancy_quota_insert;
+
 -- @ - -> PUBLICATION feed
 CALL broken.make('published');
 CREATE PUBLICATION feed FOR TABLE broken.published;

@@ -8,6 +8,7 @@ mod log;
 mod partitions;
 mod replay;
 mod replication;
+mod revert;
 mod seal;
 mod statements;
 

@@ -117,3 +117,35 @@ fn an_audited_table_without_key_is_told_and_the_log_is_none_of_its_business() {
     clinic.run("alter table app.keyless replica identity full; alter table app.keyless add column id integer generated always as identity, add primary key (tenant_id, id)");
     assert!(findings(&mut client, "tenancy.doctor()").iter().all(|found| found.code != "AUDIT_NO_KEY"));
 }
+
+#[test]
+fn triggers_that_no_longer_record_are_told_and_made_again() {
+    let clinic = Clinic::new();
+    clinic.run(
+        "create table app.kept (tenant_id uuid primary key);
+         create table app.\"Parts\" (tenant_id uuid, id int, secret text, primary key (tenant_id, id)) partition by list (id);
+         create table app.part partition of app.\"Parts\" default;
+         select tenancy.protect('app.kept'); select tenancy.protect('app.\"Parts\"');
+         select tenancy.audit('app.kept'), tenancy.audit('app.\"Parts\"', redact => '{secret}');
+         set tenancy.guard_ddl = off; drop trigger tenancy_audit_update on app.part;
+         alter table only app.part enable trigger tenancy_audit_delete",
+    );
+    let mut client = clinic.fixture.superuser();
+    let mut missing = || {
+        client.texts(
+            "select concat_ws(' ', object, detail, fix) from tenancy.doctor() where code = 'AUDIT_TRIGGER_MISSING'",
+        )
+    };
+    let found = missing();
+    assert!(
+        matches!(found.as_slice(), [one] if one.starts_with("app.part ") && one.contains(" 2 of the four ")),
+        "{found:#?}"
+    );
+    let fix = found[0].split_once("SELECT ").map(|(_, fix)| format!("SELECT {fix}")).unwrap();
+    assert_eq!(
+        fix.trim_end_matches(';'),
+        r#"SELECT tenancy.audit('app."Parts"', ignore => '{}', redact => '{secret}')"#
+    );
+    clinic.run(&fix);
+    assert_eq!(missing(), Vec::<String>::new());
+}

@@ -11,6 +11,10 @@ heals! {
         by "alter table tenancy.access disable trigger registry_changed";
     a_dropped_registry_trigger: "TRIGGER_MISSING" on "registry_changed ON tenancy.access"
         by "drop trigger registry_changed on tenancy.access";
+    a_disabled_guard_of_the_last_owner: "TRIGGER_NOT_ALWAYS" on "keep_owner_at_delete ON tenancy.members"
+        by "alter table tenancy.members disable trigger keep_owner_at_delete";
+    a_dropped_guard_of_the_last_owner: "TRIGGER_MISSING" on "keep_owner_at_update ON tenancy.members"
+        by "drop trigger keep_owner_at_update on tenancy.members";
     an_event_trigger_that_replicas_skip: "TRIGGER_NOT_ALWAYS" on "tenancy_forget_dropped"
         by "alter event trigger tenancy_forget_dropped enable";
     a_disabled_event_trigger: "EVENT_TRIGGER_DISABLED" on "tenancy_forget_dropped"
@@ -30,14 +34,19 @@ fn a_trigger_of_the_registry_made_again_is_the_one_that_was_there() {
     let clinic = Clinic::new();
     let mut client = clinic.fixture.superuser();
     let query = "select format('%s %s %s %s', tgrelid::regclass, tgname, tgtype, tgenabled) from pg_trigger
-                  where tgfoid = 'tenancy.registry_changed'::regproc order by 1";
+                  where tgfoid in ('tenancy.registry_changed'::regproc, 'tenancy.members_changed'::regproc,
+                                  'tenancy.keep_owner'::regproc) order by 1";
     let before = client.texts(query);
-    assert_eq!(before.len(), 4);
-    for table in ["tenancy.tenants", "tenancy.access"] {
+    assert_eq!(before.len(), 12);
+    for table in ["tenancy.tenants", "tenancy.access", "tenancy.plans", "tenancy.default_settings"] {
         for name in ["registry_changed", "registry_changed_in_bulk"] {
             clinic.run(&format!("drop trigger {name} on {table}"));
         }
     }
+    clinic.run(
+        "drop trigger members_changed on tenancy.members; drop trigger members_changed_in_bulk on tenancy.members;
+         drop trigger keep_owner_at_update on tenancy.members; drop trigger keep_owner_at_delete on tenancy.members",
+    );
     clinic.fix_all();
     assert_eq!(client.texts(query), before);
 }

@@ -79,3 +79,62 @@ fn columns_that_come_later_and_partitions_of_another_shape_weigh_the_same() {
     shop.fixture.run("delete from orders; select 1");
     assert_eq!(shop.used("globex", "storage") + shop.used("acme", "storage"), 0);
 }
+
+#[test]
+fn ddl_that_changes_what_rows_weigh_counts_them_anew() {
+    let shop = shop();
+    let mut acme = shop.acme();
+    acme.run("insert into orders (id, body) select n, 'four' from generate_series(1, 10) n");
+    let row = 24 + 4 + 16 + 4;
+    assert_eq!(shop.used("acme", "storage"), 10 * row);
+    for (ddl, weight) in [
+        ("alter table orders add extra bigint", row),
+        ("alter table orders add filled bigint default 7", row + 8),
+        ("alter table orders add random integer default (random() * 10)::integer", row + 12),
+        ("alter table orders drop filled", row + 4),
+        ("alter table orders alter id type bigint", row + 8),
+        ("alter table orders alter body type varchar(20)", row + 8),
+        ("alter table orders alter body type text using body || body", row + 12),
+        ("alter table orders add computed text generated always as (body || '!') stored", row + 12 + 9),
+        ("create domain mood as text; alter table orders add m mood default 'abc'", row + 12 + 9 + 3),
+        ("drop domain mood cascade", row + 12 + 9),
+        ("alter table orders rename body to content", row + 12 + 9),
+    ] {
+        shop.fixture.run(ddl);
+        assert_eq!(shop.used("acme", "storage"), 10 * weight, "{ddl}");
+        assert_eq!(shop.used("acme", "orders"), 10, "{ddl}");
+    }
+    shop.is_exact();
+    // With what the transaction itself has done before, and when it is rolled back.
+    let mut superuser = shop.fixture.superuser();
+    superuser.run("begin; delete from orders where id <= 5; alter table orders drop extra, drop random; rollback");
+    assert_eq!(shop.used("acme", "storage"), 10 * (row + 12 + 9));
+    superuser.run("begin; delete from orders where id <= 5; alter table orders drop computed; commit");
+    assert_eq!(shop.used("acme", "storage"), 5 * (row + 12));
+    shop.is_exact();
+}
+
+#[test]
+fn ddl_on_a_parent_counts_its_parts_anew_beside_other_tables() {
+    let shop = Shop::with(
+        "create table orders (id integer, tenant_id uuid not null, body text) partition by list (id);
+         create table orders_1 partition of orders for values in (1); create table orders_rest partition of orders default",
+    );
+    shop.fixture.run(
+        "create table others (tenant_id uuid not null, body text); select tenancy.protect('others');
+         select tenancy.create_resource('storage', 'bytes');
+         select tenancy.attach_quota('orders', 'storage'), tenancy.attach_quota('others', 'storage')",
+    );
+    let mut acme = shop.acme();
+    acme.run("insert into orders (id, body) values (1, 'ab'), (2, 'cd'); insert into others (body) values ('abc')");
+    let used = |id: i64| 2 * (24 + id + 16 + 2) + 24 + 16 + 3;
+    assert_eq!(shop.used("acme", "storage"), used(4));
+    // Others write meanwhile, and are neither counted twice nor kept waiting.
+    let mut writer = shop.acme();
+    writer.run("begin; insert into others (body) values ('x')");
+    acme.run("begin; insert into others (body) values ('y'); commit");
+    writer.run("commit");
+    shop.fixture.run("alter table orders add more integer default 1");
+    assert_eq!(shop.used("acme", "storage"), used(8) + 2 * (24 + 16 + 1));
+    shop.is_exact();
+}

@@ -177,3 +177,33 @@ fn a_recount_is_exact_while_writers_go_on() {
     });
     shop.is_exact();
 }
+
+/// The benchmark program does the same for longer, with --soak.
+#[test]
+fn slots_stay_few_and_lean_however_much_goes_through() {
+    let shop = Shop::new();
+    shop.fixture.run(
+        "select tenancy.set_quota('acme', 'orders', 1000000);
+         create procedure churn(client integer, rounds integer) language plpgsql as $$
+         begin
+             for round in 1..rounds loop
+                 insert into orders (body) values (client);
+                 commit;
+                 delete from orders where body = client::text;
+                 commit;
+             end loop;
+         end $$",
+    );
+    shop.fixture.run("create index on orders (body)");
+    thread::scope(|scope| {
+        for client in 0..8 {
+            let shop = &shop;
+            scope.spawn(move || shop.acme().run(&format!("call churn({client}, 3125)")));
+        }
+    });
+    let size = "select pg_total_relation_size('tenancy.quota_slots')";
+    let size: i64 = shop.fixture.superuser().value(size).unwrap().parse().unwrap();
+    assert!(size < 4 << 20, "{size}");
+    assert_eq!(shop.used("acme", "orders"), 0);
+    shop.is_exact();
+}

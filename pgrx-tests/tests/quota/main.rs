@@ -4,7 +4,10 @@ mod attach;
 mod bytes;
 mod concurrency;
 mod counters;
+mod guard;
 mod limits;
+mod messages;
+mod metering;
 mod rows;
 mod warnings;
 

@@ -1,8 +1,8 @@
 //! Quotas against a model, over the wire: many clients do random things to one tenant, with savepoints, rollbacks and prepared
-//! transactions in every isolation level, while the limit goes up and down and the server is killed.
+//! transactions in every isolation level, while the limit goes up and down, the server is killed, and a standby takes over.
 //!
-//! `TENANCY_QUOTA_OPERATIONS` says how many statements, `TENANCY_QUOTA_CRASHES` how often the server is killed, where the
-//! defaults for everyday are not enough.
+//! `TENANCY_QUOTA_OPERATIONS` says how many statements, `TENANCY_QUOTA_CRASHES` how often the server is killed,
+//! `TENANCY_QUOTA_PROMOTIONS` how often a standby takes over, where the defaults for everyday are not enough.
 
 mod clients;
 mod ledger;
@@ -115,6 +115,14 @@ fn usage_is_what_is_there_and_never_over_the_limit() {
     assert_eq!(superuser.value("select count(*) from items").expect("a number"), ledger.certain().to_string());
 }
 
+/// What was prepared and neither committed nor rolled back is now.
+fn end_prepared(superuser: &mut Client, commits: bool) {
+    for prepared in superuser.texts("select gid from pg_prepared_xacts") {
+        let end = if commits { "commit" } else { "rollback" };
+        superuser.run(&format!("{end} prepared '{prepared}'"));
+    }
+}
+
 #[test]
 fn a_killed_server_comes_back_with_what_is_there() {
     let cluster = Cluster::start(
@@ -140,11 +148,64 @@ fn a_killed_server_comes_back_with_what_is_there() {
         });
         cluster.restart();
         let mut superuser = fixture.superuser();
-        for prepared in superuser.texts("select gid from pg_prepared_xacts") {
-            let end = if crash % 2 == 0 { "commit" } else { "rollback" };
-            superuser.run(&format!("{end} prepared '{prepared}'"));
-        }
+        end_prepared(&mut superuser, crash % 2 == 0);
         check(&mut superuser, &Ledger::new(300));
         check_all(&mut superuser);
     }
+}
+
+#[test]
+fn a_standby_that_takes_over_goes_on_with_what_is_there() {
+    let config = Config::default().set("max_prepared_transactions", "50").set("deadlock_timeout", "20ms");
+    let first = Cluster::start("handing-over", &config);
+    let fixture = Fixture::on(&first);
+    let app = prepare(&fixture);
+    fixture.run("select tenancy.set_quota('acme', 'items', 300)");
+    let database = fixture.database();
+    let mut promoted: Vec<Cluster> = Vec::new();
+    for promotion in 0..number("TENANCY_QUOTA_PROMOTIONS", 2) {
+        let serving = promoted.last().unwrap_or(&first);
+        let standby = serving.standby();
+        thread::scope(|scope| {
+            for number in 0..CLIENTS {
+                let app = &app;
+                scope.spawn(move || {
+                    let client = serving.connect_to(database, app);
+                    let mut worker = Worker::new(number, client, Arc::new(Ledger::new(300)));
+                    worker.trust_refusals();
+                    while worker.transaction().is_ok() {}
+                });
+            }
+            thread::sleep(Duration::from_millis(400 + 137 * (promotion % 7)));
+            // In the middle of what the other one does, which is lost from there on.
+            standby.connect(Cluster::SUPERUSER).run("select pg_promote()");
+            serving.kill9();
+        });
+        let mut superuser = standby.connect_to(database, Cluster::SUPERUSER);
+        end_prepared(&mut superuser, promotion % 2 == 0);
+        check(&mut superuser, &Ledger::new(300));
+        check_all(&mut superuser);
+        promoted.push(standby);
+    }
+    // It counts on, and refuses nothing that fits.
+    let serving = promoted.last().expect("a standby that was promoted");
+    let mut superuser = serving.connect_to(database, Cluster::SUPERUSER);
+    let ledger = Arc::new(Ledger::new(300));
+    let there = superuser.value("select count(*) from items").and_then(|count| count.parse().ok()).expect("a number");
+    ledger.answered(ledger.asks(there));
+    thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let (ledger, app) = (Arc::clone(&ledger), &app);
+            scope.spawn(move || {
+                let mut worker = Worker::new(number, serving.connect_to(database, app), ledger);
+                let mut statements = 0;
+                while statements < 100 {
+                    statements += worker.transaction().expect("the server runs");
+                }
+            });
+        }
+    });
+    check(&mut superuser, &ledger);
+    check_all(&mut superuser);
+    assert_eq!(superuser.value("select count(*) from items").expect("a number"), ledger.certain().to_string());
 }

@@ -5,7 +5,7 @@ use tenancy_harness::{Session, sqlstate};
 use crate::fixture_with_tenants;
 
 /// Everything that changes the registry; `{role}` is some role.
-const CHANGES: [&str; 10] = [
+const CHANGES: [&str; 17] = [
     "select tenancy.create_tenant('initech')",
     "select tenancy.suspend_tenant('acme')",
     "select tenancy.suspend_tenant('globex'); select tenancy.resume_tenant('globex')",
@@ -13,6 +13,13 @@ const CHANGES: [&str; 10] = [
     "select tenancy.grant_access('{role}', 'acme')",
     "select tenancy.revoke_access('{role}', 'acme')",
     "select tenancy.create_plan('gold')",
+    "select tenancy.set_setting('seats', '1')",
+    "select tenancy.add_host('shop.example', 'globex')",
+    "select tenancy.remove_host('shop.example')",
+    "select tenancy.add_member('globex', 'alice')",
+    "select tenancy.remove_member('globex', 'alice')",
+    "select tenancy.invite_member('globex')",
+    "select tenancy.grant_access('{role}', 'globex', require_membership => true)",
     "select tenancy.grant_access('{role}')",
     "select tenancy.revoke_access('{role}')",
     "select tenancy.create_tenant('umbrella', plan => 'gold')",

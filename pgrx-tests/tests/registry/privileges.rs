@@ -6,12 +6,16 @@ use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, count for the tenant in force, or can only
 /// refuse.
-const FOR_EVERYBODY: [&str; 21] = [
+const FOR_EVERYBODY: [&str; 36] = [
+    "accept_invitation",
     "audit_chain_json",
     "audit_history",
     "audit_json",
+    "audit_revert",
+    "audit_row_hash",
     "authenticate",
     "bypass",
+    "cache_key",
     "check_quota",
     "clear_tenant",
     "consume",
@@ -19,14 +23,25 @@ const FOR_EVERYBODY: [&str; 21] = [
     "current_key",
     "current_key_int",
     "current_tenant",
+    "feature",
     "guard_truncate",
+    "has_role",
+    "is_member",
     "next_number",
     "release",
     "require_tenant",
     "reserve_numbers",
+    "resolve_host",
     "seal",
     "set_tenant",
+    "set_tenant_by_host",
+    "setting",
+    "setting_bool",
+    "setting_int",
+    "setting_text",
+    "settings",
     "unseal",
+    "usage_in_memory",
     "why",
 ];
 

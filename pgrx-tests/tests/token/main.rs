@@ -6,6 +6,7 @@ mod claims;
 mod context;
 mod issuer;
 mod keys;
+mod members;
 mod refusals;
 mod secrecy;
 mod standby;

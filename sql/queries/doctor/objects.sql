@@ -121,9 +121,54 @@ WHERE $1::oid IS NULL
   AND (o.host IS NULL OR o.host ~ '^(/|@|localhost|127\.|::1)' OR o.host = '')
   AND coalesce(o.dbname, current_database()) = current_database()
 UNION ALL
+-- Tables that count for a quota, without all that counts them: made again as tenancy.attach_quota() makes it.
+SELECT 'QUOTA_NOT_COUNTED', q.name, string_agg(w.trigger, ', ' ORDER BY w.trigger),
+       string_agg(format('%sCREATE TRIGGER %s %s ON %s%s FOR EACH STATEMENT EXECUTE FUNCTION tenancy.count_rows(); '
+                         'ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %s; ',
+                         CASE WHEN EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = q.oid AND t.tgname = w.trigger)
+                              THEN format('DROP TRIGGER %s ON %s; ', w.trigger, q.name) ELSE '' END,
+                         w.trigger, w.event, q.name, w.rows, q.name, w.trigger), '' ORDER BY w.trigger)
+           || 'SELECT tenancy.recount()', NULL
+FROM (SELECT DISTINCT c.oid, format('%I.%I', n.nspname, c.relname) AS name
+      FROM tenancy.quota_tables AS q
+      JOIN pg_class AS c ON c.oid = q.relation
+      JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE $1::oid IS NULL OR c.relnamespace = $1) AS q
+CROSS JOIN (VALUES ('tenancy_quota_insert', 'AFTER INSERT', ' REFERENCING NEW TABLE AS added'),
+                   ('tenancy_quota_update', 'AFTER UPDATE', ' REFERENCING OLD TABLE AS removed NEW TABLE AS added'),
+                   ('tenancy_quota_delete', 'AFTER DELETE', ' REFERENCING OLD TABLE AS removed'),
+                   ('tenancy_quota_truncate', 'BEFORE TRUNCATE', '')) AS w(trigger, event, rows)
+WHERE NOT EXISTS (SELECT FROM pg_trigger AS t
+                  WHERE t.tgrelid = q.oid AND t.tgname = w.trigger AND t.tgenabled = 'A' AND t.tgqual IS NULL
+                    AND t.tgattr = '' AND t.tgfoid = 'tenancy.count_rows()'::regprocedure)
+GROUP BY q.oid, q.name
+UNION ALL
 SELECT 'AUDIT_NO_KEY', format('%I.%I', n.nspname, c.relname), NULL, NULL, NULL
 FROM tenancy.audited AS a
 JOIN pg_class AS c ON c.oid = a.relation
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE ($1::oid IS NULL OR c.relnamespace = $1)
   AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisreplident))
+UNION ALL
+-- Triggers that were taken while nobody watched. The topmost audited table has them made again for all below.
+SELECT 'AUDIT_TRIGGER_MISSING', format('%I.%I', n.nspname, c.relname), (4 - count(t.oid))::text,
+       format('SELECT tenancy.audit(%L, ignore => %L, redact => %L)',
+              (WITH RECURSIVE up(oid, depth) AS (
+                   SELECT a.relation::oid, 0
+                 UNION ALL
+                   SELECT i.inhparent, up.depth + 1
+                   FROM up JOIN pg_inherits AS i ON i.inhrelid = up.oid
+                   JOIN tenancy.audited AS parent ON parent.relation = i.inhparent)
+               SELECT format('%I.%I', tn.nspname, top.relname)
+               FROM up JOIN pg_class AS top ON top.oid = up.oid JOIN pg_namespace AS tn ON tn.oid = top.relnamespace
+               ORDER BY up.depth DESC LIMIT 1),
+              a.ignore, a.redact), NULL
+FROM tenancy.audited AS a
+JOIN pg_class AS c ON c.oid = a.relation
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_trigger AS t ON t.tgrelid = c.oid AND t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr = ''
+  AND t.tgfoid = 'tenancy.audit_change()'::regprocedure
+  AND t.tgname IN ('tenancy_audit_insert', 'tenancy_audit_update', 'tenancy_audit_delete', 'tenancy_audit_truncate')
+WHERE $1::oid IS NULL OR c.relnamespace = $1
+GROUP BY a.relation, a.ignore, a.redact, n.nspname, c.relname
+HAVING count(t.oid) < 4

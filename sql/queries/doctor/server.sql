@@ -14,13 +14,16 @@
             WHERE s.setrole = 0 AND setting LIKE 'session\_preload\_libraries=%') AS database
 )
 SELECT 'TRIGGER_NOT_ALWAYS', format('%I ON %I.%I', t.tgname, n.nspname, c.relname), NULL::text,
-       format('ALTER TABLE %I.%I ENABLE ALWAYS TRIGGER %I', n.nspname, c.relname, t.tgname), NULL::text
+       format('ALTER TABLE %I.%I ENABLE %sTRIGGER %I', n.nspname, c.relname,
+              CASE WHEN t.tgname LIKE 'keep\_owner\_at\_%' THEN '' ELSE 'ALWAYS ' END, t.tgname), NULL::text
 FROM pg_trigger AS t
 JOIN own_function AS f ON f.oid = t.tgfoid
 JOIN pg_class AS c ON c.oid = t.tgrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
--- Those of protected tables are a matter of drift.
-WHERE t.tgenabled <> 'A' AND t.tgname <> 'tenant_isolation_truncate' AND ($1::oid IS NULL OR c.relnamespace = $1)
+-- Those of protected tables are a matter of drift, and what is replicated keeps the owners that it has elsewhere.
+WHERE t.tgenabled <> 'A' AND t.tgname <> 'tenant_isolation_truncate'
+  AND NOT (t.tgenabled = 'O' AND t.tgname IN ('keep_owner_at_update', 'keep_owner_at_delete'))
+  AND ($1::oid IS NULL OR c.relnamespace = $1)
 UNION ALL
 SELECT CASE e.evtenabled WHEN 'D' THEN 'EVENT_TRIGGER_DISABLED' ELSE 'TRIGGER_NOT_ALWAYS' END,
        quote_ident(e.evtname), NULL, format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', e.evtname), NULL
@@ -45,20 +48,31 @@ WHERE $1::oid IS NULL
   AND NOT EXISTS (SELECT FROM pg_event_trigger AS e WHERE e.evtfoid = to_regprocedure(wanted.function))
 UNION ALL
 SELECT 'TRIGGER_MISSING', format('%I ON %s', wanted.name, relation), NULL,
-       format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION tenancy.registry_changed(); '
-              'ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', wanted.name, wanted.events, relation, wanted.level,
-              relation, wanted.name), NULL
-FROM (VALUES ('tenancy.tenants', 'registry_changed', 'UPDATE OR DELETE', 'ROW'),
-             ('tenancy.tenants', 'registry_changed_in_bulk', 'INSERT OR TRUNCATE', 'STATEMENT'),
-             ('tenancy.access', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW'),
-             ('tenancy.access', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT'),
-             ('tenancy.jwt_keys', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW'),
-             ('tenancy.jwt_keys', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT'))
-     AS wanted(relation, name, events, level)
+       format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION %s', wanted.name, wanted.events, relation,
+              wanted.level, wanted.function)
+       || CASE WHEN wanted.function = 'tenancy.keep_owner()' THEN ''
+               ELSE format('; ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, wanted.name) END, NULL
+FROM (VALUES ('tenancy.tenants', 'registry_changed', 'UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
+             ('tenancy.tenants', 'registry_changed_in_bulk', 'INSERT OR TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.access', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
+             ('tenancy.access', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.plans', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
+             ('tenancy.plans', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.default_settings', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
+             ('tenancy.default_settings', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.jwt_keys', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
+             ('tenancy.jwt_keys', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.members', 'members_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.members_changed()'),
+             ('tenancy.members', 'members_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.members_changed()'),
+             ('tenancy.members', 'keep_owner_at_update', 'UPDATE',
+              'ROW WHEN (OLD.role = ''owner'' AND (NEW.role <> ''owner'' OR NEW.tenant_id <> OLD.tenant_id))',
+              'tenancy.keep_owner()'),
+             ('tenancy.members', 'keep_owner_at_delete', 'DELETE', 'ROW WHEN (OLD.role = ''owner'')', 'tenancy.keep_owner()'))
+     AS wanted(relation, name, events, level, function)
 WHERE $1::oid IS NULL
   AND NOT EXISTS (SELECT FROM pg_trigger AS t
                   WHERE t.tgrelid = relation::regclass AND t.tgname = wanted.name
-                    AND t.tgfoid = 'tenancy.registry_changed()'::regprocedure)
+                    AND t.tgfoid = to_regprocedure(wanted.function))
 UNION ALL
 SELECT 'NOT_PRELOADED', quote_ident(current_database()), NULL,
        format('ALTER DATABASE %I SET session_preload_libraries = %s', current_database(),

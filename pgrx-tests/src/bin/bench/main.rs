@@ -8,6 +8,7 @@
 //! Starts a server of its own from the `pg_config` named by `PG_TENANCY_PG_CONFIG`, whose extension must be a release
 //! build. A missed bar is printed as such; the exit status tells of errors alone.
 
+mod audit;
 mod bystanders;
 mod insert;
 mod measure;
@@ -16,9 +17,12 @@ mod options;
 mod orders;
 mod pin;
 mod planning;
+mod quotas;
+mod rates;
 mod reads;
 mod registry;
 mod report;
+mod soak;
 mod token;
 mod transactions;
 mod ways;
@@ -55,7 +59,7 @@ impl<'c> Bench<'c> {
 
 type Part = fn(&Bench<'_>) -> Vec<Line>;
 
-const PARTS: [(char, &str, Part); 10] = [
+const PARTS: [(char, &str, Part); 13] = [
     ('a', "sequential scan, 1% of the rows visible", reads::scan),
     ('b', "point lookup through the tenant-led index", reads::lookup),
     ('c', "100-row range through the tenant-led index", reads::range),
@@ -65,6 +69,9 @@ const PARTS: [(char, &str, Part); 10] = [
     ('g', "set_tenant and number of registered tenants", registry::set_tenant),
     ('h', "memory of a long session", memory::memory),
     ('i', "unprotected tables, library preloaded or not", bystanders::bystanders),
+    ('j', "rates: what a call costs, and how many are admitted", rates::rates),
+    ('k', "writers of one tenant whose rows are counted", quotas::quotas),
+    ('l', "audit", audit::audit),
     ('m', "a verified token and a tenant named by hand", token::token),
 ];
 
@@ -80,6 +87,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(operations) = options.soak {
+        soak::soak(operations);
+        return ExitCode::SUCCESS;
+    }
     let started = Instant::now();
     let pinned = pin::to_one_processor().is_some();
     let cluster = Cluster::start("bench", &server(Config::default()));

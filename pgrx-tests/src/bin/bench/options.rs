@@ -6,6 +6,8 @@ pub struct Options {
     pub quick: bool,
     /// Letters of the parts to run; all when empty.
     only: Vec<char>,
+    /// Instead of everything else: so many inserts and deletes of counted rows.
+    pub soak: Option<u64>,
 }
 
 /// How much is measured: the figures that the bars speak of, or fewer for an impression.
@@ -23,18 +25,24 @@ pub struct Scale {
     pub slices: usize,
     /// Calls whose memory is measured.
     pub memory_calls: u64,
+    /// How long a rate is called, in seconds.
+    pub rate_seconds: u64,
 }
 
 impl Options {
     /// Reads the arguments; `None` when help is wanted.
     pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options = Self { quick: false, only: Vec::new() };
+        let mut options = Self { quick: false, only: Vec::new(), soak: None };
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--help" | "-h" => return Ok(None),
                 "--quick" => options.quick = true,
                 "--only" => options.select(&arguments.next().ok_or("--only needs letters, such as a,b")?)?,
+                "--soak" => {
+                    let operations = arguments.next().and_then(|number| number.parse().ok());
+                    options.soak = Some(operations.ok_or("--soak needs a number, such as 10000000")?);
+                }
                 other => match other.strip_prefix("--only=") {
                     Some(letters) => options.select(letters)?,
                     None => return Err(format!("unknown argument {other}")),
@@ -47,7 +55,7 @@ impl Options {
     fn select(&mut self, letters: &str) -> Result<(), String> {
         for name in letters.split(',') {
             match name.trim().as_bytes() {
-                [letter @ b'a'..=b'i'] => self.only.push(char::from(*letter)),
+                [letter @ b'a'..=b'l'] => self.only.push(char::from(*letter)),
                 _ => return Err(format!("there is no part \"{name}\"")),
             }
         }
@@ -67,6 +75,7 @@ impl Options {
                 rounds: 9,
                 slices: 4,
                 memory_calls: 200_000,
+                rate_seconds: 20,
             }
         } else {
             Scale {
@@ -76,6 +85,7 @@ impl Options {
                 rounds: 31,
                 slices: 16,
                 memory_calls: 1_000_000,
+                rate_seconds: 300,
             }
         }
     }
@@ -84,10 +94,11 @@ impl Options {
 pub fn usage(parts: &[(char, &str)]) -> String {
     let parts: String = parts.iter().map(|(letter, title)| format!("\n  {letter}  {title}")).collect();
     format!(
-        "bench [--quick] [--only a,b,…]\n\n\
+        "bench [--quick] [--only a,b,…]\nbench --soak OPERATIONS\n\n\
          Prints what tenant isolation costs, as ratios of alternating runs: median (lowest–highest round).\n\
          Needs PG_TENANCY_PG_CONFIG, the pg_config of a PostgreSQL with a release build of the extension.\n\n  \
          --quick  fewer rows and rounds, about two minutes\n  \
+         --soak   inserts and deletes so many rows that are counted, and prints what becomes of the slots and the rate\n  \
          --only   some parts:\n{parts}"
     )
 }

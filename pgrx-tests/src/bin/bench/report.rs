@@ -126,6 +126,37 @@ impl Line {
         }
     }
 
+    /// A figure with a bar in the same unit.
+    pub fn amount(
+        part: char,
+        what: impl Into<String>,
+        compared: &'static str,
+        amount: f64,
+        unit: &str,
+        bar: Bar,
+    ) -> Self {
+        Self {
+            bar: format!("{} {unit}", bar.text()),
+            holds: Some(bar.holds(amount)),
+            ..Self::figure(part, what, compared, format!("{amount:.3} {unit}"), String::new())
+        }
+    }
+
+    /// Any figure without a bar.
+    pub fn figure(part: char, what: impl Into<String>, compared: &'static str, figure: String, behind: String) -> Self {
+        Self {
+            part,
+            what: what.into(),
+            compared,
+            figure,
+            range: String::new(),
+            bar: String::new(),
+            holds: None,
+            behind,
+            confidence: String::new(),
+        }
+    }
+
     fn verdict(&self) -> &'static str {
         match self.holds {
             Some(true) => "holds",

@@ -1,0 +1,98 @@
+//! Tables that count for quotas, as DDL has left them. Needs the rights of the extension's owner.
+
+use super::spi;
+use crate::error::Result;
+use crate::sys::Oid;
+
+/// The triggers of each, as `sql::COUNT_TRIGGERS` has them.
+const STATES: &str = "SELECT q.relation, pg_catalog.count(t.oid)::pg_catalog.int4 \
+     FROM (SELECT DISTINCT relation::pg_catalog.oid AS relation FROM tenancy.quota_tables) AS q \
+     JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) q.relation \
+     LEFT JOIN pg_catalog.pg_trigger AS t ON t.tgrelid OPERATOR(pg_catalog.=) q.relation \
+       AND t.tgenabled OPERATOR(pg_catalog.=) 'A' AND t.tgqual IS NULL AND t.tgattr OPERATOR(pg_catalog.=) '' \
+       AND t.tgfoid OPERATOR(pg_catalog.=) 'tenancy.count_rows()'::pg_catalog.regprocedure \
+       AND t.tgname OPERATOR(pg_catalog.=) ANY ('{tenancy_quota_insert,tenancy_quota_update,\
+tenancy_quota_delete,tenancy_quota_truncate}'::pg_catalog.name[]) \
+     GROUP BY q.relation";
+
+/// What the weight of rows depends on that were there before: the file that they are in, the columns they have, and
+/// those that have a value without being stored.
+const SHAPES: &str = "SELECT q.relation::pg_catalog.oid, q.resource_id, c.relfilenode, \
+            ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute AS a \
+                  WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 \
+                    AND NOT a.attisdropped), \
+            ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute AS a \
+                  WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 \
+                    AND a.atthasmissing) \
+     FROM tenancy.quota_tables AS q \
+     JOIN tenancy.resources AS r ON r.id OPERATOR(pg_catalog.=) q.resource_id AND r.kind OPERATOR(pg_catalog.=) 'bytes' \
+     JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) q.relation";
+
+/// A table that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    pub relation: Oid,
+    /// How many of its triggers are there and fire always.
+    pub triggers: i32,
+}
+
+/// A table whose bytes count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    pub relation: Oid,
+    pub resource: i32,
+    pub file: Oid,
+    pub columns: Vec<i16>,
+    pub missing: Vec<i16>,
+}
+
+impl Shape {
+    /// Whether rows that were there may weigh something else than before.
+    pub fn weighs_otherwise(&self, before: &Self) -> bool {
+        let is_gone = |column: &i16| !self.columns.contains(column);
+        let is_new = |column: &i16| !before.columns.contains(column);
+        self.file != before.file || before.columns.iter().any(is_gone) || self.missing.iter().any(is_new)
+    }
+}
+
+/// Before the running statement, and now, others' changes apart; `None` when what was can't be seen any more.
+pub fn states_around() -> Result<Option<(Vec<State>, Vec<State>)>> {
+    spi::read_around(STATES, &[], |row| Ok(State { relation: row.require(1)?, triggers: row.require(2)? }))
+}
+
+/// As `states_around`.
+pub fn shapes_around() -> Result<Option<(Vec<Shape>, Vec<Shape>)>> {
+    spi::read_around(SHAPES, &[], |row| {
+        Ok(Shape {
+            relation: row.require(1)?,
+            resource: row.require(2)?,
+            file: row.require(3)?,
+            columns: row.require(4)?,
+            missing: row.require(5)?,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(file: u32, columns: &[i16], missing: &[i16]) -> Shape {
+        let (columns, missing) = (columns.to_vec(), missing.to_vec());
+        Shape { relation: Oid::from(1), resource: 1, file: Oid::from(file), columns, missing }
+    }
+
+    #[test]
+    fn rows_weigh_otherwise_when_they_are_rewritten_or_gain_or_lose_values() {
+        let before = shape(1, &[1, 2], &[2]);
+        for (now, otherwise) in [
+            (shape(1, &[1, 2], &[2]), false),
+            (shape(1, &[1, 2, 3], &[2]), false),
+            (shape(1, &[1, 2, 3], &[2, 3]), true),
+            (shape(1, &[1], &[]), true),
+            (shape(2, &[1, 2], &[]), true),
+        ] {
+            assert_eq!(now.weighs_otherwise(&before), otherwise, "{now:?}");
+        }
+    }
+}
