@@ -98,8 +98,8 @@ impl Cluster {
         // Not the caller's TMPDIR: the server's account must reach it, and a socket's path is limited to 107 bytes.
         let directory = tempfile::Builder::new()
             .prefix(&format!("tenancy-{name}-"))
-            .tempdir_in("/tmp")
-            .expect("a directory under /tmp")
+            .tempdir_in(std::env::var_os("PG_TENANCY_SERVERS").unwrap_or_else(|| "/tmp".into()))
+            .expect("a directory for the server")
             .keep();
         if let Some(account) = account {
             account.give(&directory);

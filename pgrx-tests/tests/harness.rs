@@ -86,7 +86,7 @@ fn a_killed_test_program_leaves_no_server() {
 
     assert!(!output.status.success());
     let directory = std::fs::read_to_string(report.path()).unwrap();
-    assert!(directory.starts_with("/tmp/tenancy-plain-"), "{directory:?}");
+    assert!(directory.contains("/tenancy-plain-"), "{directory:?}");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while std::path::Path::new(&directory).exists() {
         assert!(std::time::Instant::now() < deadline, "{directory} is still there");

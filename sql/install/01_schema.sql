@@ -92,6 +92,9 @@ COMMENT ON TABLE tenancy.event_log IS
 COMMENT ON COLUMN tenancy.event_log.role_name IS 'The role acted as (SET ROLE counts)';
 COMMENT ON COLUMN tenancy.event_log.user_id IS 'The setting tenancy.user_id: as trustworthy as the application';
 COMMENT ON COLUMN tenancy.event_log.request_id IS 'The setting tenancy.request_id: as trustworthy as the application';
+-- Entries made while a dump is being restored must not take the numbers of those that the dump brings: numbering starts at
+-- the microsecond of installation, which no older database has counted up to.
+SELECT setval('tenancy.event_log_id_seq', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
 
 -- The rows belong to the user: pg_dump takes them along.
 SELECT pg_extension_config_dump('tenancy.plans', '');

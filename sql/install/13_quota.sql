@@ -227,6 +227,7 @@ CREATE FUNCTION tenancy.count_parts() RETURNS event_trigger
     SET search_path = pg_catalog, pg_temp
     SET quote_all_identifiers = off
     SET standard_conforming_strings = on
+    SET jit = off
     AS 'MODULE_PATHNAME', 'tenancy_count_parts';
 REVOKE EXECUTE ON FUNCTION tenancy.count_parts() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.count_parts() IS

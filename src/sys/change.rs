@@ -139,14 +139,7 @@ impl Rows {
 #[macro_export]
 macro_rules! native_change_trigger {
     ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $act:expr) => {
-        #[allow(unsafe_code)]
-        #[unsafe(no_mangle)]
-        #[doc(hidden)]
-        pub extern "C" fn $finfo() -> &'static ::pgrx::pg_sys::Pg_finfo_record {
-            const V1: ::pgrx::pg_sys::Pg_finfo_record =
-                ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
-            &V1
-        }
+        $crate::sys::fmgr::version_1!($finfo);
 
         $(#[$doc])*
         ///

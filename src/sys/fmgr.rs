@@ -1,19 +1,28 @@
 //! SQL functions with PostgreSQL's own calling convention, for those that run once per row.
 
+/// Exports `$finfo`, by which PostgreSQL learns that a function has the version-1 convention.
+#[macro_export]
+macro_rules! version_1 {
+    ($finfo:ident) => {
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        #[doc(hidden)]
+        pub extern "C" fn $finfo() -> &'static ::pgrx::pg_sys::Pg_finfo_record {
+            const V1: ::pgrx::pg_sys::Pg_finfo_record = ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
+            &V1
+        }
+    };
+}
+
+pub use version_1;
+
 /// Exports `$symbol` as a version-1 C function without arguments. `$read` gives the result from
 /// backend state, or `None` when that can't be handed out as it is; it must not allocate. `$make` then
 /// makes the result, and may fail. No datum is NULL.
 #[macro_export]
 macro_rules! native_function {
     ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $read:path, $make:path) => {
-        #[allow(unsafe_code)]
-        #[unsafe(no_mangle)]
-        #[doc(hidden)]
-        pub extern "C" fn $finfo() -> &'static ::pgrx::pg_sys::Pg_finfo_record {
-            const V1: ::pgrx::pg_sys::Pg_finfo_record =
-                ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
-            &V1
-        }
+        $crate::sys::fmgr::version_1!($finfo);
 
         $(#[$doc])*
         ///
@@ -46,14 +55,7 @@ macro_rules! native_function {
 #[macro_export]
 macro_rules! native_text_test {
     ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $read:path, $make:path) => {
-        #[allow(unsafe_code)]
-        #[unsafe(no_mangle)]
-        #[doc(hidden)]
-        pub extern "C" fn $finfo() -> &'static ::pgrx::pg_sys::Pg_finfo_record {
-            const V1: ::pgrx::pg_sys::Pg_finfo_record =
-                ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
-            &V1
-        }
+        $crate::sys::fmgr::version_1!($finfo);
 
         $(#[$doc])*
         ///
@@ -148,14 +150,7 @@ pub unsafe fn asked(fcinfo: pg_sys::FunctionCallInfo, make: fn(&str) -> Result<b
 #[macro_export]
 macro_rules! native_trigger {
     ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $act:expr) => {
-        #[allow(unsafe_code)]
-        #[unsafe(no_mangle)]
-        #[doc(hidden)]
-        pub extern "C" fn $finfo() -> &'static ::pgrx::pg_sys::Pg_finfo_record {
-            const V1: ::pgrx::pg_sys::Pg_finfo_record =
-                ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
-            &V1
-        }
+        $crate::sys::fmgr::version_1!($finfo);
 
         $(#[$doc])*
         ///
@@ -181,13 +176,11 @@ macro_rules! native_trigger {
 pub unsafe fn acted(fcinfo: pg_sys::FunctionCallInfo, act: fn(Option<pg_sys::Oid>) -> Result<()>) {
     // SAFETY: the caller keeps to the guard's own rule; the context is a node, and read as what its tag says.
     unsafe {
-        pg_sys::panic::pgrx_extern_c_guard(|| {
+        guarded(|| {
             let context = (*fcinfo).context;
             let table = (!context.is_null() && (*context).type_ == pg_sys::NodeTag::T_TriggerData)
                 .then(|| (*(*context.cast::<pg_sys::TriggerData>()).tg_relation).rd_id);
-            if let Err(error) = act(table) {
-                super::hooks::raise(error);
-            }
+            act(table)
         });
     }
 }

@@ -128,28 +128,19 @@ pub fn stand_down(name: &CStr, stood: &Stood) {
 }
 
 fn put_default(name: &CStr, value: &CStr) -> bool {
-    // SAFETY: both strings outlive the call, which copies them. A value from this source is not stacked; at this level a value
-    // that is refused raises no error.
-    let done = unsafe {
-        pg_sys::set_config_option(
-            name.as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_SUSET,
-            pg_sys::GucSource::PGC_S_OVERRIDE,
-            pg_sys::GucAction::GUC_ACTION_SET,
-            true,
-            pgrx::PgLogLevel::LOG as i32,
-            false,
-        )
-    };
-    // Negative where the session has set it to something else, which stays in force.
-    done != 0
+    // A value that is refused raises no error. Negative where the session has set it to something else, which stays in force.
+    offer_default(name, value, true, pgrx::PgLogLevel::LOG) != 0
 }
 
 /// Raises an error (22023) unless the setting takes the value.
 pub fn check(name: &CStr, value: &str) {
     let value = CString::new(value).unwrap_or_default();
-    // SAFETY: both strings outlive the call, which changes nothing.
+    offer_default(name, &value, false, pgrx::PgLogLevel::ERROR);
+}
+
+/// Has a setting take a value in place of its default, or only look whether it would. What is refused is told at that level.
+fn offer_default(name: &CStr, value: &CStr, take: bool, level: pgrx::PgLogLevel) -> i32 {
+    // SAFETY: both strings outlive the call, which copies them. A value from this source is not stacked.
     unsafe {
         pg_sys::set_config_option(
             name.as_ptr(),
@@ -157,10 +148,10 @@ pub fn check(name: &CStr, value: &str) {
             pg_sys::GucContext::PGC_SUSET,
             pg_sys::GucSource::PGC_S_OVERRIDE,
             pg_sys::GucAction::GUC_ACTION_SET,
+            take,
+            level as i32,
             false,
-            pgrx::PgLogLevel::ERROR as i32,
-            false,
-        );
+        )
     }
 }
 

@@ -7,7 +7,6 @@
 
 use crate::sys::Oid;
 use crate::sys::backend::BackendCell;
-use crate::sys::report;
 use crate::sys::session;
 use crate::sys::shared::{self, Lock, Memory, Region};
 use crate::sys::slots::Key;
@@ -173,11 +172,12 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// Who holds an entry has gone without giving it back. Then the server begins anew, as PostgreSQL has it for its own spin
-/// locks.
+/// Who holds an entry has gone without giving it back. Then this process ends as by PANIC, and so the server begins anew, as
+/// PostgreSQL has it for its own spin locks. Its standard error is the server's log.
 fn give_up_after(since: Instant) {
     if since.elapsed() > PATIENCE {
-        report::end_server("an entry of a tenant's rate is stuck");
+        eprintln!("pg_tenancy: an entry of a tenant's rate is stuck");
+        std::process::abort();
     }
 }
 

@@ -21,8 +21,3 @@ pub fn log(message: String) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "pg_tenancy")
         .report(PgLogLevel::LOG_SERVER_ONLY);
 }
-
-/// What all sessions share is broken: the server begins anew.
-pub fn end_server(message: &'static str) {
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message, "pg_tenancy").report(PgLogLevel::PANIC);
-}

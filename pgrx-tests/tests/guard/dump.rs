@@ -79,6 +79,28 @@ fn a_custom_dump_restores_guarded_in_one_transaction_or_by_several_jobs() {
     }
 }
 
+/// Several jobs restore data and policies side by side, and what the guard then writes may come before the log's own rows.
+#[test]
+fn entries_made_during_a_restore_do_not_collide_with_the_restored() {
+    let shop = source();
+    let cluster = shop.fixture.cluster();
+    let file = cluster.directory().join(format!("{}.entries", shop.fixture.database()));
+    let file = file.to_str().unwrap();
+    let entries = "select count(*) from tenancy.event_log";
+    let count = |fixture: &Fixture<'_>| fixture.superuser().value(entries).unwrap().parse::<i64>().unwrap();
+    let dumped = count(&shop.fixture);
+    cluster.run_tool("pg_dump", &["-Fc", "-f", file, shop.fixture.database()]);
+    let target = Fixture::empty(cluster);
+    cluster.run_tool("pg_restore", &["--section=pre-data", "-d", target.database(), file]);
+    target.run("select tenancy.create_plan('made_meanwhile')");
+    let made = count(&target);
+    assert!(made > 0 && dumped > made);
+    let output = cluster.run_tool("pg_restore", &["--section=data", "-d", target.database(), file]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    target.run("select tenancy.create_plan('made_afterwards')");
+    assert_eq!(count(&target), dumped + 2 * made);
+}
+
 #[test]
 fn a_table_restores_into_a_managed_schema_with_the_guard_off() {
     let shop = source();

@@ -55,18 +55,18 @@ CROSS JOIN LATERAL (
     SELECT format('%I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid)) AS name) AS called
 WHERE f.proowner IN (SELECT h.role FROM holder AS h)
   AND ($1::oid IS NULL OR f.pronamespace = $1)
-  AND EXISTS (
+  AND f.oid IN (
       -- Itself, or as an operator.
-      SELECT FROM (SELECT 'pg_proc'::regclass AS class, f.oid AS object
-                   UNION ALL
-                   SELECT 'pg_operator'::regclass, o.oid FROM pg_operator AS o WHERE o.oprcode = f.oid) AS used
-      JOIN pg_depend AS d ON d.refclassid = used.class AND d.refobjid = used.object
+      SELECT CASE d.refclassid WHEN 'pg_proc'::regclass THEN d.refobjid ELSE o.oprcode END
+      FROM pg_depend AS d
+      LEFT JOIN pg_operator AS o ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid
       LEFT JOIN pg_constraint AS k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
       LEFT JOIN pg_attrdef AS a ON d.classid = 'pg_attrdef'::regclass AND a.oid = d.objid
       LEFT JOIN pg_index AS i ON d.classid = 'pg_class'::regclass AND i.indexrelid = d.objid
       LEFT JOIN pg_policy AS pol ON d.classid = 'pg_policy'::regclass AND pol.oid = d.objid
-      WHERE coalesce(nullif(k.conrelid, 0), a.adrelid, i.indrelid, pol.polrelid) IN (SELECT p.oid FROM protected AS p)
-         OR k.contypid IN (SELECT c.oid FROM column_type AS c))
+      WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+        AND (coalesce(nullif(k.conrelid, 0), a.adrelid, i.indrelid, pol.polrelid) IN (SELECT p.oid FROM protected AS p)
+             OR k.contypid IN (SELECT c.oid FROM column_type AS c)))
 UNION ALL
 -- What it reads and writes in a tenant's statement is whatever it pleases; only its author knows whether that is meant.
 SELECT 'TRIGGER_BYPASS', format('%I ON %s', t.tgname, p.name), quote_ident(pg_get_userbyid(f.proowner)), NULL, NULL
