@@ -1,4 +1,4 @@
-//! Who issues tokens: keys from OpenSSL, signatures from PyJWT in a virtual environment under `target/`.
+//! Who issues tokens: keys from OpenSSL, signatures from PyJWT, which `.ci/pyjwt` provides.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -113,8 +113,8 @@ fn ask(request: &Value) -> String {
 
 /// It ends with this process, whose end of the pipe it reads.
 fn start() -> Library {
-    let mut process = Command::new(environment().join("bin/python"))
-        .arg(here().join("tokens.py"))
+    let mut process = Command::new(python())
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/token/tokens.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -124,30 +124,10 @@ fn start() -> Library {
     Library { _process: process, input, output }
 }
 
-fn here() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/token")
-}
-
-/// A virtual environment with what requirements.txt asks for; made where it is missing or another is asked for.
-fn environment() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(target).join("venv/tokens");
-    let wanted = here().join("requirements.txt");
-    let marker = venv.join("complete");
-    let text = std::fs::read(&wanted).expect("requirements.txt");
-    if std::fs::read(&marker).is_ok_and(|complete| complete == text) {
-        return venv;
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-    run(Command::new(venv.join("bin/pip"))
-        .args(["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--requirement"])
-        .arg(&wanted));
-    // Written last: an interrupted installation is not taken for a whole one.
-    std::fs::write(&marker, text).expect("the marker");
-    venv
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+/// The Python that has PyJWT.
+fn python() -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/pyjwt");
+    let output = Command::new(&script).output().expect(".ci/pyjwt runs");
+    assert!(output.status.success(), ".ci/pyjwt: {}", String::from_utf8_lossy(&output.stderr));
+    PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
 }
