@@ -10,7 +10,7 @@ pub use values::*;
 use crate::error::{Error, Result};
 use crate::jwt;
 use crate::sys::backend::BackendCell;
-use crate::sys::{option, xact};
+use crate::sys::{discretion, option, xact};
 use crate::tenant::TenantRef;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -206,6 +206,7 @@ fn check_new_token(token: &str, source: pg_sys::GucSource::Type) -> Result<()> {
     if token.is_empty() {
         return Ok(());
     }
+    discretion::veil_statement_with(token);
     // ALTER ROLE ... SET, a function's SET: kept in a catalog that everybody reads.
     if source == pg_sys::GucSource::PGC_S_TEST {
         return Err(Error::TokenKept);

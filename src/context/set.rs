@@ -8,7 +8,7 @@ use crate::catalog::registry;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::option::{self, Scope};
-use crate::sys::{counting, invalidation, role, xact};
+use crate::sys::{counting, discretion, invalidation, role, xact};
 use uuid::Uuid;
 
 /// Validates the tenant and sets it for the transaction or the session. Returns its id.
@@ -40,6 +40,7 @@ pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
 /// 28000 for a token that proves nothing; 25P01 for a transaction's token outside of a transaction block; otherwise as for
 /// `resolve`.
 pub fn authenticate(token: &str, is_local: bool) -> Result<Uuid> {
+    discretion::veil_statement_with(token);
     let scope = scope(is_local, "tenancy.authenticate(..., is_local => true)")?;
     if xact::in_restricted_operation() {
         return Err(Error::RestrictedOperation);

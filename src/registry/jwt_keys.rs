@@ -5,6 +5,7 @@ use crate::catalog::json;
 use crate::catalog::jwt_keys::{self, Terms};
 use crate::error::{Error, Result};
 use crate::jwt::{self, Algorithm, Key, Unusable};
+use crate::sys::discretion;
 use crate::sys::json::Jsonb;
 use serde_json::json;
 
@@ -24,6 +25,7 @@ pub struct NewKey<'a> {
 /// # Errors
 /// 22023 for an algorithm, a key, an id or terms that can't be used; 42710 when there is a key of that id.
 pub fn add_jwt_key(new: &NewKey<'_>) -> Result<()> {
+    discretion::veil();
     let Some(algorithm) = Algorithm::parse(new.algorithm) else {
         let reason = format!("\"{}\" is none of EdDSA, ES256, RS256, HS256", new.algorithm);
         return Err(Error::InvalidArgument { what: "algorithm", reason });
@@ -52,6 +54,7 @@ pub fn remove_jwt_key(kid: &str) -> Result<()> {
 /// # Errors
 /// 22023 for a set that is malformed, or one of whose keys is.
 pub fn import_jwks(jwks: &Jsonb, terms: &Terms) -> Result<i32> {
+    discretion::veil();
     let keys = jwt::jwks(&json::text(jwks)?).map_err(|unusable| refused("key set", unusable))?;
     for (kid, key) in &keys {
         let leeway = check(kid, terms)?;

@@ -1,6 +1,7 @@
 //! Keeps statements that may hold a token or a secret out of the server's log, where PostgreSQL would add them to what it
 //! reports: the statement that failed, and the SQL in an error's context. Statements that the log is told to have
-//! (`log_statement`, `log_min_duration_statement`) are its message itself, and stay.
+//! (`log_statement`, `log_min_duration_statement`) are its message itself, and stay. In `pg_stat_activity` they stand until
+//! they come to what is to be kept.
 
 use crate::sys::backend::BackendCell;
 use pgrx::pg_sys;
@@ -15,15 +16,35 @@ unsafe extern "C-unwind" fn emit_log(report: *mut pg_sys::ErrorData) {
     // SAFETY: PostgreSQL passes the report that it is about to write; its texts, and the statement, are C strings or
     // NULL. Nothing here can fail.
     unsafe {
-        if may_tell(pg_sys::debug_query_string) {
-            (*report).hide_stmt = true;
-        }
-        if may_tell((*report).context) {
-            (*report).hide_ctx = true;
-        }
+        let hides_statement = may_tell(pg_sys::debug_query_string);
+        (*report).hide_stmt |= hides_statement;
+        // Its parameters are in the context (log_parameter_max_length_on_error).
+        (*report).hide_ctx |= hides_statement || may_tell((*report).context);
         if let Some(previous) = PREVIOUS.get() {
             previous(report);
         }
+    }
+}
+
+/// What others are shown in place of the statement.
+const VEIL: &CStr = c"<a statement with a token or a key>";
+
+/// Shows others no more of the statement that is running. Can't fail.
+pub fn veil() {
+    // SAFETY: writes to this backend's own entry, which has room for the text, whether there are such entries or not.
+    unsafe { pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, VEIL.as_ptr()) };
+}
+
+/// The same, if it has this text in it: what comes as a parameter is not in it. Can't fail.
+pub fn veil_statement_with(text: &str) {
+    // SAFETY: PostgreSQL keeps the text of the statement until it has run, or NULL.
+    let statement = unsafe { pg_sys::debug_query_string };
+    if statement.is_null() || text.is_empty() {
+        return;
+    }
+    // SAFETY: as above; not NULL.
+    if unsafe { CStr::from_ptr(statement) }.to_str().is_ok_and(|statement| statement.contains(text)) {
+        veil();
     }
 }
 
