@@ -79,4 +79,4 @@ CREATE FUNCTION tenancy.import_jwks(
 REVOKE EXECUTE ON FUNCTION
     tenancy.import_jwks(jsonb, text, text, text, interval, timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.import_jwks(jsonb, text, text, text, interval, timestamptz, timestamptz) IS
-    'Registers the keys of a JSON Web Key Set that tokens can be signed with, in place of those of the same id. Returns how many. Raises 22023 a malformed set';
+    'Registers the keys of a JSON Web Key Set that tokens can be signed with, in place of those of the same id and issuer. Returns how many. Raises 22023 a malformed set, 42710 id of another issuer''s key';

@@ -75,14 +75,15 @@ pub fn leeway_seconds(leeway: Interval) -> Result<Option<i32>> {
     Ok(seconds.into_iter().next().flatten())
 }
 
-/// Registers a key. Returns false when there is one of that id already, and it isn't to be replaced.
+/// Registers a key. Returns false when there is one of that id already, and it isn't to be replaced, or is of another issuer.
 pub fn put(kid: &str, key: &Key, terms: &Terms, leeway: i32, replace: bool) -> Result<bool> {
-    const INSERT: &str = "INSERT INTO tenancy.jwt_keys \
+    const INSERT: &str = "INSERT INTO tenancy.jwt_keys AS k \
         (kid, algorithm, key, tenant_claim, issuer, audience, leeway, not_before, not_after) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (kid) ";
     const REPLACE: &str = "DO UPDATE SET algorithm = excluded.algorithm, key = excluded.key, \
         tenant_claim = excluded.tenant_claim, issuer = excluded.issuer, audience = excluded.audience, \
-        leeway = excluded.leeway, not_before = excluded.not_before, not_after = excluded.not_after";
+        leeway = excluded.leeway, not_before = excluded.not_before, not_after = excluded.not_after \
+        WHERE k.issuer IS NOT DISTINCT FROM excluded.issuer";
     let statement = format!("{INSERT}{}", if replace { REPLACE } else { "DO NOTHING" });
     let count = spi::run(
         &statement,

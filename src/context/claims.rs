@@ -1,14 +1,15 @@
 //! What PostgREST says of the request, in `request.jwt.claims`, for roles whose access says that it is to be believed. It has
 //! verified the token; whoever else can run statements by such a role can say the same.
 //!
-//! The setting is not ours, so nobody tells of its changes: what it says at first use counts for the transaction.
+//! The setting is not ours, so nobody tells of its changes: before each statement it is compared with what was read of it.
 
-use super::cache;
 use super::resolve::to_any;
+use super::{cache, hot};
 use crate::catalog::access::{self, Mode};
 use crate::catalog::tenants;
 use crate::error::Result;
 use crate::jwt;
+use crate::sys::backend::BackendCell;
 use crate::sys::{option, role};
 use crate::tenant::TenantRef;
 use std::cell::RefCell;
@@ -30,9 +31,30 @@ thread_local! {
 
 /// Whom the request is of, where the role is one of mode `claims`.
 pub fn in_force() -> Option<Request> {
-    let text = option::get(SETTING).filter(|text| !text.is_empty())?;
-    let request = read(&text)?;
+    let request = read(&text())?;
     is_believed(&request.tenant).unwrap_or(false).then_some(request)
+}
+
+fn text() -> String {
+    option::get(SETTING).unwrap_or_default()
+}
+
+/// Whether the context that was resolved last would be another one by other claims.
+static WATCHED: BackendCell<bool> = BackendCell::new(false);
+
+/// The context has been resolved by what the request says, or for want of it; or by something that comes before it.
+pub fn watch(counts: bool) {
+    WATCHED.set(counts);
+}
+
+/// Whether `have_changed` has anything to look at.
+pub fn is_watched() -> bool {
+    WATCHED.get() && hot::is_resolved()
+}
+
+/// Whether the request says another thing than what the context was resolved by.
+pub fn have_changed() -> bool {
+    is_watched() && LAST.with_borrow(|(known, _)| *known != text())
 }
 
 fn read(text: &str) -> Option<Request> {
@@ -46,10 +68,11 @@ fn read(text: &str) -> Option<Request> {
 }
 
 fn is_believed(tenant: &str) -> Result<bool> {
-    // Nothing else would drop what is known of the role, as long as it has no context.
-    cache::refresh();
     let role = role::outer();
-    if to_any(role)?.mode() == Some(Mode::Claims) {
+    // Nothing else may drop what is known of the role, as long as it has no context; nor is it dropped here, since somebody may be
+    // about to keep what he has read before that.
+    let any = if cache::is_stale() { access::to_any(role)? } else { to_any(role)? };
+    if any.mode() == Some(Mode::Claims) {
         return Ok(true);
     }
     match tenants::find(&TenantRef::parse(tenant)?)? {

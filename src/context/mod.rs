@@ -57,13 +57,7 @@ pub fn init() {
         user_chosen: seal::check_user,
         user_counts: seal::admits_user,
         user_changed: cache::doubt,
-        context_changed: || {
-            counting::context_changed();
-            hot::forget();
-            cursors::context_changed();
-            leftovers::context_changed();
-            own::context_changed();
-        },
+        context_changed,
         tenant_becomes: presence::tenant_becomes,
         region_changed: cache::discard,
     });
@@ -72,10 +66,22 @@ pub fn init() {
     invalidation::on_relation(cache::relation_changed);
     invalidation::on_role(cache::role_changed);
     hooks::install(Checks {
-        listens: || {
-            guc::has_token() || cache::is_in_use() || pin::is_held() || leftovers::is_pending() || own::is_pending()
+        listens: |parallel| {
+            parallel
+                || guc::has_token()
+                || claims::is_watched()
+                || cache::is_in_use()
+                || pin::is_held()
+                || leftovers::is_pending()
+                || own::is_pending()
         },
-        has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending() || own::is_pending(),
+        has_to_check: |parallel| {
+            parallel
+                || cache::is_unconfirmed()
+                || leftovers::is_pending()
+                || own::is_pending()
+                || claims::have_changed()
+        },
         before_run,
         is_new_to: leftovers::is_pending,
         before_utility: leftovers::before_run,
@@ -101,18 +107,32 @@ pub fn leave_leftovers() -> Raised<'static> {
     leftovers::set_aside()
 }
 
+/// A setting that the context rests on has changed. Can't fail.
+fn context_changed() {
+    counting::context_changed();
+    hot::forget();
+    cursors::context_changed();
+    leftovers::context_changed();
+    own::context_changed();
+}
+
 /// A statement that runs on locks it already holds, and a cursor that is fetched from, would not hear
 /// of a suspended tenant or a revoked access otherwise.
 fn before_run(parallel: bool) -> Result<()> {
+    if claims::have_changed() {
+        context_changed();
+        cache::doubt();
+    }
     leftovers::before_run()?;
     own::before_run()?;
     if cache::is_unconfirmed() {
         resolve::recheck()?;
     }
-    if parallel && guc::has_token() {
-        resolve::admit_token()?;
+    if !parallel {
+        return Ok(());
     }
-    if parallel { pin::check_before_parallel() } else { Ok(()) }
+    resolve::prepare_workers()?;
+    pin::check_before_parallel()
 }
 
 fn transaction_ended(committed: bool) {

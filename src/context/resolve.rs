@@ -3,7 +3,7 @@
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
 use super::token::{self, Proof};
-use super::{aside, claims, cursors, hot, membership, pin, presence, seal};
+use super::{aside, claims, cursors, hot, membership, own, pin, presence, seal};
 use crate::catalog::access::{self, Access, Grant, Mode};
 use crate::catalog::{registry, tenants};
 use crate::error::{Error, Result};
@@ -74,12 +74,18 @@ pub fn check_token(trust: Trust) -> Result<()> {
 pub fn resolve() -> Result<()> {
     invalidation::accept();
     let role = role::outer();
-    match effective_name() {
+    let effective = effective_name();
+    claims::watch(!seal::is_on() && matches!(effective, None | Some((_, Trust::Claims | Trust::Default))));
+    match effective {
         None => {
             cursors::note(None)?;
             hot::remember(role, None);
         }
         Some((name, trust)) => {
+            if trust == Trust::Claims {
+                // Nobody has told of them.
+                own::context_changed();
+            }
             let tenant = admit(role, &name, trust, Remedy::None).inspect_err(|_| presence::refused())?;
             // The attacks of `prove` are none of the tenant's statements.
             if !aside::is_set() {
@@ -128,11 +134,16 @@ fn prove(trust: Trust) -> Result<Option<Rc<Proof>>> {
     }
 }
 
-/// Authorises the tenant of the token in force.
-pub fn admit_token() -> Result<()> {
-    match effective_name() {
-        Some((name, trust)) => admit(role::outer(), &name, trust, Remedy::None).map(|_| ()),
-        None => Ok(()),
+/// Parallel workers resolve for themselves, and what they find is gone with them: what they may find is the transaction's
+/// before they start, also where the leader does not look at it.
+pub fn prepare_workers() -> Result<()> {
+    // Where the extension is not installed, a setting of its name means nothing.
+    match effective_name().filter(|_| registry::get().is_ok()) {
+        // They can't look at the clock.
+        Some((name, trust @ Trust::Signed)) => admit(role::outer(), &name, trust, Remedy::None).map(|_| ()),
+        // A name that is malformed is refused where it is used.
+        Some((name, Trust::Claims)) => TenantRef::parse(&name).map_or(Ok(()), |name| pin::set(&name)),
+        _ => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::guc;
 use crate::sys::backend::BackendCell;
 use crate::sys::digest::Fingerprint;
 use crate::sys::option::{self, Scope};
-use crate::sys::{invalidation, role, xact};
+use crate::sys::{discretion, invalidation, role, xact};
 use crate::tenant::{TenantKey, TenantRef};
 use std::cell::RefCell;
 use uuid::Uuid;
@@ -80,6 +80,7 @@ fn frozen() -> Option<Frozen> {
 /// 22023 for a secret that is too short; 42501 when sealed already, or when there is no tenant that holds longer
 /// than the transaction; otherwise as for `resolve`.
 pub fn seal(secret: &str) -> Result<()> {
+    discretion::veil_statement_with(secret);
     // Code of others must not seal the session that calls it.
     if xact::in_restricted_operation() || xact::in_another_name() {
         return Err(Error::RestrictedOperation);
@@ -131,6 +132,7 @@ pub fn seal(secret: &str) -> Result<()> {
 /// # Errors
 /// 55000 when there is none; 42501 for another secret, and for every one after too many of those.
 pub fn unseal(secret: &str) -> Result<()> {
+    discretion::veil_statement_with(secret);
     if !SEALED.get() {
         return Err(Error::NotSealed);
     }

@@ -11,13 +11,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Verified tokens kept; at some kilobytes each at most.
-const CAPACITY: usize = 128;
+/// Verified tokens kept; at some 300 bytes each, and 8 kilobytes at most.
+const CAPACITY: usize = 1024;
 
 /// A token whose signature is good, and that is what its key asks for. Times are in microseconds.
 #[derive(Debug)]
 pub struct Proof {
-    token: Box<str>,
+    token: Rc<str>,
     claims: Claims,
     leeway: i64,
     not_before: Option<i64>,
@@ -40,9 +40,16 @@ impl Proof {
     }
 
     fn holds_at(&self, now: i64) -> bool {
-        self.claims.hold_at(now, self.leeway)
-            && self.not_before.is_none_or(|begin| begin <= now)
-            && self.not_after.is_none_or(|end| now < end)
+        self.claims.hold_at(now, self.leeway) && self.key_holds_at(now)
+    }
+
+    fn key_holds_at(&self, now: i64) -> bool {
+        self.not_before.is_none_or(|begin| begin <= now) && self.not_after.is_none_or(|end| now < end)
+    }
+
+    /// Whether it was found to hold before, and still does: time ends it not, but what was changed of its key.
+    fn goes_on(&self, before: &Self) -> bool {
+        (self.not_before, self.not_after) == (before.not_before, before.not_after) || self.key_holds_at(clock::now())
     }
 
     /// As `holds_at`, in a parallel worker: its leader looked at the clock before it was started, maybe long after the
@@ -55,7 +62,7 @@ impl Proof {
 
 #[derive(Default)]
 struct State {
-    verified: HashMap<Box<str>, Rc<Proof>>,
+    verified: HashMap<Rc<str>, Rc<Proof>>,
     /// The one in force, found to hold in this transaction; forgotten when the setting may have changed.
     current: Option<Rc<Proof>>,
     /// The one that was last found to hold in this transaction. Its time does until the end.
@@ -65,6 +72,20 @@ struct State {
 }
 
 impl State {
+    /// Those that have ended go first; where there are none, one of the others does.
+    fn make_room(&mut self) {
+        if self.verified.len() < CAPACITY {
+            return;
+        }
+        let now = clock::now();
+        self.verified.retain(|_, proof| now < proof.claims.expires.saturating_add(proof.leeway));
+        if self.verified.len() >= CAPACITY
+            && let Some(any) = self.verified.keys().next().cloned()
+        {
+            self.verified.remove(&any);
+        }
+    }
+
     /// The one that was last found to hold in this transaction, if it is this token.
     fn timely(&self, token: &str) -> Option<Rc<Proof>> {
         self.timely.as_ref().filter(|proof| *proof.token == *token).cloned()
@@ -166,18 +187,19 @@ pub fn prove(token: &str) -> Result<Rc<Proof>> {
         }
     };
     STATE.with_borrow_mut(|state| {
-        let timely = state.timely(token).is_some()
-            || if xact::in_parallel_worker() { proof.holds_in_worker() } else { proof.holds_at(clock::now()) };
+        let timely = match state.timely(token) {
+            Some(before) => proof.goes_on(&before),
+            None if xact::in_parallel_worker() => proof.holds_in_worker(),
+            None => proof.holds_at(clock::now()),
+        };
         if !timely {
             return Err(Error::InvalidToken);
         }
         state.timely = Some(Rc::clone(&proof));
         state.is_fresh = true;
         if !state.verified.contains_key(token) {
-            if state.verified.len() >= CAPACITY {
-                state.verified.clear();
-            }
-            state.verified.insert(token.into(), Rc::clone(&proof));
+            state.make_room();
+            state.verified.insert(Rc::clone(&proof.token), Rc::clone(&proof));
         }
         Ok(proof)
     })

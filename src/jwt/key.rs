@@ -2,11 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::VerifyingKey;
 use jsonwebtoken::DecodingKey;
 use pkcs1::RsaPublicKey;
 use serde::Deserialize;
 use spki::der::{Decode, Encode, pem};
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
+use std::collections::HashSet;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -18,6 +20,9 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=1024;
 
 /// RSA moduli, in bits: shorter ones are not safe (RFC 7518, 3.3), longer ones take long.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+
+/// RSA exponents: with 1 every signature is its message; longer ones nobody uses.
+const RSA_EXPONENTS: std::ops::RangeInclusive<u64> = 3..=0x1_ffff_ffff;
 
 /// How tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +78,6 @@ impl Key {
     /// as the text that it is.
     pub fn parse(algorithm: Algorithm, text: &str) -> Result<Self, Unusable> {
         if algorithm == Algorithm::Hs256 {
-            // Whoever verifies with a public key as a secret takes tokens that anybody can make.
-            if text.contains("-----BEGIN ") {
-                return Err(Unusable("HS256 takes a secret, and this is a PEM file"));
-            }
             return Self::checked(algorithm, text.as_bytes().to_vec());
         }
         let (label, der) = pem::decode_vec(text.trim().as_bytes()).map_err(|_| Unusable("it is not in PEM format"))?;
@@ -115,9 +116,13 @@ impl Key {
 
     fn checked(algorithm: Algorithm, bytes: Vec<u8>) -> Result<Self, Unusable> {
         let refused = match algorithm {
-            Algorithm::EdDsa => (bytes.len() != 32).then_some("it is not a point of Ed25519"),
+            Algorithm::EdDsa => refused_ed25519(&bytes),
             Algorithm::Es256 => (bytes.len() != 65 || bytes[0] != 4).then_some("it is not a point of P-256"),
             Algorithm::Rs256 => refused_rsa(&bytes),
+            // Whoever verifies with a public key as a secret takes tokens that anybody can make.
+            Algorithm::Hs256 if bytes.windows(11).any(|part| part == b"-----BEGIN ") => {
+                Some("HS256 takes a secret, and this is a PEM file")
+            }
             Algorithm::Hs256 => (!SECRET_BYTES.contains(&bytes.len())).then_some("a secret has 32 to 1024 bytes"),
         };
         let key = Self { algorithm, bytes };
@@ -131,11 +136,11 @@ impl Key {
 
     fn is_accepted(&self) -> bool {
         match self.algorithm {
-            Algorithm::EdDsa | Algorithm::Es256 => {
+            Algorithm::Es256 => {
                 let signature = URL_SAFE_NO_PAD.encode([1; 64]);
                 jsonwebtoken::crypto::verify(&signature, b"", &self.provided(), self.algorithm.provided()).is_ok()
             }
-            Algorithm::Rs256 | Algorithm::Hs256 => true,
+            Algorithm::EdDsa | Algorithm::Rs256 | Algorithm::Hs256 => true,
         }
     }
 
@@ -154,11 +159,26 @@ impl Key {
     }
 }
 
+/// With a point of small order as the key, anybody makes signatures that verify.
+fn refused_ed25519(bytes: &[u8]) -> Option<&'static str> {
+    match bytes.try_into().map(VerifyingKey::from_bytes) {
+        Ok(Ok(key)) => key.is_weak().then_some("it is a weak key"),
+        _ => Some("it is not a point of Ed25519"),
+    }
+}
+
 fn refused_rsa(der: &[u8]) -> Option<&'static str> {
     let Ok(key) = RsaPublicKey::from_der(der) else { return Some("it is not a well-formed RSA key") };
-    let modulus = key.modulus.as_bytes();
+    let (modulus, exponent) = (key.modulus.as_bytes(), key.public_exponent.as_bytes());
     let bits = modulus.len() * 8 - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
-    (!RSA_BITS.contains(&bits)).then_some("an RSA key has 2048 to 4096 bits")
+    if !RSA_BITS.contains(&bits) {
+        return Some("an RSA key has 2048 to 4096 bits");
+    }
+    let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
+    let exponent_value = exponent.iter().take(8).fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    let is_sound =
+        is_odd(modulus) && is_odd(exponent) && exponent.len() <= 8 && RSA_EXPONENTS.contains(&exponent_value);
+    (!is_sound).then_some("it is a weak RSA key")
 }
 
 fn base64url(text: &str) -> Result<Vec<u8>, Unusable> {
@@ -183,21 +203,32 @@ struct Jwk {
     d: Option<serde::de::IgnoredAny>,
 }
 
-#[derive(Deserialize)]
-struct Jwks {
-    keys: Vec<serde_json::Value>,
-}
+/// An object, which is read into a struct only then: serde would take an array for one, too.
+type Object = serde_json::Map<String, serde_json::Value>;
 
 /// The keys of a set that tokens can be signed with by one of our algorithms, each with its id. Others are for something
 /// else, and left out.
 pub fn jwks(text: &str) -> Result<Vec<(String, Key)>, Unusable> {
-    let set: Jwks = serde_json::from_str(text).map_err(|_| Unusable("it is not an object with an array \"keys\""))?;
-    let keys = set.keys.into_iter().map(|key| {
-        let jwk: Jwk = serde_json::from_value(key).map_err(|_| Unusable("one of the keys is malformed"))?;
-        jwk.read()
-    });
-    keys.filter_map(Result::transpose).collect()
+    let no_set = Unusable("it is not an object with an array \"keys\"");
+    let mut set: Object = serde_json::from_str(text).map_err(|_| no_set)?;
+    let Some(serde_json::Value::Array(keys)) = set.remove("keys") else { return Err(no_set) };
+    let read = |key| {
+        let malformed = Unusable("one of the keys is malformed");
+        let serde_json::Value::Object(key) = key else { return Err(malformed) };
+        // What a key of another kind has in it is nobody's business here.
+        if !KINDS.contains(&key.get("kty").and_then(|kind| kind.as_str()).ok_or(malformed)?) {
+            return Ok(None);
+        }
+        serde_json::from_value::<Jwk>(key.into()).map_err(|_| malformed)?.read()
+    };
+    let keys: Vec<(String, Key)> =
+        keys.into_iter().map(read).filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let ids: HashSet<&str> = keys.iter().map(|(kid, _)| kid.as_str()).collect();
+    if ids.len() == keys.len() { Ok(keys) } else { Err(Unusable("two of the keys have the same kid")) }
 }
+
+/// The kinds of keys that ours can be.
+const KINDS: [&str; 4] = ["OKP", "EC", "RSA", "oct"];
 
 impl Jwk {
     fn read(self) -> Result<Option<(String, Key)>, Unusable> {
@@ -288,6 +319,42 @@ MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
         assert_eq!(reason(Key::stored(Algorithm::Es256, &nowhere)), "it is not a point of its curve");
     }
 
+    /// With these anybody makes tokens, or nobody does.
+    #[test]
+    fn weak_keys_are_refused() {
+        let mut one = [0; 32];
+        one[0] = 1;
+        for small_order in [[0; 32], one] {
+            let text = URL_SAFE_NO_PAD.encode(small_order);
+            assert_eq!(reason(Key::stored(Algorithm::EdDsa, &text)), "it is a weak key");
+            let set = format!(r#"{{"keys": [{{"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "{text}"}}]}}"#);
+            assert!(jwks(&set).is_err());
+        }
+        let rsa = |modulus: &[u8], exponent: &[u8]| {
+            let [n, e] = [modulus, exponent].map(|number| URL_SAFE_NO_PAD.encode(number));
+            jwks(&format!(r#"{{"keys": [{{"kty": "RSA", "kid": "a", "n": "{n}", "e": "{e}"}}]}}"#)).map(|_| ())
+        };
+        let odd = [0xc5; 256];
+        assert_eq!(rsa(&odd, &[1, 0, 1]), Ok(()));
+        let even = [[0xc5; 255].as_slice(), &[4]].concat();
+        for (modulus, exponent) in [
+            (&odd[..], &[1][..]),
+            (&odd, &[4]),
+            (&odd, &[0]),
+            (&odd, &[9; 9]),
+            (&odd, &[2, 0, 0, 0, 1]),
+            (&even, &[1, 0, 1]),
+        ] {
+            assert_eq!(rsa(modulus, exponent), Err(Unusable("it is a weak RSA key")), "{exponent:?}");
+        }
+    }
+
+    #[test]
+    fn a_pem_file_is_no_secret_in_a_set_either() {
+        let k = URL_SAFE_NO_PAD.encode(ED25519_PEM);
+        assert!(jwks(&format!(r#"{{"keys": [{{"kty": "oct", "alg": "HS256", "kid": "a", "k": "{k}"}}]}}"#)).is_err());
+    }
+
     #[test]
     fn a_secret_is_long_enough() {
         assert!(Key::parse(Algorithm::Hs256, &"k".repeat(32)).is_ok());
@@ -302,6 +369,7 @@ MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
             {"kty": "OKP", "crv": "X25519", "kid": "b", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
             {"kty": "RSA", "use": "enc", "kid": "c", "n": "AQAB", "e": "AQAB"},
             {"kty": "RSA", "alg": "RS512", "kid": "d", "n": "AQAB", "e": "AQAB"},
+            {"kty": "AKP", "alg": 5, "kid": 7, "key_ops": "verify"},
             {"kty": "oct", "kid": "e", "k": "AQAB"}]}"#;
         let keys = jwks(set).ok().unwrap();
         assert_eq!(keys.iter().map(|(kid, _)| kid.as_str()).collect::<Vec<_>>(), ["a"]);
@@ -309,6 +377,11 @@ MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
             "{}",
             r#"{"keys": {}}"#,
             r#"{"keys": ["a"]}"#,
+            r#"[[]]"#,
+            r#"{"keys": [{"kid": "a"}]}"#,
+            r#"{"keys": [["OKP", "a", null, null, null, "Ed25519", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", null, null, null, null, null]]}"#,
+            r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+                         {"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
             r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
             r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "a"}]}"#,
             r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "AQAB"}]}"#,

@@ -5,4 +5,4 @@ mod key;
 mod token;
 
 pub use key::{Algorithm, Key, Unusable, jwks};
-pub use token::{Claims, Demands, MAX_BYTES, claimed, header, is_well_formed, verify};
+pub use token::{Claims, Demands, MAX_BYTES, claimed, header, is_in, is_well_formed, verify};

@@ -68,12 +68,36 @@ pub fn is_well_formed(text: &str) -> bool {
         && signature.is_some_and(is_base64url)
 }
 
+/// Whether there is a token somewhere in the text: a word that begins with an object in base64url, and goes on after a dot.
+pub fn is_in(text: &[u8]) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_object = |part: &[u8]| {
+        URL_SAFE_NO_PAD.decode(part).is_ok_and(|json| {
+            let json = json.trim_ascii();
+            json.starts_with(b"{") && json.ends_with(b"}")
+        })
+    };
+    text.split(|byte| !is_part(byte) && *byte != b'.').any(|word| {
+        let mut parts = word.split(|byte| *byte == b'.').peekable();
+        while let Some(part) = parts.next() {
+            if part.len() > 2 && parts.peek().is_some() && is_object(part) {
+                return true;
+            }
+        }
+        false
+    })
+}
+
 /// The header of a token that has the looks of one and whose algorithm is one of ours.
 pub fn header(text: &str) -> Option<Header> {
     if text.len() > MAX_BYTES || !is_well_formed(text) {
         return None;
     }
     let bytes = URL_SAFE_NO_PAD.decode(text.split('.').next()?).ok()?;
+    // serde would take an array for a struct, too.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
     let raw: RawHeader = serde_json::from_slice(&bytes).ok()?;
     let algorithm = Algorithm::parse(&raw.alg)?;
     raw.crit.is_none().then_some(Header { algorithm, kid: raw.kid })
@@ -280,6 +304,7 @@ mod tests {
             json!({"alg": "HS256", "crit": ["b64"], "b64": false}),
             json!({"alg": "HS256", "kid": 1}),
             json!([]),
+            json!(["HS256", "k", null]),
         ] {
             assert_eq!(header(&signed(&bad, b"{}")), None, "{bad}");
         }
@@ -308,6 +333,35 @@ mod tests {
             assert!(!is_well_formed(text), "{text}");
         }
         assert_eq!(header(&format!("{}.b.c", "a".repeat(MAX_BYTES))), None);
+    }
+
+    #[test]
+    fn a_signature_counts_whole() {
+        let text = token(&json!({"tenant_id": "acme", "exp": 100}));
+        let (message, signature) = text.rsplit_once('.').unwrap();
+        for length in 0..signature.len() {
+            assert_eq!(proved(&format!("{message}.{}", &signature[..length])), None, "{length}");
+        }
+        assert_eq!(proved(&format!("{text}AAAA")), None);
+    }
+
+    #[test]
+    fn tokens_are_found_in_statements() {
+        let text = token(&json!({"tenant_id": "acme", "exp": 100}));
+        let spaced = format!("{}.e30.", URL_SAFE_NO_PAD.encode("{ \"alg\": \"none\"\n}"));
+        for text in [&text, &format!("set x = '{text}'"), &format!("(\"{spaced}\")"), &spaced, &format!("a.{spaced}")] {
+            assert!(is_in(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "select 1",
+            "eyJ.x",
+            "example_schema_of_some_length.extremely_long_table_name_here.id",
+            "e30",
+            "www.e30",
+        ] {
+            assert!(!is_in(text.as_bytes()), "{text}");
+        }
     }
 
     proptest! {

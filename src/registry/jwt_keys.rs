@@ -52,13 +52,16 @@ pub fn remove_jwt_key(kid: &str) -> Result<()> {
 /// Registers the keys of a set (RFC 7517) on the same terms; those that are there already are replaced. Returns how many.
 ///
 /// # Errors
-/// 22023 for a set that is malformed, or one of whose keys is.
+/// 22023 for a set that is malformed, or one of whose keys is; 42710 when an id is that of another issuer's key.
 pub fn import_jwks(jwks: &Jsonb, terms: &Terms) -> Result<i32> {
     discretion::veil();
     let keys = jwt::jwks(&json::text(jwks)?).map_err(|unusable| refused("key set", unusable))?;
     for (kid, key) in &keys {
         let leeway = check(kid, terms)?;
-        jwt_keys::put(kid, key, terms, leeway, true)?;
+        // Providers choose their ids by themselves: the set of one takes no key of another's away.
+        if !jwt_keys::put(kid, key, terms, leeway, true)? {
+            return Err(Error::AlreadyExists(format!("key \"{kid}\" of another issuer")));
+        }
         log("jwt_key.imported", kid, json!({ "algorithm": key.algorithm().name() }))?;
     }
     i32::try_from(keys.len()).map_err(|_| refused("key set", Unusable("it has too many keys")))

@@ -3,8 +3,8 @@
 use serde_json::json;
 use tenancy_harness::{ACME, Session, World};
 
-use crate::issuer::{ALGORITHMS, Pair, claims, openssl, public_half};
-use crate::{Signed, visible};
+use crate::issuer::{ALGORITHMS, Pair, claims, openssl, public_half, signed_text};
+use crate::{Signed, visible, with};
 
 #[test]
 fn every_algorithm_proves_its_tenant() {
@@ -72,9 +72,56 @@ fn a_key_set_is_imported_and_replaces_keys_of_the_same_id() {
 
     superuser.refuses("select tenancy.import_jwks('{\"keys\": 1}')", "22023");
     superuser.refuses("select tenancy.import_jwks('[]')", "22023");
+    superuser.refuses("select tenancy.import_jwks('[[]]')", "22023");
     let mut private = pairs[0].jwk();
     private["d"] = json!("AQAB");
     superuser.refuses(&import(&[private]), "22023");
+}
+
+#[test]
+fn a_key_set_takes_no_key_of_another_issuers_away() {
+    let signed = Signed::new();
+    let (ours, theirs) = (Pair::new("ES256", "1"), Pair::new("ES256", "1"));
+    let import = |pair: &Pair, issuer: &str| {
+        format!("select tenancy.import_jwks('{}', issuer => {issuer})", json!({"keys": [pair.jwk()]}))
+    };
+    let mut superuser = signed.world.fixture.superuser();
+    superuser.run(&import(&ours, "'us'"));
+    superuser.refuses(&import(&theirs, "'them'"), "42710");
+    superuser.refuses(&import(&theirs, "null"), "42710");
+    let token = ours.token(&with(claims("acme", "alice"), json!({"iss": "us"})));
+    signed.connect().query("select tenancy.authenticate($1, false)", &[&token]).expect("the key is still there");
+    superuser.run(&import(&theirs, "'us'"));
+
+    let twice = json!({"keys": [ours.jwk(), theirs.jwk()]});
+    superuser.refuses(&format!("select tenancy.import_jwks('{twice}', issuer => 'us')"), "22023");
+    // What a key of another kind looks like is nobody's business.
+    let odd = json!({"keys": [{"kty": "AKP", "kid": 5, "alg": ["ML-DSA-44"]}]});
+    assert_eq!(superuser.value(&format!("select tenancy.import_jwks('{odd}')")).as_deref(), Some("0"));
+}
+
+/// Points of small order, as which anybody signs: R is the neutral point, S is zero, and the message does not matter.
+#[test]
+fn a_key_that_anybody_signs_for_is_refused_and_counts_nowhere() {
+    let signed = Signed::new();
+    let mut superuser = signed.world.fixture.superuser();
+    let (zero, one) = ("A".repeat(43), format!("AQ{}", "A".repeat(41)));
+    for point in [&zero, &one] {
+        let set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "weak", "x": point}]});
+        superuser.refuses(&format!("select tenancy.import_jwks('{set}')"), "22023");
+    }
+    superuser.refuses(
+        "select tenancy.add_jwt_key('weak', 'EdDSA', '-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+-----END PUBLIC KEY-----')",
+        "22023",
+    );
+    // Put in by hand, it is no key either.
+    superuser.run(&format!("insert into tenancy.jwt_keys (kid, algorithm, key) values ('weak', 'EdDSA', '{one}')"));
+    let payload = claims("acme", "mallory").to_string();
+    let forged = signed_text(r#"{"alg":"EdDSA","kid":"weak"}"#, &payload, &format!("AQ{}", "A".repeat(84)));
+    let mut client = signed.connect();
+    client.refuses(&format!("select tenancy.authenticate('{forged}', false)"), "28000");
 }
 
 #[test]

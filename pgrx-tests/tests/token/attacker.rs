@@ -155,6 +155,10 @@ fn no_route_gives_him_another_tenant() {
     client.run(&format!("set tenancy.tenant_id = ''; select tenancy.authenticate('{own}', false)"));
     assert_eq!(client.texts(READ).len(), usize::try_from(World::MINE).unwrap());
     assert_eq!(rows(), before);
+    // What he looks for is there to be seen by whoever has the right token.
+    client
+        .run(&format!("reset tenancy.token; select tenancy.authenticate('{}', false)", signed.token("globex", "bob")));
+    assert_eq!(client.value(LOOT), Some(World::OTHERS.to_string()));
 }
 
 /// He shares the login with the application, and sees all that a session may see of the others of its login.

@@ -1,6 +1,6 @@
 //! A context that a token sets obeys every rule of one that is set by hand.
 
-use tenancy_harness::{ACME, RawSession, Session, refuses_in_savepoint};
+use tenancy_harness::{ACME, Cluster, Fixture, RawSession, Session, refuses_in_savepoint};
 
 use crate::{READ, Signed, visible};
 
@@ -165,6 +165,22 @@ fn parallel_workers_act_for_the_token_of_their_leader() {
     assert_eq!(visible(&mut client), ["acme"]);
     client.run("select pg_sleep(3)");
     assert_eq!(visible(&mut client), ["acme"]);
+}
+
+/// A well-formed token in a database that has nothing to verify it with, nor anything that asks for it.
+#[test]
+fn where_the_extension_is_not_installed_a_token_means_nothing() {
+    let fixture = Fixture::empty(Fixture::new().cluster());
+    let mut client = fixture.try_connect(Cluster::SUPERUSER, "-c tenancy.token=a.b.c").unwrap();
+    client.run(
+        "create table big as select g from generate_series(1, 50000) g; analyze big; set parallel_setup_cost = 0;
+         set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0; set max_parallel_workers_per_gather = 2",
+    );
+    let plan = client.texts("explain select count(*) from big").join("");
+    assert!(plan.contains("Gather"), "{plan}");
+    assert_eq!(client.value("select count(*) from big").as_deref(), Some("50000"));
+    client.run("set tenancy.token = 'd.e.f'");
+    assert_eq!(client.value("select count(*) from big").as_deref(), Some("50000"));
 }
 
 #[test]

@@ -27,6 +27,33 @@ fn a_removed_key_stops_open_sessions_at_their_next_statement() {
 }
 
 #[test]
+fn a_key_that_is_retired_stops_what_is_under_way() {
+    let signed = Signed::new();
+    let token = signed.token("acme", "alice");
+    let begin = |change: &str| {
+        let mut client = signed.connect();
+        client.run(&format!(
+            "begin; select tenancy.authenticate('{token}'); declare c cursor for {READ}; fetch 1 from c"
+        ));
+        signed.world.fixture.run(&format!("update tenancy.jwt_keys set {change}"));
+        client
+    };
+    // An end that is yet to come stops nothing, also when it comes in the middle of a transaction.
+    let mut client = begin("not_after = now() + interval '1 second'");
+    assert_eq!(visible(&mut client), ["acme"]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    signed.world.fixture.run("select tenancy.create_tenant('newcomer')");
+    assert_eq!(visible(&mut client), ["acme"]);
+    signed.world.fixture.run("update tenancy.jwt_keys set not_after = null");
+    assert_eq!(visible(&mut client), ["acme"]);
+    begin("not_after = now() - interval '1 hour'").refuses(READ, "28000");
+    signed.world.fixture.run("update tenancy.jwt_keys set not_after = null");
+    begin("not_after = now() - interval '1 hour'").refuses("fetch 1 from c", "28000");
+    signed.world.fixture.run("update tenancy.jwt_keys set not_after = null");
+    begin("not_before = now() + interval '1 hour'").refuses(READ, "28000");
+}
+
+#[test]
 fn keys_are_rotated_without_a_gap() {
     let signed = Signed::new();
     let (old, next) = (signed.token("acme", "alice"), Pair::new("ES256", "key-2"));

@@ -73,6 +73,14 @@ fn the_log_has_neither_tokens_nor_secrets() {
     superuser.refuses(&format!("select tenancy.add_jwt_key('k', 'RS256', '{secret}')"), "22023");
     superuser.refuses(&format!("select tenancy.add_jwt_key('{}', 'HS256', '{secret}')", signed.pair.kid), "42710");
     superuser.refuses(&format!("select tenancy.import_jwks('{{\"keys\": [{{\"kty\": \"{secret}\"}}, 1]}}')"), "22023");
+    superuser.refuses(&format!("select tenancy.import_jwks('{{\"keys\": [{{\"k\": \"{secret}\",}}]}}')"), "22P02");
+    superuser.refuses(&format!("select tenancy.import_jwks('{{\"keys\": [{{\"k\": {secret}}}]}}')"), "22P02");
+    superuser.refuses(
+        &format!("insert into tenancy.jwt_keys (kid, algorithm, key, leeway) values ('k', 'HS256', '{secret}', 9999)"),
+        "23514",
+    );
+    superuser.refuses(&format!("select tenancy.seal('{secret}')"), "42501");
+    superuser.refuses(&format!("select tenancy.unseal('{secret}')"), "55000");
     superuser.run("set log_parameter_max_length_on_error = -1");
     let add = format!("select tenancy.add_jwt_key('{}', 'HS256', $1)", signed.pair.kid);
     let error = superuser.query(&add, &[&secret]).expect_err("the id is taken");
@@ -81,11 +89,40 @@ fn the_log_has_neither_tokens_nor_secrets() {
     let error = superuser.query("select tenancy.authenticate($1, false)", &[&token]).expect_err("nobody's key");
     assert_eq!(error.code().map(|code| code.code()), Some("28000"));
     superuser.refuses("select no_such_column", "42703");
+    for call in
+        [format!("tenancy.authenticate('{token}'::txt)"), format!("tenancy.add_jwt_key('k', 'HS256', '{secret}'::txt)")]
+    {
+        superuser.refuses(&format!("do $$ begin perform {call}; end $$"), "42704");
+    }
+    superuser.run(
+        "create function by_text(token text) returns void language plpgsql as $$
+         begin execute format('select tenancy.authenticate(%L, false, 1)', token); end $$",
+    );
+    let error = superuser.query("select by_text($1)", &[&token]).expect_err("no such function");
+    assert_eq!(error.code().map(|code| code.code()), Some("42883"));
+    // A header that begins otherwise than most; and a token that is given to the wrong function.
+    let spaced = crate::issuer::signed_text(
+        "{ \"alg\": \"EdDSA\", \"kid\": \"x\" }",
+        "{\"tenant_id\": \"acme\"}",
+        &signature(&token),
+    );
+    client.run("prepare by_name (text) as select tenancy.authenticate($1, false)");
+    client.refuses(&format!("execute by_name ('{spaced}')"), "28000");
+    for token in [&token, &spaced] {
+        client.refuses(&format!("select tenancy.set_tenant('{token}', false)"), "22023");
+        client.refuses(&format!("set tenancy.tenant_id = '{token}'"), "22023");
+        superuser.refuses(&format!("select tenancy.suspend_tenant('{token}')"), "22023");
+        let error = client.query("select tenancy.set_tenant($1, false)", &[&token]).expect_err("no tenant");
+        assert!(!format!("{error:?}").contains(&signature(token)), "{error:?}");
+    }
     let log = cluster.log();
     assert!(log.contains("no_such_column") && log.contains("the token is not valid"), "{log}");
-    let signature = token.rsplit('.').next().unwrap();
-    assert!(!log.contains(signature), "{log}");
+    assert!(!log.contains(&signature(&token)), "{log}");
     assert!(!log.contains(secret), "{log}");
+}
+
+fn signature(token: &str) -> String {
+    token.rsplit('.').next().expect("a signature").to_owned()
 }
 
 /// What a session runs can be read by every other one of its login.
@@ -109,13 +146,21 @@ fn other_sessions_are_not_shown_the_statement_once_the_token_has_been_taken() {
         format!("select tenancy.authenticate('{bad}', false)"),
     ] {
         let _ = client.batch_execute(&statement);
-        assert_eq!(shown(&mut other), "<a statement with a token or a key>", "{statement}");
+        assert_eq!(shown(&mut other), "<a statement with a token or a secret>", "{statement}");
     }
     // As a parameter it isn't in the statement, which stays.
     client.query("select tenancy.authenticate($1, false)", &[&token]).unwrap();
     assert_eq!(shown(&mut other), "select tenancy.authenticate($1, false)");
     client.run("select 'no token'");
     assert_eq!(shown(&mut other), "select 'no token'");
+
+    for statement in
+        ["select tenancy.seal('a secret that is long enough')", "select tenancy.unseal('a wrong secret, no doubt')"]
+    {
+        let _ = client.batch_execute(statement);
+        assert_eq!(shown(&mut other), "<a statement with a token or a secret>", "{statement}");
+    }
+    client.run("select tenancy.unseal('a secret that is long enough')");
 
     // While it runs, too.
     let statement = format!("set tenancy.token = '{token}'; select pg_sleep(60)");
@@ -128,7 +173,7 @@ fn other_sessions_are_not_shown_the_statement_once_the_token_has_been_taken() {
         assert!(Instant::now() < deadline, "it does not sleep");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(shown(&mut other), "<a statement with a token or a key>");
+    assert_eq!(shown(&mut other), "<a statement with a token or a secret>");
     cancel.cancel_query(tenancy_harness::postgres::NoTls).unwrap();
     assert!(running.join().unwrap().is_err());
 
@@ -139,7 +184,7 @@ fn other_sessions_are_not_shown_the_statement_once_the_token_has_been_taken() {
     for statement in [secret.add(""), "select tenancy.import_jwks('{\"keys\": []}')".into()] {
         superuser.run(&statement);
         let shown = watcher.value(&format!("select query from pg_stat_activity where pid = {pid}"));
-        assert_eq!(shown.as_deref(), Some("<a statement with a token or a key>"), "{statement}");
+        assert_eq!(shown.as_deref(), Some("<a statement with a token or a secret>"), "{statement}");
     }
 }
 

@@ -27,6 +27,10 @@ def by_hand(request) -> str:
     return message + "." + base64url(signature)
 
 
+def text(request) -> str:
+    return f"{base64url(request['header'].encode())}.{base64url(request['payload'].encode())}.{request['signature']}"
+
+
 def jwk(request) -> str:
     kinds = {"EdDSA": jwt.algorithms.OKPAlgorithm, "ES256": jwt.algorithms.ECAlgorithm, "RS256": jwt.algorithms.RSAAlgorithm}
     kind = kinds[request["algorithm"]]
@@ -36,4 +40,4 @@ def jwk(request) -> str:
 
 for line in sys.stdin:
     request = json.loads(line)
-    print({"signed": signed, "by hand": by_hand, "jwk": jwk}[request["make"]](request), flush=True)
+    print({"signed": signed, "by hand": by_hand, "text": text, "jwk": jwk}[request["make"]](request), flush=True)
