@@ -4,6 +4,7 @@
 
 use super::spi;
 use crate::error::Result;
+use crate::sys::backend::BackendCell;
 use crate::sys::{INVALID_OID, Oid, xact};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -18,17 +19,22 @@ struct Changed {
     any: bool,
 }
 
+/// Whether any is kept; apart, because it is asked at the end of each transaction.
+static HAS_CHANGES: BackendCell<bool> = BackendCell::new(false);
+
 thread_local! {
     static CHANGED: RefCell<Changed> = RefCell::default();
 }
 
 /// A library that is loaded into a running transaction has not heard what came before.
 pub fn init() {
+    HAS_CHANGES.set(true);
     CHANGED.with_borrow_mut(|changed| changed.any = xact::in_transaction());
 }
 
 /// Takes note of a relation; an invalid OID stands for all. Can't fail.
 pub fn relation_changed(relation: Oid) {
+    HAS_CHANGES.set(true);
     CHANGED.with_borrow_mut(|changed| {
         if changed.any {
             return;
@@ -42,10 +48,12 @@ pub fn relation_changed(relation: Oid) {
 
 /// The top-level transaction has ended. Can't fail.
 pub fn transaction_ended() {
-    CHANGED.with_borrow_mut(|changed| {
-        changed.any = false;
-        changed.relations.clear();
-    });
+    if HAS_CHANGES.replace(false) {
+        CHANGED.with_borrow_mut(|changed| {
+            changed.any = false;
+            changed.relations.clear();
+        });
+    }
 }
 
 /// What has changed since the transaction began; `None` when that may be anything.

@@ -2,6 +2,7 @@
 
 use super::{registry, spi};
 use crate::error::Result;
+use crate::sys::backend::BackendCell;
 use crate::sys::scan::{self, Key};
 use crate::sys::{INVALID_OID, Oid, invalidation, relation};
 use std::cell::RefCell;
@@ -21,6 +22,13 @@ struct Known {
     changes: u64,
 }
 
+/// Relations that were found not to be protected, each in the place that its number leads to: asked with each statement.
+static UNPROTECTED: [BackendCell<Oid>; 64] = [const { BackendCell::new(INVALID_OID) }; 64];
+
+fn place(relation: Oid) -> &'static BackendCell<Oid> {
+    &UNPROTECTED[relation.to_u32() as usize % UNPROTECTED.len()]
+}
+
 thread_local! {
     static KNOWN: RefCell<Known> = RefCell::default();
 }
@@ -31,8 +39,10 @@ pub fn relation_changed(relation: Oid) {
         known.changes += 1;
         if relation == INVALID_OID || registry::is_protection(relation) {
             known.is_protected.clear();
+            UNPROTECTED.iter().for_each(|place| place.set(INVALID_OID));
         } else {
             known.is_protected.remove(&relation);
+            place(relation).set(INVALID_OID);
         }
     });
 }
@@ -40,8 +50,7 @@ pub fn relation_changed(relation: Oid) {
 /// Whether the relation is known not to be protected. Looks into memory alone, and can't fail.
 #[inline]
 pub fn is_known_unprotected(relation: Oid) -> bool {
-    relation::is_built_in(relation)
-        || KNOWN.with_borrow(|known| known.is_protected.get(&relation).is_some_and(|protected| !protected))
+    relation::is_built_in(relation) || place(relation).get() == relation
 }
 
 /// Whether the relation is protected, by itself or as a part of a protected table. Keeps the answer.
@@ -51,6 +60,9 @@ pub fn is_protected(relation: Oid) -> bool {
     }
     let (known, changes) = KNOWN.with_borrow(|known| (known.is_protected.get(&relation).copied(), known.changes));
     if let Some(protected) = known {
+        if !protected {
+            place(relation).set(relation);
+        }
         return protected;
     }
     let protected = look_up(relation);
@@ -60,6 +72,9 @@ pub fn is_protected(relation: Oid) -> bool {
                 known.is_protected.clear();
             }
             known.is_protected.insert(relation, protected);
+            if !protected {
+                place(relation).set(relation);
+            }
         }
     });
     protected

@@ -154,8 +154,9 @@ fn declared(user: Oid) -> Declared {
 
 /// The transaction has ended, and what was declared for it.
 pub fn transaction_ended(_committed: bool) {
-    DECLARED.set(INVALID_OID);
-    REASON.set(None);
+    if DECLARED.replace(INVALID_OID) != INVALID_OID {
+        REASON.set(None);
+    }
 }
 
 fn record(event: &'static str, user: Oid, object: Option<String>, reason: Option<&str>) -> Record {

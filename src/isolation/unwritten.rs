@@ -55,11 +55,7 @@ static TRIED: BackendCell<Option<Instant>> = BackendCell::new(None);
 
 /// Connects to the ends of transactions. Called once per backend.
 pub fn init() {
-    xact::before_commit_or_prepare(|| {
-        if IS_WAITING.get() {
-            insist();
-        }
-    });
+    xact::before_commit_or_prepare(is_waiting, insist);
 }
 
 /// Whether there is anything to hand over.

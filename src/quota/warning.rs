@@ -31,7 +31,7 @@ static IS_PENDING: BackendCell<bool> = BackendCell::new(false);
 
 /// Called once per backend.
 pub fn init() {
-    xact::before_commit(announce);
+    xact::before_commit(|| IS_PENDING.get(), announce);
     xact::on_rollback_to_savepoint(|| forget_from(xact::nest_level()));
     xact::on_release_of_savepoint(|| {
         if IS_PENDING.get() {
@@ -62,10 +62,8 @@ pub fn give(key: &Key, used: i64, limit: &Limit) -> Result<()> {
 
 /// At commit and not before: a transaction that has notified somebody can't be prepared any more.
 fn announce() {
-    if IS_PENDING.get() {
-        for (_, id) in PENDING.take() {
-            notify::on_commit(CHANNEL, &id.to_string());
-        }
+    for (_, id) in PENDING.take() {
+        notify::on_commit(CHANNEL, &id.to_string());
     }
 }
 

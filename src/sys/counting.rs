@@ -48,6 +48,9 @@ struct Started {
 /// Queries kept in mind. Of more that a transaction has started, the first are taken for new ones when they are run.
 const CAPACITY: usize = 32;
 
+/// Whether any is kept; apart, because it is asked at the end of each transaction.
+static ANY: BackendCell<bool> = BackendCell::new(false);
+
 thread_local! {
     static STARTED: RefCell<Vec<Started>> = const { RefCell::new(Vec::new()) };
 }
@@ -79,7 +82,9 @@ pub fn rolled_back() {
 /// The top-level transaction has ended, and with it its portals, but for those that are not run any more. Can't fail.
 pub fn transaction_ended() {
     rolled_back();
-    STARTED.with_borrow_mut(Vec::clear);
+    if ANY.replace(false) {
+        STARTED.with_borrow_mut(Vec::clear);
+    }
 }
 
 /// What follows is part of a statement until `leave`; returns whether it is the statement itself.
@@ -161,6 +166,7 @@ pub fn has_begun(query: *mut pg_sys::QueryDesc) {
     if !(COUNTER.get().are_counted)() || !has_portal() {
         return;
     }
+    ANY.set(true);
     STARTED.with_borrow_mut(|started| {
         started.retain(|one| one.query != query as usize);
         if started.len() >= CAPACITY {
@@ -198,6 +204,9 @@ pub fn runs(query: *mut pg_sys::QueryDesc) -> Result<()> {
 
 /// A query was run that is no part of another. Can't fail.
 pub fn has_run(query: *mut pg_sys::QueryDesc) {
+    if !ANY.get() {
+        return;
+    }
     STARTED.with_borrow_mut(|started| {
         if let Some(one) = started.iter_mut().rfind(|one| one.query == query as usize) {
             (one.counted, one.changes) = (COUNTED.get(), CHANGES.get());

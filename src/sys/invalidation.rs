@@ -8,10 +8,21 @@ unsafe extern "C-unwind" fn relation_changed(arg: pg_sys::Datum, relation: pg_sy
     on_relation(relation);
 }
 
-unsafe extern "C-unwind" fn role_changed(arg: pg_sys::Datum, _cache: i32, _hash: u32) {
-    // SAFETY: `arg` is the `fn()` that `on_role` registered, and nothing else.
-    let on_role: fn() = unsafe { std::mem::transmute(arg.value()) };
-    on_role();
+unsafe extern "C-unwind" fn cache_changed(arg: pg_sys::Datum, _cache: i32, _hash: u32) {
+    // SAFETY: `arg` is the `fn()` that `on_caches` registered, and nothing else.
+    let changed: fn() = unsafe { std::mem::transmute(arg.value()) };
+    changed();
+}
+
+fn on_caches(caches: &[pg_sys::SysCacheIdentifier::Type], changed: fn()) {
+    for cache in caches {
+        // SAFETY: the callback has the signature that PostgreSQL asks for, raises no error, and lives as
+        // long as the library, which is never unloaded.
+        unsafe {
+            let arg = pg_sys::Datum::from(changed as usize);
+            pg_sys::CacheRegisterSyscacheCallback(*cache as _, Some(cache_changed), arg)
+        }
+    }
 }
 
 /// Calls `changed` with each relation that changed (an invalid OID: any may have). It is called in the
@@ -24,16 +35,13 @@ pub fn on_relation(changed: fn(pg_sys::Oid)) {
 
 /// Calls `changed` when a role, a membership or a database's owner changed; as for `on_relation`.
 pub fn on_role(changed: fn()) {
-    for cache in [
-        pg_sys::SysCacheIdentifier::AUTHOID,
-        pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
-        pg_sys::SysCacheIdentifier::DATABASEOID,
-    ] {
-        // SAFETY: as above.
-        unsafe {
-            pg_sys::CacheRegisterSyscacheCallback(cache as _, Some(role_changed), pg_sys::Datum::from(changed as usize))
-        }
-    }
+    use pg_sys::SysCacheIdentifier::*;
+    on_caches(&[AUTHOID, AUTHMEMROLEMEM, DATABASEOID], changed);
+}
+
+/// Calls `changed` when a function changed; as for `on_relation`.
+pub fn on_function(changed: fn()) {
+    on_caches(&[pg_sys::SysCacheIdentifier::PROCOID], changed);
 }
 
 /// Tells every session, this one included, that the relation changed: here at the next command,

@@ -7,7 +7,7 @@
 //! role that was current when they were set off, which may be an owner that bypasses row security anyway.
 
 use crate::sys::backend::BackendCell;
-use crate::sys::{role, xact};
+use crate::sys::{invalidation, role, xact};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
@@ -119,11 +119,31 @@ pub fn transaction_ended() {
     CHANGED_AS.set(pg_sys::InvalidOid);
 }
 
+/// The function that was last found not to be one of triggers; invalid when that may have changed. Policies have one
+/// looked up with each statement.
+static PLAIN: BackendCell<pg_sys::Oid> = BackendCell::new(pg_sys::InvalidOid);
+
+/// Whether it is a trigger function of a user's.
+///
+/// # Safety
+/// The function exists.
+unsafe fn is_for_triggers(function: pg_sys::Oid) -> bool {
+    if function.to_u32() < pg_sys::FirstNormalObjectId || PLAIN.get() == function {
+        return false;
+    }
+    // SAFETY: by the contract above.
+    let is_one = unsafe { return_type(function) } == pg_sys::TRIGGEROID;
+    if !is_one {
+        PLAIN.set(function);
+    }
+    is_one
+}
+
 /// Whether calls of the function go by way of `called`: trigger functions of users, which no planner inlines.
 unsafe extern "C-unwind" fn is_watched(function: pg_sys::Oid) -> bool {
     // SAFETY: called by PostgreSQL with a function that it has just looked up.
     unsafe {
-        function.to_u32() >= pg_sys::FirstNormalObjectId && return_type(function) == pg_sys::TRIGGEROID
+        is_for_triggers(function)
             || PREVIOUS.get().needs.is_some_and(|previous| previous(function))
     }
 }
@@ -138,9 +158,7 @@ unsafe extern "C-unwind" fn called(
         if let Some(previous) = PREVIOUS.get().hook {
             previous(event, function, private);
         }
-        if (*function).fn_oid.to_u32() < pg_sys::FirstNormalObjectId
-            || return_type((*function).fn_oid) != pg_sys::TRIGGEROID
-        {
+        if !is_for_triggers((*function).fn_oid) {
             return;
         }
     }
@@ -202,6 +220,7 @@ fn is_security_definer(function: *mut pg_sys::FmgrInfo) -> bool {
 
 /// Puts the hooks in front of those that are there. Called once per backend.
 pub fn install() {
+    invalidation::on_function(|| PLAIN.set(pg_sys::InvalidOid));
     // SAFETY: the hook variables are this backend's own, and only set while the library loads.
     unsafe {
         PREVIOUS.set(Previous { needs: pg_sys::needs_fmgr_hook, hook: pg_sys::fmgr_hook });

@@ -101,37 +101,42 @@ pub fn on_end(at_end: fn(bool)) {
     unsafe { pg_sys::RegisterXactCallback(Some(callback), at_end as *mut c_void) }
 }
 
-/// Calls `about_to` before a top-level transaction of this backend commits; not before it is prepared. It may still
-/// fail, and so fail the transaction.
-pub fn before_commit(about_to: fn()) {
-    unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
-        if event == pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT {
-            // SAFETY: `arg` is the `fn()` that `before_commit` registered, and nothing else.
-            let about_to: fn() = unsafe { std::mem::transmute(arg) };
-            // SAFETY: PostgreSQL called this function, and nothing here needs dropping.
-            unsafe { pg_sys::panic::pgrx_extern_c_guard(about_to) }
-        }
-    }
-    // SAFETY: as for `on_end`.
-    unsafe { pg_sys::RegisterXactCallback(Some(callback), about_to as *mut c_void) }
+/// What to do when a top-level transaction is about to end.
+struct Ending {
+    /// Whether there is anything to do. Can't fail.
+    is_due: fn() -> bool,
+    about_to: fn(),
 }
 
-/// Calls `about_to` whenever a top-level transaction of this backend is about to be committed or prepared, where
-/// what fails fails the transaction. Not in parallel workers.
-pub fn before_commit_or_prepare(about_to: fn()) {
-    unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
+/// Where `is_due` says so, which can't fail, calls `about_to` before a top-level transaction of this backend commits; not
+/// before it is prepared. It may still fail, and so fail the transaction.
+pub fn before_commit(is_due: fn() -> bool, about_to: fn()) {
+    before_end::<false>(Ending { is_due, about_to });
+}
+
+/// As `before_commit`, and before the transaction is prepared as well.
+pub fn before_commit_or_prepare(is_due: fn() -> bool, about_to: fn()) {
+    before_end::<true>(Ending { is_due, about_to });
+}
+
+/// Not in parallel workers.
+fn before_end<const PREPARE: bool>(ending: Ending) {
+    unsafe extern "C-unwind" fn callback<const PREPARE: bool>(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
         use pg_sys::XactEvent::*;
-        if matches!(event, XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE) {
-            // SAFETY: `arg` is the `fn()` that `before_commit_or_prepare` registered, and nothing else. The guard is called from a
-            // function that PostgreSQL called, with nothing to drop.
+        if event == XACT_EVENT_PRE_COMMIT || PREPARE && event == XACT_EVENT_PRE_PREPARE {
+            // SAFETY: `arg` is the `Ending` that was registered, which is never freed. The guard is called from a function that
+            // PostgreSQL called, with nothing to drop.
             unsafe {
-                let about_to: fn() = std::mem::transmute(arg);
-                pg_sys::panic::pgrx_extern_c_guard(about_to);
+                let ending = &*arg.cast::<Ending>();
+                if (ending.is_due)() {
+                    pg_sys::panic::pgrx_extern_c_guard(ending.about_to);
+                }
             }
         }
     }
-    // SAFETY: as above.
-    unsafe { pg_sys::RegisterXactCallback(Some(callback), about_to as *mut c_void) }
+    let ending: *mut Ending = Box::into_raw(Box::new(ending));
+    // SAFETY: as for `on_end`.
+    unsafe { pg_sys::RegisterXactCallback(Some(callback::<PREPARE>), ending.cast()) }
 }
 
 /// Aborts whatever transaction there is. For a session that ends.

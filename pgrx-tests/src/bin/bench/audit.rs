@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tenancy_harness::postgres::Client;
-use tenancy_harness::{Fixture, Session};
+use tenancy_harness::{Cluster, Fixture, Session};
 
-use crate::Bench;
+use crate::{Bench, quotas};
 use crate::measure::{Times, Turns, alternate};
 use crate::report::{Bar, Line};
 
@@ -153,12 +153,18 @@ fn each_statement(table: &str, log: &str) -> String {
     .join(";")
 }
 
-pub fn audit(bench: &Bench<'_>) -> Vec<Line> {
-    let fixture = Fixture::on(bench.cluster);
+/// A database with a table for each way, and a session that writes to them.
+fn prepare(cluster: &Cluster) -> (Fixture<'_>, Client) {
+    let fixture = Fixture::on(cluster);
     fixture.run(&format!("select tenancy.create_tenant('acme', id => '{TENANT}')"));
     let app = fixture.app();
     Way::ALL.iter().for_each(|way| way.create(&fixture));
-    let mut client = fixture.connect(&app);
+    let client = fixture.connect(&app);
+    (fixture, client)
+}
+
+pub fn audit(bench: &Bench<'_>) -> Vec<Line> {
+    let (fixture, mut client) = prepare(bench.cluster);
     let mut superuser = fixture.superuser();
     superuser.run("set tenancy.guard_ddl = off; set tenancy.on_bypass = allow");
     let mut lines = Vec::new();
@@ -173,7 +179,11 @@ pub fn audit(bench: &Bench<'_>) -> Vec<Line> {
     ] {
         lines.extend(bulk(bench, &mut client, &mut superuser, op, statement));
     }
-    lines.extend(single(bench, &mut client));
+    let turns = Turns { rounds: bench.scale.rounds, slices: bench.scale.slices, calls: 100 };
+    lines.extend(single(&mut client, turns, "nothing durable, rate", false));
+    let cluster = quotas::server(true);
+    let turns = Turns { rounds: bench.scale.heavy_rounds, slices: 5, calls: 100 };
+    lines.extend(single(&mut prepare(&cluster).1, turns, "durable, rate", true));
     lines
 }
 
@@ -257,8 +267,8 @@ fn timed(client: &mut Client, statement: &str) -> Duration {
     elapsed
 }
 
-/// Transactions that insert one row.
-fn single(bench: &Bench<'_>, client: &mut Client) -> Vec<Line> {
+/// Transactions that insert one row. The bars are those of commits that are durable, as PostgreSQL's are.
+fn single(client: &mut Client, turns: Turns, how: &str, is_durable: bool) -> Vec<Line> {
     client.run("set tenancy.tenant_id = 'acme'");
     let inserts = Way::ALL.map(|way| {
         let table = way.table();
@@ -266,7 +276,6 @@ fn single(bench: &Bench<'_>, client: &mut Client) -> Vec<Line> {
         client.prepare(&statement).expect("a statement")
     });
     let mut id = 1_000_000_i64;
-    let turns = Turns { rounds: bench.scale.rounds, slices: bench.scale.slices, calls: 100 };
     let [none, ours, row, all] = &alternate(turns, Way::ALL, |way| {
         let start = Instant::now();
         for _ in 0..turns.calls {
@@ -275,10 +284,11 @@ fn single(bench: &Bench<'_>, client: &mut Client) -> Vec<Line> {
         }
         start.elapsed()
     });
-    let what = "transactions of one row, rate";
+    let what = format!("transactions of one row, {how}");
+    let bar = |at_least| is_durable.then_some(Bar::AtLeast(at_least));
     vec![
-        Line::ratio('l', what, "ours / unaudited", (none, ours), Some(Bar::AtLeast(0.75))),
-        Line::ratio('l', what, "ours / row trigger", (row, ours), Some(Bar::AtLeast(1.0))),
-        Line::ratio('l', what, "ours / statement trigger", (all, ours), Some(Bar::AtLeast(1.0))),
+        Line::ratio('l', &what, "ours / unaudited", (none, ours), bar(0.75)),
+        Line::ratio('l', &what, "ours / row trigger", (row, ours), bar(1.0)),
+        Line::ratio('l', &what, "ours / statement trigger", (all, ours), bar(1.0)),
     ]
 }

@@ -88,6 +88,8 @@ pub fn server(durable: bool) -> Cluster {
         ("shared_buffers", "1GB"),
         ("checkpoint_timeout", "1h"),
         ("max_wal_size", "16GB"),
+        // Files of the log are used again, not made anew while somebody is timed.
+        ("min_wal_size", "4GB"),
     ];
     Cluster::start(
         "counted",
@@ -188,7 +190,7 @@ pub fn quotas(bench: &Bench<'_>) -> Vec<Line> {
         lines.push(Line::ratio('k', &what, "noise: no quota / no quota", (nothing, control), None));
     }
     let rows = bench.scale.insert_rows;
-    let turns = Turns { rounds: bench.scale.heavy_rounds, slices: 1, calls: 1 };
+    let turns = Turns { rounds: bench.scale.heavy_rounds, slices: 3, calls: 1 };
     let ways = [Way::Ours, Way::Nothing, Way::Control];
     let [ours, nothing, control] = &alternate(turns, ways, |way| counted.bulk(way, rows));
     let what = format!("insert of {rows} rows");
