@@ -24,6 +24,14 @@ pub enum Error {
     OtherRegion { tenant: String },
     #[error("this transaction already acts for another tenant")]
     SecondTenant,
+    #[error("the token is not valid")]
+    InvalidToken,
+    #[error("a token can't be kept in a setting of a role, a database or a function")]
+    TokenKept,
+    #[error("the token is for another tenant than the one that is set")]
+    TokenOfOtherTenant,
+    #[error("key \"{0}\" does not exist")]
+    UnknownJwtKey(String),
     #[error("this session is sealed")]
     Sealed,
     #[error("this session can't be sealed: {0}")]
@@ -234,7 +242,11 @@ impl Error {
             MalformedTenant(_) | NullArgument(_) | InvalidArgument { .. } | CantRedact { .. } => {
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE
             }
+            InvalidToken => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+            TokenKept => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
+            UnknownJwtKey(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             NoSuchTenantOrAccess { .. }
+            | TokenOfOtherTenant
             | SecondTenant
             | RestrictedOperation
             | Sealed
@@ -336,6 +348,11 @@ impl Error {
             MalformedKey { .. } => "What its text and integer tenant columns hold can't be told.".into(),
             OtherRegion { .. } => "This server holds the tenants of the region that tenancy.region names.".into(),
             SecondTenant => "A transaction that has set or used a tenant keeps it until it ends.".into(),
+            InvalidToken => "It is expired or not yet valid, for another audience or of another issuer, \
+                 names no tenant, or is not signed by a key that is known here."
+                .into(),
+            TokenKept => "Everybody could read it there.".into(),
+            TokenOfOtherTenant => "Where both are set, they have to name the same tenant.".into(),
             Sealed => "It acts for the tenant and the user that it was sealed to, or for nobody.".into(),
             Leftovers(_) => "The new tenant could read them, or they could take in what it writes.".into(),
             CursorOfOtherTenant => "What a cursor has read for a tenant is for that tenant alone.".into(),
@@ -423,6 +440,10 @@ impl Error {
             Bypass { .. } => "Declare why, in the same transaction: SELECT tenancy.bypass('...').".into(),
             NothingToBypass(_) => "Call tenancy.set_tenant() to act for one tenant.".into(),
             NotRecorded => "Look into the server's log, and whether max_worker_processes leaves room.".into(),
+            InvalidToken => "Obtain a new token. A superuser finds the keys in tenancy.jwt_keys.".into(),
+            TokenKept => "Set it in the session, or call tenancy.authenticate().".into(),
+            TokenOfOtherTenant => "RESET tenancy.tenant_id, or RESET tenancy.token.".into(),
+            UnknownJwtKey(_) => "tenancy.add_jwt_key() registers a key.".into(),
             Sealed => "Give tenancy.unseal() the secret, or connect anew.".into(),
             NothingToSeal(_) => "Set tenant and user for the session first: \
                  tenancy.set_tenant(..., is_local => false), SET tenancy.user_id."

@@ -3,9 +3,14 @@
 //! The hooks parse and tell; they never look into a catalog. What a value means is decided when it
 //! is used, see `context`.
 
+mod values;
+
+pub use values::*;
+
 use crate::error::{Error, Result};
+use crate::jwt;
 use crate::sys::backend::BackendCell;
-use crate::sys::{option, xact};
+use crate::sys::{discretion, option, xact};
 use crate::tenant::TenantRef;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -14,6 +19,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 
 pub const PREFIX: &str = "tenancy.";
 pub const TENANT_ID: &CStr = c"tenancy.tenant_id";
+pub const TOKEN: &CStr = c"tenancy.token";
 pub const USER_ID: &CStr = c"tenancy.user_id";
 const REQUEST_ID: &CStr = c"tenancy.request_id";
 const ALLOW_SWITCH: &CStr = c"tenancy.allow_switch";
@@ -39,6 +45,7 @@ pub const SAFE_PATH: &str = "pg_catalog, pg_temp";
 const MAX_ID_CHARS: usize = 255;
 
 static TENANT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static SIGNED: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static REQUEST: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static SWITCH: GucSetting<bool> = GucSetting::<bool>::new(false);
@@ -105,7 +112,13 @@ pub struct Listener {
     pub tenant_set: fn(&TenantRef) -> Result<()>,
     /// A session is about to set the tenant to this, which may be nothing; an error refuses it.
     pub tenant_chosen: fn(&str) -> Result<()>,
-    /// The same for the user.
+    /// A session is about to set this token within a transaction; an error refuses it.
+    pub token_set: fn(&str) -> Result<()>,
+    /// The token is about to be this from here on, which may be nothing, or what it was. Can't fail.
+    pub token_becomes: fn(&str),
+    /// The user whom a token or the request names, who may be nobody; `None` where neither is in force.
+    pub proven_user: fn() -> Option<Option<String>>,
+    /// A session is about to set the user to this, which may be nothing; an error refuses it.
     pub user_chosen: fn(&str) -> Result<()>,
     /// Whether the user that is set counts.
     pub user_counts: fn(&str) -> bool,
@@ -126,112 +139,13 @@ static LISTENER: BackendCell<Option<Listener>> = BackendCell::new(None);
 /// let in, and fail at first use instead.
 static LOADING: BackendCell<bool> = BackendCell::new(false);
 
+/// Whether a token is set; apart, because it is asked for each statement.
+static HAS_TOKEN: BackendCell<bool> = BackendCell::new(false);
 /// Whether statements are counted for a rate; apart, because it is asked before each.
 static COUNTS_STATEMENTS: BackendCell<bool> = BackendCell::new(false);
 
 /// True while the extension sets `tenancy.sealed`, which nobody else may.
 static SEALING: BackendCell<bool> = BackendCell::new(false);
-
-/// The context as it was set: a tenant's id or key; empty when none is.
-pub fn tenant() -> String {
-    text(&TENANT)
-}
-
-/// The application's user, if set.
-pub fn user_id() -> Option<String> {
-    let counts = |id: &String| LISTENER.get().is_none_or(|listener| (listener.user_counts)(id));
-    Some(text(&USER)).filter(|id| !id.is_empty() && counts(id))
-}
-
-/// What a parallel worker's leader is sealed to; empty when it isn't.
-pub fn sealed() -> String {
-    text(&SEALED_TO)
-}
-
-/// Has parallel workers know what the session is sealed to.
-pub fn tell_workers_of_seal(sealed_to: &str) {
-    let _sealing = SEALING.raised();
-    option::set_for_good(SEALED, sealed_to);
-}
-
-/// The request that the application serves, if set.
-pub fn request_id() -> Option<String> {
-    Some(text(&REQUEST)).filter(|id| !id.is_empty())
-}
-
-/// Whether this session may act for several tenants in one transaction.
-pub fn allow_switch() -> bool {
-    SWITCH.get()
-}
-
-/// The tenant that a superuser chose for sessions that set none; empty when none.
-pub fn default_tenant() -> String {
-    text(&DEFAULT)
-}
-
-/// What to do about a protected table touched without a context.
-pub fn on_missing() -> OnMissing {
-    MISSING.get()
-}
-
-/// What to do about a bypass without a declared reason.
-pub fn on_bypass() -> OnBypass {
-    BYPASS.get()
-}
-
-/// What to do about another tenant's left-overs.
-pub fn on_leftovers() -> OnLeftovers {
-    LEFTOVERS.get()
-}
-
-/// The region whose tenants this server may act for, if restricted.
-pub fn region() -> Option<String> {
-    Some(text(&HOME_REGION)).filter(|region| !region.is_empty())
-}
-
-/// For how many tenants sessions share memory.
-pub fn shared_tenants() -> usize {
-    usize::try_from(DIRECTORY_SIZE.get()).unwrap_or(0)
-}
-
-/// How many slots for rates sessions share.
-pub fn max_tracked_tenants() -> usize {
-    usize::try_from(TRACKED.get()).unwrap_or(0)
-}
-
-/// Whether statements of tenants are counted for a rate.
-pub fn enforces_rate() -> bool {
-    COUNTS_STATEMENTS.get()
-}
-
-/// The rate that they are counted for.
-pub fn enforce_rate() -> String {
-    text(&STATEMENT_RATE)
-}
-
-/// Whether DDL that weakens a protected table is refused.
-pub fn guard_ddl() -> bool {
-    DDL_GUARD.get()
-}
-
-/// For how many seconds an idempotency key is known again.
-pub fn keep_idempotency_keys() -> i32 {
-    KEYS_KEPT.get()
-}
-
-/// For how many seconds the history of usage is kept.
-pub fn keep_usage_history() -> i32 {
-    HISTORY_KEPT.get()
-}
-
-/// The profile that the session came with.
-pub fn profile() -> Profile {
-    ROLE_PROFILE.get()
-}
-
-fn text(setting: &GucSetting<Option<CString>>) -> String {
-    setting.get().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
-}
 
 #[pg_guard]
 unsafe extern "C-unwind" fn check_tenant(
@@ -266,6 +180,62 @@ fn check(value: &str, source: pg_sys::GucSource::Type) -> Result<()> {
         Some(listener) if xact::in_transaction() => (listener.tenant_set)(&tenant),
         _ => Ok(()),
     }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_token(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: PostgreSQL passes the new value, or NULL.
+    match check_new_token(unsafe { borrowed(value) }, source) {
+        Ok(()) => true,
+        Err(error) => option::refuse(&error),
+    }
+}
+
+fn check_new_token(token: &str, source: pg_sys::GucSource::Type) -> Result<()> {
+    if LOADING.get() || xact::starting_parallel_worker() {
+        return Ok(());
+    }
+    let by_session = source == pg_sys::GucSource::PGC_S_SESSION;
+    if by_session && xact::in_restricted_operation() {
+        return Err(Error::RestrictedOperation);
+    }
+    if token.is_empty() {
+        return Ok(());
+    }
+    discretion::veil_statement_with(token);
+    // ALTER ROLE ... SET, a function's SET: kept in a catalog that everybody reads.
+    if source == pg_sys::GucSource::PGC_S_TEST {
+        return Err(Error::TokenKept);
+    }
+    if token.len() > jwt::MAX_BYTES {
+        return Err(Error::InvalidToken);
+    }
+    if !jwt::is_well_formed(token) {
+        return Err(Error::InvalidArgument { what: "token", reason: "it is no JSON Web Token in compact form".into() });
+    }
+    match LISTENER.get().filter(|_| by_session && xact::in_transaction()) {
+        Some(listener) => (listener.token_set)(token),
+        None => Ok(()),
+    }
+}
+
+unsafe extern "C-unwind" fn token_changed(value: *const c_char, _extra: *mut c_void) {
+    // SAFETY: PostgreSQL passes the value that is about to be in force, or NULL.
+    let value = unsafe { assigned(value) };
+    HAS_TOKEN.set(!value.is_empty());
+    if let Some(listener) = LISTENER.get() {
+        (listener.token_becomes)(value);
+    }
+    context_changed();
+}
+
+/// Whoever asks is told whether there is a token, and not which.
+unsafe extern "C-unwind" fn show_token() -> *const c_char {
+    if HAS_TOKEN.get() { c"********" } else { c"" }.as_ptr()
 }
 
 #[pg_guard]
@@ -420,6 +390,17 @@ pub fn init(listener: Listener) {
             Some(check_tenant),
             Some(tenant_changed),
             None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            TOKEN,
+            c"The signed token (JWT) that says which tenant and user the session or transaction acts for.",
+            c"Any role may set it; it is verified at first use in each transaction, and never shown.",
+            &SIGNED,
+            GucContext::Userset,
+            GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_FILE,
+            Some(check_token),
+            Some(token_changed),
+            Some(show_token),
         );
         GucRegistry::define_string_guc_with_hooks(
             USER_ID,

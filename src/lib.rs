@@ -15,6 +15,7 @@ mod error;
 mod guc;
 mod hardening;
 mod isolation;
+mod jwt;
 mod keys;
 mod proof;
 mod quota;
@@ -33,7 +34,8 @@ extension_sql_file!("../sql/install/02_context.sql", name = "context", requires 
 extension_sql_file!("../sql/install/03_registry.sql", name = "registry", requires = ["context"]);
 extension_sql_file!("../sql/install/04_tables.sql", name = "tables", requires = ["registry"]);
 extension_sql_file!("../sql/install/05_members.sql", name = "members", requires = ["tables"]);
-extension_sql_file!("../sql/install/06_doctor.sql", name = "doctor", requires = ["members"]);
+extension_sql_file!("../sql/install/05_token.sql", name = "token", requires = ["members"]);
+extension_sql_file!("../sql/install/06_doctor.sql", name = "doctor", requires = ["token"]);
 extension_sql_file!("../sql/install/07_guard.sql", name = "guard", requires = ["doctor"]);
 extension_sql_file!("../sql/install/08_bypass.sql", name = "bypass", requires = ["guard"]);
 extension_sql_file!("../sql/install/09_roles.sql", name = "roles", requires = ["bypass"]);

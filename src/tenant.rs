@@ -1,5 +1,6 @@
 //! What a tenant can be called: its id, or its key. Pure; parsed once at the border.
 
+use crate::jwt;
 use uuid::Uuid;
 
 /// The longest key, in characters.
@@ -57,10 +58,12 @@ pub enum TenantRef {
 }
 
 impl TenantRef {
-    /// Reads an id or a key.
+    /// Reads an id or a key. A token is neither: who gives one here has mistaken the function, and would have it repeated to
+    /// him, and to the log, as the name of a tenant.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         match parse_uuid(text) {
             Some(id) => Ok(Self::Id(id)),
+            None if jwt::is_in(text.as_bytes()) => Err(Malformed("a token is none; tenancy.authenticate() takes it")),
             None => TenantKey::parse(text).map(Self::Key),
         }
     }

@@ -53,10 +53,13 @@ CREATE TABLE tenancy.access (
     role       regrole NOT NULL,
     granted_at timestamptz NOT NULL DEFAULT now(),
     require_membership boolean NOT NULL DEFAULT false,
+    mode       text NOT NULL DEFAULT 'direct' CHECK (mode IN ('direct', 'claims', 'signed')),
     UNIQUE NULLS NOT DISTINCT (tenant_id, role)
 );
 COMMENT ON TABLE tenancy.access IS 'Which database role may act for which tenant; a NULL tenant means any';
-COMMENT ON COLUMN tenancy.access.require_membership IS 'Whether tenancy.user_id must be a member of the tenant';
+COMMENT ON COLUMN tenancy.access.require_membership IS 'Whether the user must be a member of the tenant';
+COMMENT ON COLUMN tenancy.access.mode IS
+    'What proves it: direct (the role is trusted to name the tenant), claims (what PostgREST says of the request) or signed (a token)';
 
 CREATE TABLE tenancy.protection (
     relation      regclass NOT NULL PRIMARY KEY,

@@ -89,7 +89,7 @@ CREATE FUNCTION tenancy.grant_access(
     AS 'MODULE_PATHNAME', 'grant_access_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.grant_access(name, text, text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.grant_access(name, text, text, boolean) IS
-    'Lets a role, and those that inherit its privileges, act for a tenant, or for any (NULL); with require_membership only while tenancy.user_id is a member of it. Again, it sets whether that is required. Raises 42704 unknown role or tenant, 22023 unknown mode, 0A000 for mode ''signed''';
+    'Lets a role, and those that inherit its privileges, act for a tenant, or for any (NULL); with require_membership only while the user is a member of it. Again, it sets the mode and whether that is required. Raises 42704 unknown role or tenant, 22023 unknown mode';
 
 CREATE FUNCTION tenancy.revoke_access(role name, tenant text DEFAULT NULL) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -37,6 +37,11 @@ fn set_tenant_by_id(tenant: Option<pgrx::Uuid>, is_local: Option<bool>) -> Resul
 }
 
 #[pg_extern(sql = false)]
+fn authenticate(token: Option<&str>, is_local: Option<bool>) -> Result<pgrx::Uuid, ErrorReport> {
+    Ok(pg_uuid(context::authenticate(required(token, "token")?, required(is_local, "is_local")?)?))
+}
+
+#[pg_extern(sql = false)]
 fn clear_tenant(is_local: Option<bool>) -> Result<(), ErrorReport> {
     Ok(context::clear_tenant(required(is_local, "is_local")?)?)
 }

@@ -14,6 +14,7 @@ mod roles;
 mod scope;
 mod settings;
 mod tables;
+mod token;
 mod triggers;
 
 use crate::error::{Error, Result};

@@ -1,7 +1,7 @@
 //! What is in a `jsonb` value, asked of PostgreSQL.
 
 use super::spi;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sys::json::Jsonb;
 
 /// Whether it is an object.
@@ -14,4 +14,10 @@ pub fn is_object(value: &Jsonb) -> Result<bool> {
 pub fn pairs(object: &Jsonb) -> Result<Vec<(String, Option<String>)>> {
     let pairs = "SELECT pair.key, pair.value FROM pg_catalog.jsonb_each_text($1) AS pair";
     spi::read(pairs, &[object.as_argument()], |row| Ok((row.require(1)?, row.get(2)?)))
+}
+
+/// The value as PostgreSQL writes it.
+pub fn text(value: &Jsonb) -> Result<String> {
+    let text = spi::read("SELECT $1::pg_catalog.text", &[value.as_argument()], |row| row.require(1))?;
+    text.into_iter().next().ok_or(Error::NotInstalled)
 }

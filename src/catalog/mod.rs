@@ -19,6 +19,7 @@ pub mod host;
 pub mod hosts;
 pub mod indexes;
 pub mod json;
+pub mod jwt_keys;
 pub mod leftovers;
 pub mod managed;
 pub mod members;

@@ -26,6 +26,8 @@ pub struct Registry {
     pub hosts_by_name: Oid,
     pub members: Oid,
     pub members_by_user: Oid,
+    pub jwt_keys: Oid,
+    pub jwt_keys_by_kid: Oid,
     pub protection: Oid,
     pub protection_by_relation: Oid,
     pub audited: Oid,
@@ -53,6 +55,8 @@ impl Registry {
             self.hosts_by_name,
             self.members,
             self.members_by_user,
+            self.jwt_keys,
+            self.jwt_keys_by_kid,
             self.protection,
             self.protection_by_relation,
             self.audited,
@@ -104,6 +108,8 @@ fn look_up() -> Result<Registry> {
         hosts_by_name: oid(c"hosts_pkey")?,
         members: oid(c"members")?,
         members_by_user: oid(c"members_pkey")?,
+        jwt_keys: oid(c"jwt_keys")?,
+        jwt_keys_by_kid: oid(c"jwt_keys_pkey")?,
         protection: oid(c"protection")?,
         protection_by_relation: oid(c"protection_pkey")?,
         audited: oid(c"audited")?,
@@ -122,7 +128,7 @@ pub fn relation_changed(relation: Oid) {
 
 /// Whether a relation is one that resolving reads. Can't fail.
 pub fn is_part(relation: Oid) -> bool {
-    REGISTRY.get().is_some_and(|registry| relation == registry.tenants || relation == registry.access)
+    REGISTRY.get().is_some_and(|registry| [registry.tenants, registry.access, registry.jwt_keys].contains(&relation))
 }
 
 /// Whether a relation is the table of members. Can't fail.

@@ -1,7 +1,7 @@
 //! Authorised tenants, per backend and bounded, so that the next transaction for the same tenant
 //! costs a look-up in memory.
 
-use crate::catalog::access::Grant;
+use crate::catalog::access::Access;
 use crate::catalog::{self, tenants::TenantRow};
 use crate::sys::backend::BackendCell;
 use crate::sys::datum::{TextImage, UuidImage};
@@ -58,6 +58,10 @@ pub enum Trust {
     Access,
     /// A superuser chose it as the default.
     Default,
+    /// PostgREST says that the request is of it.
+    Claims,
+    /// A token names it.
+    Signed,
 }
 
 #[derive(Default)]
@@ -67,8 +71,8 @@ struct Cache {
     count: usize,
     /// The one that was asked for last: most sessions ask for one tenant many times.
     last: Option<(Oid, Trust, Box<str>, Rc<Tenant>)>,
-    /// The access to any tenant that the role has which was asked for last.
-    any_tenant: Option<(Oid, Option<Grant>)>,
+    /// The access to any tenant of the role that was asked for last.
+    any_tenant: Option<(Oid, Access)>,
     /// Tenants whose datums this transaction may still hold; they outlive their cache entries.
     in_use: Vec<Rc<Tenant>>,
 }
@@ -108,6 +112,7 @@ pub fn role_changed() {
 /// No cached authorisation holds any more. Can't fail.
 pub fn discard() {
     STALE.set(true);
+    super::token::discard();
     doubt();
 }
 
@@ -158,12 +163,12 @@ pub fn get_last(role: Oid, trust: Trust, name: &str) -> Option<Rc<Tenant>> {
 }
 
 /// The role's access to any tenant, where that is known.
-pub fn any_tenant(role: Oid) -> Option<Option<Grant>> {
+pub fn any_tenant(role: Oid) -> Option<Access> {
     CACHE.with_borrow(|cache| cache.any_tenant.filter(|(known, _)| *known == role).map(|(_, any)| any))
 }
 
 /// Keeps the role's access to any tenant. What has gone stale meanwhile goes with `refresh`.
-pub fn put_any_tenant(role: Oid, any: Option<Grant>) {
+pub fn put_any_tenant(role: Oid, any: Access) {
     CACHE.with_borrow_mut(|cache| cache.any_tenant = Some((role, any)));
 }
 

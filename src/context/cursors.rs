@@ -4,7 +4,7 @@
 use super::cache::Tenant;
 use super::hot;
 use super::leftovers::Remedy;
-use super::resolve::{admit, effective_name};
+use super::resolve::{admit, check_token, effective_name};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::backend::BackendCell;
@@ -163,6 +163,7 @@ fn names(name: Option<&str>, tenant: Option<&Tenant>) -> bool {
 /// Refuses what was read for the owner to anybody else, and to him when he may not be acted for any more.
 fn check(owner: &Owner) -> Result<()> {
     let (name, trust) = effective_name().ok_or(Error::CursorOfOtherTenant)?;
+    check_token(trust)?;
     if !TenantRef::parse(&name)?.names(owner.id, &owner.key) {
         return Err(Error::CursorOfOtherTenant);
     }

@@ -24,7 +24,7 @@ pub fn resolve_host(host: &str) -> Result<Option<Uuid>> {
         && pin::admits(Some(&tenant))
         && resolve::is_served_here(&tenant);
     let outer = role::outer();
-    let is_told = is_known && (role::is_superuser(outer) || resolve::granted(outer, tenant.id)?.is_some());
+    let is_told = is_known && (role::is_superuser(outer) || resolve::granted(outer, &tenant)?.is_some());
     Ok(is_told.then_some(tenant.id))
 }
 

@@ -74,6 +74,11 @@ pub fn remember(role: Oid, tenant: Option<&Tenant>) {
     }
 }
 
+/// Whether anything was resolved, be it that there is no tenant.
+pub fn is_resolved() -> bool {
+    CURRENT.get().role != INVALID_OID
+}
+
 #[inline(always)]
 fn read(cell: &BackendCell<Hot>, value: impl Fn(&Hot) -> Nullable) -> Option<Nullable> {
     let hot = cell.get();

@@ -81,9 +81,12 @@ fn role_of_user(tenant: Uuid) -> Result<Option<Role>> {
     }
 }
 
-/// Whether the current user is a member of the tenant.
-pub fn user_is_member(tenant: Uuid) -> Result<bool> {
-    Ok(role_of_user(tenant)?.is_some())
+/// Whether that user is a member of the tenant; nobody is none.
+pub fn is_member_as(tenant: Uuid, user: Option<&str>) -> Result<bool> {
+    match user {
+        Some(user) => Ok(role_of(tenant, user)?.is_some()),
+        None => Ok(false),
+    }
 }
 
 /// Whether the user has, within the tenant in force, at least the role of that name; `None` where that can't be told without
@@ -113,7 +116,7 @@ pub fn has_role(name: &str) -> Result<bool> {
 /// As for `resolve`.
 pub fn is_current_member() -> Result<bool> {
     match resolve::acting()? {
-        Some(tenant) => user_is_member(tenant.id),
+        Some(tenant) => Ok(role_of_user(tenant.id)?.is_some()),
         None => Ok(false),
     }
 }
@@ -171,7 +174,7 @@ fn asked_for(user: &str, name: &str) -> Result<Option<Uuid>> {
         return Ok(None);
     };
     seal::check_resolved(found.id)?;
-    let may_ask = match resolve::granted(outer, found.id)? {
+    let may_ask = match resolve::granted(outer, &found)? {
         Some(Grant::Everybody) => true,
         Some(Grant::Members) => guc::user_id().is_some_and(|own| *own == *user),
         None => false,
@@ -195,5 +198,5 @@ pub fn may_join(tenant: Uuid) -> Result<bool> {
     if !pin::admits(Some(&found)) {
         return Err(Error::SecondTenant);
     }
-    Ok(aside::admits(tenant) && resolve::is_served_here(&found) && resolve::granted(outer, tenant)?.is_some())
+    Ok(aside::admits(tenant) && resolve::is_served_here(&found) && resolve::granted(outer, &found)?.is_some())
 }

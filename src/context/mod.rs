@@ -4,6 +4,7 @@
 mod aside;
 mod cache;
 mod cache_key;
+mod claims;
 mod cursors;
 mod hosts;
 mod hot;
@@ -17,6 +18,7 @@ mod seal;
 mod set;
 mod settings;
 mod status;
+mod token;
 
 pub use aside::set_aside;
 pub use cache_key::cache_key;
@@ -27,7 +29,7 @@ pub use membership::{has_rank, has_role, is_current_member, is_member, is_member
 pub use presence::count_sessions;
 pub use resolve::resolve;
 pub use seal::{seal, unseal};
-pub use set::{acting, clear_tenant, require, set_tenant};
+pub use set::{acting, authenticate, clear_tenant, require, set_tenant};
 pub use settings::{setting, setting_bool, setting_int, setting_text, settings};
 pub use status::{Status, status};
 
@@ -35,24 +37,27 @@ use crate::error::{Error, Result};
 use crate::guc::{self, Listener};
 use crate::sys::backend::Raised;
 use crate::sys::hooks::{self, Checks};
-use crate::sys::{backend, counting, invalidation, procedure, xact};
+use crate::sys::{backend, counting, discretion, invalidation, procedure, xact};
 
 /// Connects the context to PostgreSQL. Called once per backend, when the library loads.
 pub fn init() {
     backend::withhold_backtraces();
+    discretion::install();
     guc::init(Listener {
         tenant_set: pin::set,
         tenant_chosen: seal::check_tenant,
+        token_set: pin::set_token,
+        token_becomes: |token| {
+            token::changed();
+            // The user is another one with it.
+            cache::doubt();
+            presence::token_becomes(token);
+        },
+        proven_user: resolve::proven_user,
         user_chosen: seal::check_user,
         user_counts: seal::admits_user,
         user_changed: cache::doubt,
-        context_changed: || {
-            counting::context_changed();
-            hot::forget();
-            cursors::context_changed();
-            leftovers::context_changed();
-            own::context_changed();
-        },
+        context_changed,
         tenant_becomes: presence::tenant_becomes,
         region_changed: cache::discard,
     });
@@ -61,8 +66,22 @@ pub fn init() {
     invalidation::on_relation(cache::relation_changed);
     invalidation::on_role(cache::role_changed);
     hooks::install(Checks {
-        listens: || cache::is_in_use() || pin::is_held() || leftovers::is_pending() || own::is_pending(),
-        has_to_check: |parallel| parallel || cache::is_unconfirmed() || leftovers::is_pending() || own::is_pending(),
+        listens: |parallel| {
+            parallel
+                || guc::has_token()
+                || claims::is_watched()
+                || cache::is_in_use()
+                || pin::is_held()
+                || leftovers::is_pending()
+                || own::is_pending()
+        },
+        has_to_check: |parallel| {
+            parallel
+                || cache::is_unconfirmed()
+                || leftovers::is_pending()
+                || own::is_pending()
+                || claims::have_changed()
+        },
         before_run,
         is_new_to: leftovers::is_pending,
         before_utility: leftovers::before_run,
@@ -88,15 +107,32 @@ pub fn leave_leftovers() -> Raised<'static> {
     leftovers::set_aside()
 }
 
+/// A setting that the context rests on has changed. Can't fail.
+fn context_changed() {
+    counting::context_changed();
+    hot::forget();
+    cursors::context_changed();
+    leftovers::context_changed();
+    own::context_changed();
+}
+
 /// A statement that runs on locks it already holds, and a cursor that is fetched from, would not hear
 /// of a suspended tenant or a revoked access otherwise.
 fn before_run(parallel: bool) -> Result<()> {
+    if claims::have_changed() {
+        context_changed();
+        cache::doubt();
+    }
     leftovers::before_run()?;
     own::before_run()?;
     if cache::is_unconfirmed() {
         resolve::recheck()?;
     }
-    if parallel { pin::check_before_parallel() } else { Ok(()) }
+    if !parallel {
+        return Ok(());
+    }
+    resolve::prepare_workers()?;
+    pin::check_before_parallel()
 }
 
 fn transaction_ended(committed: bool) {
@@ -107,6 +143,7 @@ fn transaction_ended(committed: bool) {
     procedure::transaction_ended();
     hot::forget();
     pin::release();
+    token::transaction_ended();
     cache::transaction_ended();
     presence::transaction_ended();
 }

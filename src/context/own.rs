@@ -4,7 +4,7 @@
 //! to them, and what the application sets comes before them.
 
 use super::cache::Tenant;
-use super::resolve::{effective_name, find};
+use super::resolve::{effective_name, find, lasting_name};
 use super::settings;
 use crate::error::Result;
 use crate::guc;
@@ -133,9 +133,9 @@ fn converge(wanted: &[(&'static CStr, String)]) -> bool {
 /// that a pooler has handed on, is not to be limited by them. Can't fail.
 pub fn transaction_ended(committed: bool) {
     if ANY.get() {
-        let origin = option::origin(guc::TENANT_ID);
+        let origin = option::origin(if guc::has_token() { guc::TOKEN } else { guc::TENANT_ID });
         let ends = origin.local || origin.stacked && !committed;
-        if ends || !effective_name().is_some_and(|(name, _)| is_owner(&name)) {
+        if ends || !lasting_name().is_some_and(|name| is_owner(&name)) {
             converge(&[]);
         }
         PENDING.set(true);

@@ -2,6 +2,7 @@
 //! rolled-back savepoint loosens it; only the end of the top-level transaction does.
 
 use super::cache::Tenant;
+use super::token;
 use crate::catalog::tenants::TenantRow;
 use crate::error::{Error, Result};
 use crate::guc;
@@ -16,6 +17,8 @@ enum Pin {
     None,
     /// Set, but not used yet: known by the name alone.
     Named(TenantRef),
+    /// A token was set, and not used yet: whom it names is not known.
+    Token(Box<str>),
     /// Used, and so known by id and key.
     Known(Rc<Tenant>),
 }
@@ -23,7 +26,7 @@ enum Pin {
 impl Pin {
     fn admits(&self, tenant: &TenantRef) -> bool {
         match self {
-            Self::None => true,
+            Self::None | Self::Token(_) => true,
             Self::Named(pinned) => pinned == tenant,
             Self::Known(pinned) => tenant.names(pinned.id, &pinned.key),
         }
@@ -63,6 +66,23 @@ pub fn set(tenant: &TenantRef) -> Result<()> {
     })
 }
 
+/// The session sets a token: refused when the transaction has another one that it has not used yet. Whether it is of the
+/// tenant that the transaction has comes out when it is used.
+pub fn set_token(token: &str) -> Result<()> {
+    if CHECKED.get() || guc::allow_switch() {
+        return Ok(());
+    }
+    PIN.with_borrow_mut(|pin| {
+        match pin {
+            Pin::Token(pinned) if **pinned != *token => return Err(Error::SecondTenant),
+            Pin::None => *pin = Pin::Token(token.into()),
+            _ => {}
+        }
+        HELD.set(true);
+        Ok(())
+    })
+}
+
 /// The name is about to be resolved: refused when it is certain already that the transaction has
 /// another tenant.
 pub fn check(tenant: &TenantRef) -> Result<()> {
@@ -78,17 +98,28 @@ pub fn check(tenant: &TenantRef) -> Result<()> {
 /// Whether the session may be told of this tenant, or, with `None`, that there is none such: not when the transaction has
 /// another one, be it used or merely set.
 pub fn admits(tenant: Option<&TenantRow>) -> bool {
-    guc::allow_switch()
-        || PIN.with_borrow(|pin| match (pin, tenant) {
-            (Pin::None, _) => true,
-            (Pin::Named(pinned), Some(tenant)) => pinned.names(tenant.id, &tenant.key),
-            (Pin::Known(pinned), Some(tenant)) => pinned.id == tenant.id,
-            (_, None) => false,
-        })
+    if guc::allow_switch() {
+        return true;
+    }
+    let names =
+        |name: &str, tenant: &TenantRow| TenantRef::parse(name).is_ok_and(|name| name.names(tenant.id, &tenant.key));
+    let token = PIN.with_borrow(|pin| match pin {
+        Pin::Token(token) => Some(token.clone()),
+        _ => None,
+    });
+    if let Some(token) = token {
+        return tenant.is_some_and(|tenant| token::prove(&token).is_ok_and(|proof| names(proof.tenant(), tenant)));
+    }
+    PIN.with_borrow(|pin| match (pin, tenant) {
+        (Pin::None, _) => true,
+        (Pin::Named(pinned), Some(tenant)) => pinned.names(tenant.id, &tenant.key),
+        (Pin::Known(pinned), Some(tenant)) => pinned.id == tenant.id,
+        (Pin::Token(_), _) | (_, None) => false,
+    })
 }
 
-/// The transaction uses a tenant: it becomes the pin, or is refused when another one is.
-pub fn hold(tenant: &Rc<Tenant>) -> Result<()> {
+/// The transaction uses a tenant, by that token or by none: it becomes the pin, or is refused when another one is.
+pub fn hold(tenant: &Rc<Tenant>, by: Option<&str>) -> Result<()> {
     if guc::allow_switch() {
         return Ok(());
     }
@@ -96,6 +127,7 @@ pub fn hold(tenant: &Rc<Tenant>) -> Result<()> {
         let same = match pin {
             Pin::None => true,
             Pin::Named(named) => named.names(tenant.id, &tenant.key),
+            Pin::Token(pinned) => by == Some(pinned),
             Pin::Known(known) => known.id == tenant.id,
         };
         if !same {
@@ -116,6 +148,8 @@ pub fn check_before_parallel() -> Result<()> {
         }
         let name = super::resolve::effective_name();
         match name {
+            // The token has been reset, and something else is in force.
+            Some(_) if matches!(pin, Pin::Token(_)) => Err(Error::SecondTenant),
             Some((name, _)) if !pin.admits(&TenantRef::parse(&name)?) => Err(Error::SecondTenant),
             _ => Ok(()),
         }

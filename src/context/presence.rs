@@ -2,7 +2,7 @@
 //! cleared, and the transaction has ended that used it.
 
 use super::cache::{self, Tenant};
-use super::{aside, resolve};
+use super::{aside, resolve, token};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::backend::BackendCell;
@@ -86,15 +86,29 @@ fn leave_unless(name: &str) {
 /// The setting names this tenant from here on, or none, and then the default counts. While a transaction uses a tenant, the session counts for it all
 /// the same. Can't fail.
 pub fn tenant_becomes(name: &str) {
-    if IS_PRESENT.get() && !cache::is_in_use() && !aside::is_set() {
+    // Next to a token it counts for nothing by itself.
+    if may_leave() && !guc::has_token() {
         if name.is_empty() { leave_unless(&guc::default_tenant()) } else { leave_unless(name) }
     }
 }
 
+/// The same of the token. Can't fail.
+pub fn token_becomes(token: &str) {
+    if token.is_empty() {
+        tenant_becomes(&guc::tenant());
+    } else if may_leave() {
+        leave_unless(&token::named_by(token).unwrap_or_default());
+    }
+}
+
+fn may_leave() -> bool {
+    IS_PRESENT.get() && !cache::is_in_use() && !aside::is_set()
+}
+
 /// The top-level transaction has ended, and uses no tenant any more. What was set for the transaction is still set; when
-/// that is taken back, `tenant_becomes` hears of it. Can't fail.
+/// that is taken back, `tenant_becomes` and `token_becomes` hear of it. Can't fail.
 pub fn transaction_ended() {
     if IS_PRESENT.get() {
-        leave_unless(&resolve::effective_name().map(|(name, _)| name).unwrap_or_default());
+        leave_unless(&resolve::lasting_name().unwrap_or_default());
     }
 }

@@ -6,13 +6,13 @@
 
 use super::cache::Trust;
 use super::leftovers::Remedy;
-use super::{hot, leftovers, pin, resolve};
+use super::{hot, leftovers, pin, resolve, token};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::backend::BackendCell;
 use crate::sys::digest::Fingerprint;
 use crate::sys::option::{self, Scope};
-use crate::sys::{invalidation, role, xact};
+use crate::sys::{discretion, invalidation, role, xact};
 use crate::tenant::{TenantKey, TenantRef};
 use std::cell::RefCell;
 use uuid::Uuid;
@@ -80,6 +80,7 @@ fn frozen() -> Option<Frozen> {
 /// 22023 for a secret that is too short; 42501 when sealed already, or when there is no tenant that holds longer
 /// than the transaction; otherwise as for `resolve`.
 pub fn seal(secret: &str) -> Result<()> {
+    discretion::veil_statement_with(secret);
     // Code of others must not seal the session that calls it.
     if xact::in_restricted_operation() || xact::in_another_name() {
         return Err(Error::RestrictedOperation);
@@ -91,11 +92,17 @@ pub fn seal(secret: &str) -> Result<()> {
     if SEALED.get() {
         return Err(Error::Sealed);
     }
-    let (name, user) = (guc::tenant(), guc::user_id().unwrap_or_default());
+    let (name, trust) = if guc::has_token() {
+        (token::proven()?.tenant().to_owned(), Trust::Signed)
+    } else {
+        (guc::tenant(), Trust::Access)
+    };
+    let user = guc::user_id().unwrap_or_default();
     if name.is_empty() {
         return Err(Error::NothingToSeal("no tenant is set"));
     }
     for (setting, reason) in [
+        (guc::TOKEN, "the token is set for the transaction alone"),
         (guc::TENANT_ID, "the tenant is set for the transaction alone"),
         (guc::USER_ID, "the user is set for the transaction alone"),
     ] {
@@ -104,13 +111,14 @@ pub fn seal(secret: &str) -> Result<()> {
         }
     }
     invalidation::accept();
-    let tenant = resolve::admit(role::outer(), &name, Trust::Access, Remedy::None)?;
+    let tenant = resolve::admit(role::outer(), &name, trust, Remedy::None)?;
     let lock = Fingerprint::of(secret).ok_or(Error::NotSupported("sealing without random numbers"))?;
     let frozen = Frozen { tenant: tenant.id, key: tenant.key.clone(), user };
     // From here on only what the session has set itself counts: a RESET leads to the default of the connection or
     // the role, which could be the same.
-    pin::with_checked(|| option::set(guc::TENANT_ID, &name, Scope::Session));
-    if !frozen.user.is_empty() {
+    let (setting, value) = if trust == Trust::Signed { (guc::TOKEN, guc::token()) } else { (guc::TENANT_ID, name) };
+    pin::with_checked(|| option::set(setting, &value, Scope::Session));
+    if trust == Trust::Access && !frozen.user.is_empty() {
         option::set(guc::USER_ID, &frozen.user, Scope::Session);
     }
     guc::tell_workers_of_seal(&frozen.write());
@@ -124,6 +132,7 @@ pub fn seal(secret: &str) -> Result<()> {
 /// # Errors
 /// 55000 when there is none; 42501 for another secret, and for every one after too many of those.
 pub fn unseal(secret: &str) -> Result<()> {
+    discretion::veil_statement_with(secret);
     if !SEALED.get() {
         return Err(Error::NotSealed);
     }
@@ -180,6 +189,11 @@ pub fn is_on() -> bool {
 pub fn tenant() -> Option<String> {
     let name = guc::tenant();
     (frozen()?.is(&name) && option::origin(guc::TENANT_ID).set).then_some(name)
+}
+
+/// Whether a token counts: under a seal only one that the session has set itself, which is to be for whom it is sealed to.
+pub fn admits_token() -> bool {
+    !is_on() || option::origin(guc::TOKEN).set
 }
 
 /// Whether the user that is set counts.

@@ -2,13 +2,13 @@
 
 use super::cache::Trust;
 use super::leftovers::Remedy;
-use super::resolve::{admit, effective_name, find};
-use super::{cursors, hot, own, pin, presence, seal};
+use super::resolve::{admit, admit_by, effective_name, find};
+use super::{cursors, hot, own, pin, presence, seal, token};
 use crate::catalog::registry;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::option::{self, Scope};
-use crate::sys::{counting, invalidation, role, xact};
+use crate::sys::{counting, discretion, invalidation, role, xact};
 use uuid::Uuid;
 
 /// Validates the tenant and sets it for the transaction or the session. Returns its id.
@@ -27,20 +27,46 @@ pub fn set_tenant(name: &str, is_local: bool) -> Result<Uuid> {
     pin::with_checked(|| option::set(guc::TENANT_ID, name, scope));
     own::before_run()?;
     // A query that is to be told for whom it reads hears of it where it reads, and a statement that has yet to count for the
-    // tenant counts where it uses it.
+    // tenant counts where it uses it; and next to a token, both count.
+    if !cursors::wants_note() && !counting::owes(tenant.id) && !guc::has_token() {
+        hot::remember(role, Some(&tenant));
+    }
+    Ok(tenant.id)
+}
+
+/// Verifies the token and sets it for the transaction or the session. Returns the id of the tenant that it names.
+///
+/// # Errors
+/// 28000 for a token that proves nothing; 25P01 for a transaction's token outside of a transaction block; otherwise as for
+/// `resolve`.
+pub fn authenticate(token: &str, is_local: bool) -> Result<Uuid> {
+    discretion::veil_statement_with(token);
+    let scope = scope(is_local, "tenancy.authenticate(..., is_local => true)")?;
+    if xact::in_restricted_operation() {
+        return Err(Error::RestrictedOperation);
+    }
+    invalidation::accept();
+    let role = role::outer();
+    let proof = token::prove(token)?;
+    let tenant = admit_by(role, proof.tenant(), Trust::Signed, Remedy::Discard, || token::prove(token).map(Some))?;
+    pin::with_checked(|| option::set(guc::TOKEN, token, scope));
+    own::before_run()?;
     if !cursors::wants_note() && !counting::owes(tenant.id) {
         hot::remember(role, Some(&tenant));
     }
     Ok(tenant.id)
 }
 
-/// Removes the tenant for the transaction or the session.
+/// Removes the tenant, and a token, for the transaction or the session.
 ///
 /// # Errors
 /// 25P01 for the transaction outside of a transaction block.
 pub fn clear_tenant(is_local: bool) -> Result<()> {
     let scope = scope(is_local, "tenancy.clear_tenant(is_local => true)")?;
     option::set(guc::TENANT_ID, "", scope);
+    if guc::has_token() {
+        option::set(guc::TOKEN, "", scope);
+    }
     own::before_run()
 }
 

@@ -70,7 +70,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 70] = [
+const CODES: [Code; 72] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -128,6 +128,11 @@ const CODES: [Code; 70] = [
     .advised("That table is theirs: read what conditions, expressions and triggers it has, which then run with another owner's rights; then give it to a role that acts for no tenants and is no superuser."),
     code("ADMIN_FOR_TENANTS", Critical, "Tenants can execute {} of the functions that are for administrators."),
     code("ROLE_CAN_BYPASS", Critical, "A role that acts for tenants can become {}."),
+    code(
+        "SIGNED_ROLE_REACHES_DIRECT",
+        High,
+        "A role that is to prove its tenant by a token can become {}, which names tenants without one.",
+    ),
     code(
         "ROLE_OWNS_TABLES",
         High,
@@ -275,6 +280,12 @@ const CODES: [Code; 70] = [
         Medium,
         "No index is led by {}: every query reads all tenants' rows, and its time tells about them.",
     ),
+    code(
+        "JWT_KEY_MISSING",
+        Medium,
+        "Access asks for tokens, and there is no key to verify them with: such roles act for nobody.",
+    )
+    .advised("Register a key with tenancy.add_jwt_key() or tenancy.import_jwks(); a dump has none."),
     code("ACCESS_ROLE_MISSING", Medium, "Access is recorded for a role that was dropped."),
     code("SERVER_TOO_OLD", High, "The server has known ways round row security: {}."),
     code(

@@ -5,12 +5,13 @@ use super::attacks::{ATTACKS, Attack, Control, control};
 use super::outcome::Outcome;
 use super::plant::Bed;
 use super::scene::{Ground, Lab, Rows, Scene, SetAside, Target, Tenant, act_for, count};
+use crate::catalog::access::{self, Mode};
+use crate::catalog::admin;
 use crate::catalog::attack::{self, Entitled};
 use crate::catalog::planting;
 use crate::catalog::protection::{self, Root};
 use crate::catalog::relations::{self, Relation};
 use crate::catalog::tenants::{self, NewTenant};
-use crate::catalog::{access, admin};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sql::{self, Ident};
@@ -186,8 +187,8 @@ fn ordinary_role(lab: &Lab, name: &str) -> Result<Oid> {
     ))?;
     let oid = role::oid(name).ok_or_else(|| Error::UnknownRole(name.to_owned()))?;
     // For no other tenants: what policies call runs as this role, and is to be given nothing to read.
-    access::put(oid, Some(lab.mine.id), false)?;
-    access::put(oid, Some(lab.other.id), false)?;
+    access::put(oid, Some(lab.mine.id), Mode::Direct, false)?;
+    access::put(oid, Some(lab.other.id), Mode::Direct, false)?;
     Ok(oid)
 }
 

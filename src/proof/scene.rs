@@ -73,6 +73,8 @@ impl Lab {
 
 /// Sets the tenant as a session would, for what is left of the transaction.
 pub fn act_for(key: &str) {
+    // A token of the session's would be another way in.
+    option::set(guc::TOKEN, "", Scope::Transaction);
     option::set(guc::TENANT_ID, key, Scope::Transaction);
 }
 

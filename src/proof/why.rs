@@ -179,12 +179,21 @@ impl Asked<'_> {
                     "no tenant is set"
                 };
                 checks.push("context", Some(false), detail);
-                let any =
-                    if role::is_superuser(outer) { Some(access::Grant::Everybody) } else { access::to_any(outer)? };
+                let (any, mode) = if role::is_superuser(outer) {
+                    (Some(access::Grant::Everybody), None)
+                } else {
+                    let any = access::to_any(outer)?;
+                    (any.greatest(), any.mode())
+                };
+                let proof = match mode {
+                    Some(access::Mode::Signed) => ", with a token",
+                    Some(access::Mode::Claims) => ", by the claims of the request",
+                    Some(access::Mode::Direct) | None => "",
+                };
                 let detail = match any {
-                    Some(access::Grant::Everybody) => "to any tenant",
-                    Some(access::Grant::Members) => "to any tenant that the user is a member of",
-                    None => "to certain tenants at most",
+                    Some(access::Grant::Everybody) => format!("to any tenant{proof}"),
+                    Some(access::Grant::Members) => format!("to any tenant that the user is a member of{proof}"),
+                    None => "to certain tenants at most".to_owned(),
                 };
                 checks.push("access", (any == Some(access::Grant::Everybody)).then_some(true), detail);
             }
@@ -195,7 +204,7 @@ impl Asked<'_> {
                 } else if role::is_superuser(outer) {
                     "not needed: a superuser may act for any tenant"
                 } else {
-                    match access::to_any(outer)? {
+                    match access::to_any(outer)?.greatest() {
                         Some(access::Grant::Everybody) => "to any tenant",
                         Some(access::Grant::Members) => "to any tenant that the user is a member of, or to this tenant",
                         None => "to this tenant",

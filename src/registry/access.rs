@@ -1,7 +1,8 @@
 //! Which role may act for whom, and who may administrate.
 
+use crate::catalog::access::{self, Mode};
 use crate::catalog::event::{self, Event};
-use crate::catalog::{access, admin, tenants};
+use crate::catalog::{admin, tenants};
 use crate::error::{Error, Result};
 use crate::sql::{self, Ident};
 use crate::sys::{Oid, role};
@@ -9,24 +10,21 @@ use crate::tenant::TenantRef;
 use serde_json::json;
 use uuid::Uuid;
 
-/// Lets a role act for a tenant, or for any; on behalf of everybody, or of the tenant's members alone.
+/// Lets a role act for a tenant, or for any, on behalf of everybody, or of the tenant's members alone; of an access that is there
+/// already, changes the mode and for whom.
 ///
 /// # Errors
-/// 42704 unknown role or tenant; 22023 unknown mode; 0A000 for proofs that this version doesn't know.
+/// 42704 unknown role or tenant; 22023 unknown mode.
 pub fn grant_access(role: &str, tenant: Option<&str>, mode: &str, require_membership: bool) -> Result<()> {
-    match mode {
-        "direct" => {}
-        "signed" => return Err(Error::NotSupported("access by signed token")),
-        _ => {
-            return Err(Error::InvalidArgument {
-                what: "mode",
-                reason: format!("\"{mode}\" is none of direct, signed"),
-            });
-        }
-    }
+    let Some(proof) = Mode::parse(mode) else {
+        return Err(Error::InvalidArgument {
+            what: "mode",
+            reason: format!("\"{mode}\" is none of direct, signed, claims"),
+        });
+    };
     let grantee = known_role(role)?;
     let id = tenant.map(known_tenant).transpose()?;
-    if access::put(grantee, id, require_membership)? {
+    if access::put(grantee, id, proof, require_membership)? {
         let detail = json!({ "mode": mode, "any_tenant": id.is_none(), "require_membership": require_membership });
         log("access.granted", role, id, detail)?;
     }

@@ -15,7 +15,7 @@ use std::ffi::{CStr, c_char, c_int};
 pub struct Checks {
     /// Whether what other sessions announce matters to this one now; asked before a plan is run, or run
     /// on, as FETCH does. Can't fail.
-    pub listens: fn() -> bool,
+    pub listens: fn(bool) -> bool,
     /// Whether `before_run` has anything to do, after the announcements have been taken in; told whether
     /// the plan may start parallel workers. Can't fail.
     pub has_to_check: fn(bool) -> bool,
@@ -212,7 +212,7 @@ pub fn raise(error: Error) {
 unsafe fn ask_before_run(parallel: bool) {
     if let Some(checks) = CHECKS.get()
         && !INTERNAL.get()
-        && (checks.listens)()
+        && (checks.listens)(parallel)
     {
         // SAFETY: what PostgreSQL itself does whenever it takes a lock; we are in a transaction. It is
         // called past pgrx's guard, so its error jumps over this frame, which has nothing to drop.

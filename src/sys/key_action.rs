@@ -142,10 +142,7 @@ unsafe fn is_for_triggers(function: pg_sys::Oid) -> bool {
 /// Whether calls of the function go by way of `called`: trigger functions of users, which no planner inlines.
 unsafe extern "C-unwind" fn is_watched(function: pg_sys::Oid) -> bool {
     // SAFETY: called by PostgreSQL with a function that it has just looked up.
-    unsafe {
-        is_for_triggers(function)
-            || PREVIOUS.get().needs.is_some_and(|previous| previous(function))
-    }
+    unsafe { is_for_triggers(function) || PREVIOUS.get().needs.is_some_and(|previous| previous(function)) }
 }
 
 unsafe extern "C-unwind" fn called(

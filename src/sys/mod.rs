@@ -10,6 +10,7 @@ pub mod counting;
 pub mod datum;
 pub mod digest;
 pub mod directory;
+pub mod discretion;
 pub mod fmgr;
 pub mod hooks;
 pub mod image;

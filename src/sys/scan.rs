@@ -3,7 +3,7 @@
 //! level. It assigns no transaction id, so it works on a hot standby and in a parallel worker.
 
 use crate::error::Error;
-use crate::sys::hooks;
+use crate::sys::{clock, hooks};
 use pgrx::datum::Interval;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::ffi::CStr;
@@ -28,6 +28,7 @@ const TEXTS: &[pg_sys::Oid] = &[pg_sys::TEXTARRAYOID];
 const OID: &[pg_sys::Oid] = &[pg_sys::OIDOID, pg_sys::REGROLEOID, pg_sys::REGCLASSOID, pg_sys::REGNAMESPACEOID];
 const INT4: &[pg_sys::Oid] = &[pg_sys::INT4OID];
 const INT8: &[pg_sys::Oid] = &[pg_sys::INT8OID];
+const TIMESTAMPTZ: &[pg_sys::Oid] = &[pg_sys::TIMESTAMPTZOID];
 const NAME: &[pg_sys::Oid] = &[pg_sys::NAMEOID];
 const BOOL: &[pg_sys::Oid] = &[pg_sys::BOOLOID];
 const JSONB: &[pg_sys::Oid] = &[pg_sys::JSONBOID];
@@ -98,6 +99,12 @@ impl Row {
     /// The `integer` in column `attribute`, if not null.
     pub fn integer(&self, attribute: usize) -> Option<i32> {
         self.get(attribute, INT4)
+    }
+
+    /// The `timestamptz` in column `attribute` in microseconds since 1970, if not null; infinite ones are far away.
+    pub fn time(&self, attribute: usize) -> Option<i64> {
+        let time: i64 = self.get(attribute, TIMESTAMPTZ)?;
+        Some(clock::since_1970(time))
     }
 
     /// The `bigint` in column `attribute`, if not null.

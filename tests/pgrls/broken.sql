@@ -404,6 +404,15 @@ GRANT SELECT ON pg_catalog.pg_statistic TO anon;
 CREATE ROLE reader_of_all LOGIN IN ROLE pg_read_all_data;
 SELECT tenancy.grant_access('reader_of_all');
 
+-- @ - -> SIGNED_ROLE_REACHES_DIRECT signed_and_more
+CREATE ROLE named_by_hand;
+CREATE ROLE signed_and_more LOGIN IN ROLE named_by_hand;
+SELECT tenancy.grant_access('named_by_hand'), tenancy.grant_access('signed_and_more', mode => 'signed');
+
+-- @ - -> JWT_KEY_MISSING tenancy.jwt_keys
+CREATE ROLE signed_for_nobody LOGIN;
+SELECT tenancy.grant_access('signed_for_nobody', mode => 'signed');
+
 -- @ - -> RULE copy ON broken.seen
 CALL broken.make('seen_by_rule');
 CREATE VIEW broken.seen WITH (security_invoker, security_barrier) AS SELECT body FROM broken.seen_by_rule;

@@ -16,6 +16,10 @@ heals! {
     a_reader_of_all_data: "ROLE_CAN_BYPASS" on "{app}" by "grant pg_read_all_data to {other}; grant {other} to {app}";
     a_member_of_the_owner: "ROLE_OWNS_TABLES" on "{app}"
         by "alter table app.journal owner to {other}; grant {other} to {app}";
+    a_signed_role_that_becomes_another: "SIGNED_ROLE_REACHES_DIRECT" on "{other}"
+        by "alter role {other} noinherit; grant {app} to {other};
+            select tenancy.grant_access('{other}', mode => 'signed'),
+                   tenancy.add_jwt_key('k', 'HS256', 'a secret of thirty-two bytes or more')";
     a_replicating_role: "ROLE_REPLICATION" on "{app}" by "alter role {app} replication";
     a_role_that_makes_roles: "ROLE_CREATEROLE" on "{app}" by "alter role {app} createrole";
     row_security_off_for_a_role: "ROLE_SETTING" on "{app}" by "alter role {app} set row_security = off";
@@ -26,6 +30,17 @@ heals! {
     access_for_nobody: "ACCESS_ROLE_MISSING" on "tenancy.access"
         by "create role \"Gone, one\"; select tenancy.create_tenant('acme');
             select tenancy.grant_access('Gone, one', 'acme'), tenancy.grant_access('Gone, one'); drop role \"Gone, one\"";
+}
+
+#[test]
+fn access_by_token_wants_a_key() {
+    Clinic::new().is_told(
+        "JWT_KEY_MISSING",
+        "tenancy.jwt_keys",
+        "select tenancy.grant_access('{other}', mode => 'signed'),
+                tenancy.add_jwt_key('old', 'HS256', 'a secret of thirty-two bytes or more', not_after => now())",
+        "tenancy.import_jwks()",
+    );
 }
 
 #[test]

@@ -37,8 +37,9 @@ fn a_trigger_of_the_registry_made_again_is_the_one_that_was_there() {
                   where tgfoid in ('tenancy.registry_changed'::regproc, 'tenancy.members_changed'::regproc,
                                   'tenancy.keep_owner'::regproc) order by 1";
     let before = client.texts(query);
-    assert_eq!(before.len(), 12);
-    for table in ["tenancy.tenants", "tenancy.access", "tenancy.plans", "tenancy.default_settings"] {
+    assert_eq!(before.len(), 14);
+    for table in ["tenancy.tenants", "tenancy.access", "tenancy.jwt_keys", "tenancy.plans", "tenancy.default_settings"]
+    {
         for name in ["registry_changed", "registry_changed_in_bulk"] {
             clinic.run(&format!("drop trigger {name} on {table}"));
         }

@@ -204,6 +204,20 @@ fn privileges() {
 }
 
 #[test]
+fn what_the_tenant_is_proved_by() {
+    let shop = Shop::new();
+    for (mode, detail) in [
+        ("direct", "to any tenant"),
+        ("signed", "to any tenant, with a token"),
+        ("claims", "to any tenant, by the claims of the request"),
+    ] {
+        shop.run(&format!("select tenancy.grant_access('{{app}}', mode => '{mode}')"));
+        let checks = why(&mut shop.fixture.connect(&shop.app), "orders", r#"{"id": 1}"#);
+        assert_eq!(of(&checks, "access"), (Some(true), detail));
+    }
+}
+
+#[test]
 fn the_context_and_the_access() {
     let shop = Shop::new();
     let mut client = shop.fixture.connect(&shop.app);

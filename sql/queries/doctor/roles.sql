@@ -52,6 +52,24 @@ JOIN revoke ON revoke.member = reach.target
 JOIN stronger AS s ON s.oid = revoke.granted
 WHERE NOT n.rolsuper
 UNION ALL
+-- SET ROLE leads to a role that proves less, and a grant that is inherited for one tenant goes before what is said of any.
+SELECT 'SIGNED_ROLE_REACHES_DIRECT', n.ident, quote_ident(other.rolname), revoke.fix, NULL
+FROM named AS n
+JOIN reach ON reach.role = n.oid
+JOIN revoke ON revoke.member = reach.target
+JOIN pg_roles AS other ON other.oid = revoke.granted
+WHERE NOT n.rolsuper
+  AND EXISTS (SELECT FROM tenancy.access AS own
+              JOIN tenancy.access AS theirs ON theirs.role = revoke.granted AND theirs.mode <> 'signed'
+              WHERE own.role = n.oid AND own.mode = 'signed'
+                AND (own.tenant_id IS NULL OR theirs.tenant_id IS NULL OR own.tenant_id = theirs.tenant_id))
+UNION ALL
+-- After a restore, for instance: a dump has no keys.
+SELECT 'JWT_KEY_MISSING', 'tenancy.jwt_keys', NULL, NULL, NULL
+WHERE $1::oid IS NULL
+  AND EXISTS (SELECT FROM tenancy.access AS a JOIN pg_roles AS r ON r.oid = a.role WHERE a.mode = 'signed')
+  AND NOT EXISTS (SELECT FROM tenancy.jwt_keys AS k WHERE k.not_after IS NULL OR k.not_after > now())
+UNION ALL
 -- No fix: conditions, expressions and triggers that its owner has given the table, also until the fix was run, would
 -- run with the next one's rights.
 SELECT 'ROLE_OWNS_TABLES', p.name, h.ident, NULL, NULL

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use tenancy_harness::postgres::Client;
 use tenancy_harness::{Cluster, Fixture, Session};
 
-use crate::{Bench, quotas};
 use crate::measure::{Times, Turns, alternate};
 use crate::report::{Bar, Line};
+use crate::{Bench, quotas};
 
 const ROWS: i64 = 100_000;
 const TENANT: &str = "aaaaaaaa-0000-4000-8000-000000000001";

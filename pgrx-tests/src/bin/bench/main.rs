@@ -24,6 +24,7 @@ mod reads;
 mod registry;
 mod report;
 mod soak;
+mod token;
 mod transactions;
 mod ways;
 
@@ -59,7 +60,7 @@ impl<'c> Bench<'c> {
 
 type Part = fn(&Bench<'_>) -> Vec<Line>;
 
-const PARTS: [(char, &str, Part); 12] = [
+const PARTS: [(char, &str, Part); 13] = [
     ('a', "sequential scan, 1% of the rows visible", reads::scan),
     ('b', "point lookup through the tenant-led index", reads::lookup),
     ('c', "100-row range through the tenant-led index", reads::range),
@@ -72,6 +73,7 @@ const PARTS: [(char, &str, Part); 12] = [
     ('j', "rates: what a call costs, and how many are admitted", rates::rates),
     ('k', "writers of one tenant whose rows are counted", quotas::quotas),
     ('l', "audit", audit::audit),
+    ('m', "a verified token and a tenant named by hand", token::token),
 ];
 
 fn main() -> ExitCode {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tenancy_harness::{Cluster, Session};
 
-use crate::measure::{Ratio, Times};
+use crate::measure::{Ratio, Times, median};
 
 /// A figure that should not be exceeded, or be reached.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,37 @@ impl Line {
             holds: bar.map(|bar| bar.holds(ratio.median)),
             behind: format!("{} / {}", duration(above.per_call()), duration(below.per_call())),
             confidence: format!("{:.3}–{:.3}", ratio.confidence.0, ratio.confidence.1),
+        }
+    }
+
+    /// What one way costs more than the other, per call, with a bar in seconds.
+    pub fn difference(
+        part: char,
+        what: impl Into<String>,
+        compared: &'static str,
+        (above, below): (&Times, &Times),
+        bar: f64,
+    ) -> Self {
+        let per_call = |times: &Times, seconds: f64| seconds / times.calls as f64;
+        let differences: Vec<f64> = above
+            .rounds
+            .iter()
+            .zip(&below.rounds)
+            .map(|(one, other)| per_call(above, *one) - per_call(below, *other))
+            .collect();
+        let extreme =
+            |fold: fn(f64, f64) -> f64| duration(differences.iter().copied().reduce(fold).unwrap_or_default());
+        let middle = median(&differences);
+        Self {
+            part,
+            what: what.into(),
+            compared,
+            figure: duration(middle),
+            range: format!("{}–{}", extreme(f64::min), extreme(f64::max)),
+            bar: format!("≤ {}", duration(bar)),
+            holds: Some(middle <= bar),
+            behind: format!("{} / {}", duration(above.per_call()), duration(below.per_call())),
+            confidence: String::new(),
         }
     }
 
