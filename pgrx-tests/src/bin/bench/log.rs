@@ -98,7 +98,8 @@ pub fn log(entries: u64) {
     add_old(&mut superuser, old);
     seal(&mut superuser);
     let position = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint";
-    let written = |superuser: &mut Client| -> i64 { superuser.value(position).expect("a position").parse().expect("bytes") };
+    let written =
+        |superuser: &mut Client| -> i64 { superuser.value(position).expect("a position").parse().expect("bytes") };
     let before = written(&mut superuser);
     let mut dropped = None;
     let took = timed(|| dropped = superuser.value("select tenancy.audit_retain('3 months')"));
