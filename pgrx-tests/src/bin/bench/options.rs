@@ -61,7 +61,7 @@ impl Options {
     fn select(&mut self, letters: &str) -> Result<(), String> {
         for name in letters.split(',') {
             match name.trim().as_bytes() {
-                [letter @ b'a'..=b'l'] => self.only.push(char::from(*letter)),
+                [letter @ b'a'..=b'm'] => self.only.push(char::from(*letter)),
                 _ => return Err(format!("there is no part \"{name}\"")),
             }
         }
