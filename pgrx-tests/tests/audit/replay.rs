@@ -81,8 +81,11 @@ fn statement() -> impl Strategy<Value = String> {
     })
 }
 
-/// The transactions of one client: whom it acts for, its isolation, statements, and whether it commits.
-fn client() -> impl Strategy<Value = Vec<(bool, bool, Vec<String>, bool)>> {
+/// Whom a transaction acts for, its isolation, statements, and whether it commits.
+type Transaction = (bool, bool, Vec<String>, bool);
+
+/// The transactions of one client.
+fn client() -> impl Strategy<Value = Vec<Transaction>> {
     let transaction =
         (any::<bool>(), any::<bool>(), prop::collection::vec(statement(), 1..5), prop::bool::weighted(0.85));
     prop::collection::vec(transaction, 1..12)
@@ -98,7 +101,7 @@ fn replaying_the_log_rebuilds_every_table() {
         ..ProptestConfig::default()
     });
     let entries = std::cell::Cell::new(0);
-    let case = |clients: Vec<Vec<(bool, bool, Vec<String>, bool)>>| {
+    let case = |clients: Vec<Vec<Transaction>>| {
         let shop = Shop::with(SCHEMA);
         std::thread::scope(|scope| {
             for transactions in &clients {
@@ -115,7 +118,7 @@ fn replaying_the_log_rebuilds_every_table() {
                 });
             }
         });
-        if clients[0].len() % 3 == 0 {
+        if clients[0].len().is_multiple_of(3) {
             shop.fixture.run("truncate keyless; insert into keyless (tenant_id, body) values ('acme', 'after')");
         }
         let mut superuser = shop.superuser();
