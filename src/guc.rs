@@ -10,6 +10,7 @@ pub use values::*;
 use crate::error::{Error, Result};
 use crate::jwt;
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::{discretion, option, xact};
 use crate::tenant::TenantRef;
 use pgrx::pg_sys;
@@ -140,9 +141,9 @@ static LISTENER: BackendCell<Option<Listener>> = BackendCell::new(None);
 static LOADING: BackendCell<bool> = BackendCell::new(false);
 
 /// Whether a token is set; apart, because it is asked for each statement.
-static HAS_TOKEN: BackendCell<bool> = BackendCell::new(false);
+const HAS_TOKEN: Flag = Flag::TokenSet;
 /// Whether statements are counted for a rate; apart, because it is asked before each.
-static COUNTS_STATEMENTS: BackendCell<bool> = BackendCell::new(false);
+const COUNTS_STATEMENTS: Flag = Flag::StatementsCounted;
 
 /// True while the extension sets `tenancy.sealed`, which nobody else may.
 static SEALING: BackendCell<bool> = BackendCell::new(false);
@@ -356,7 +357,11 @@ unsafe extern "C-unwind" fn user_changed(_value: *const c_char, _extra: *mut c_v
     }
 }
 
-unsafe extern "C-unwind" fn context_changed_bool(_value: bool, _extra: *mut c_void) {
+unsafe extern "C-unwind" fn switch_changed(allowed: bool, _extra: *mut c_void) {
+    Flag::SwitchAllowed.set(allowed);
+    if allowed {
+        Flag::SwitchUsed.set(true);
+    }
     context_changed();
 }
 
@@ -432,7 +437,7 @@ pub fn init(listener: Listener) {
             GucContext::Suset,
             plain,
             None,
-            Some(context_changed_bool),
+            Some(switch_changed),
             None,
         );
         GucRegistry::define_string_guc_with_hooks(

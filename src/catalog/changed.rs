@@ -5,6 +5,7 @@
 use super::spi;
 use crate::error::Result;
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::{INVALID_OID, Oid, xact};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -29,12 +30,14 @@ thread_local! {
 /// A library that is loaded into a running transaction has not heard what came before.
 pub fn init() {
     HAS_CHANGES.set(true);
+    Flag::Unsettled.set(true);
     CHANGED.with_borrow_mut(|changed| changed.any = xact::in_transaction());
 }
 
 /// Takes note of a relation; an invalid OID stands for all. Can't fail.
 pub fn relation_changed(relation: Oid) {
     HAS_CHANGES.set(true);
+    Flag::Unsettled.set(true);
     CHANGED.with_borrow_mut(|changed| {
         if changed.any {
             return;

@@ -5,6 +5,7 @@ use crate::catalog::access::Access;
 use crate::catalog::{self, tenants::TenantRow};
 use crate::sys::backend::BackendCell;
 use crate::sys::datum::{TextImage, UuidImage};
+use crate::sys::flag::Flag;
 use crate::sys::{Datum, INVALID_OID, Oid};
 use crate::tenant::TenantKey;
 use std::cell::{Cell, RefCell};
@@ -88,7 +89,7 @@ static STALE: BackendCell<bool> = BackendCell::new(false);
 static UNCONFIRMED: BackendCell<bool> = BackendCell::new(false);
 
 /// Whether the transaction uses a tenant; apart, because it is asked before each statement.
-static IN_USE: BackendCell<bool> = BackendCell::new(false);
+const IN_USE: Flag = Flag::TenantInUse;
 
 /// Called when a relation changed; an invalid OID stands for any.
 pub fn relation_changed(relation: Oid) {

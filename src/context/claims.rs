@@ -9,7 +9,7 @@ use crate::catalog::access::{self, Mode};
 use crate::catalog::tenants;
 use crate::error::Result;
 use crate::jwt;
-use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::{option, role};
 use crate::tenant::TenantRef;
 use std::cell::RefCell;
@@ -40,7 +40,7 @@ fn text() -> String {
 }
 
 /// Whether the context that was resolved last would be another one by other claims.
-static WATCHED: BackendCell<bool> = BackendCell::new(false);
+const WATCHED: Flag = Flag::ClaimsWatched;
 
 /// The context has been resolved by what the request says, or for want of it; or by something that comes before it.
 pub fn watch(counts: bool) {

@@ -7,7 +7,7 @@ use super::leftovers::Remedy;
 use super::resolve::{admit, check_token, effective_name};
 use crate::error::{Error, Result};
 use crate::guc;
-use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::portal::{self, Piece, Query};
 use crate::sys::{invalidation, role, xact};
 use crate::tenant::{TenantKey, TenantRef};
@@ -60,13 +60,13 @@ thread_local! {
 }
 
 /// A query is running that doesn't know yet for whom it reads; asked where a policy reads the context.
-static UNNOTED: BackendCell<bool> = BackendCell::new(false);
+const UNNOTED: Flag = Flag::PortalUnnoted;
 
 /// Whether something is known of any portal; apart, because it is asked before each statement.
-static KNOWN: BackendCell<bool> = BackendCell::new(false);
+const KNOWN: Flag = Flag::PortalKnown;
 
 /// A sealed cursor has been opened for being read.
-static UNSEALED: BackendCell<bool> = BackendCell::new(false);
+const UNSEALED: Flag = Flag::CursorUnsealed;
 
 /// Whether `note` is wanted.
 pub fn wants_note() -> bool {
@@ -78,11 +78,6 @@ pub fn context_changed() {
     if KNOWN.get() {
         UNNOTED.set(true);
     }
-}
-
-/// Whether a portal matters even when it is run but once.
-pub fn is_watching() -> bool {
-    KNOWN.get() || guc::allow_switch()
 }
 
 /// A portal is being opened for the query.

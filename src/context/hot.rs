@@ -4,6 +4,7 @@ use super::cache::Tenant;
 use super::cursors;
 use crate::error::Result;
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::fmgr::Nullable;
 use crate::sys::{Datum, INVALID_OID, Oid, datum, procedure, role};
 use uuid::Uuid;
@@ -48,6 +49,7 @@ pub fn forget() {
 /// Remembers the rank that the user has in the tenant for which `role` acts; 0 for none.
 pub fn remember_rank(role: Oid, rank: u8) {
     STANDING.set(Standing { role, rank });
+    Flag::Unsettled.set(true);
 }
 
 /// The user's rank; `None` while unresolved.
@@ -68,6 +70,7 @@ pub fn remember(role: Oid, tenant: Option<&Tenant>) {
         number: tenant.and_then(|tenant| tenant.number).map(Datum::from),
     };
     CURRENT.set(hot);
+    Flag::Unsettled.set(true);
     TENANT.set(tenant.map(|tenant| tenant.id));
     if !procedure::is_running() {
         HOT.set(hot);

@@ -10,6 +10,7 @@ use crate::catalog::leftovers;
 use crate::error::{Error, Result};
 use crate::guc::{self, OnLeftovers};
 use crate::sys::backend::{BackendCell, Raised};
+use crate::sys::flag::Flag;
 use crate::sys::{leftovers as session, xact};
 use uuid::Uuid;
 
@@ -60,7 +61,7 @@ impl Owners {
 static OWNERS: BackendCell<Owners> = BackendCell::new(Owners::NONE);
 
 /// The setting may name another tenant than it did; set by the assign hook, which can do no more.
-static CHANGED: BackendCell<bool> = BackendCell::new(false);
+const CHANGED: Flag = Flag::ContextChanged;
 
 /// True while statements run that the session doesn't pass its left-overs on to.
 static ASIDE: BackendCell<bool> = BackendCell::new(false);
@@ -119,6 +120,7 @@ fn pass_to(owner: Owner, remedy: Remedy) -> Result<()> {
         check(remedy)?;
     }
     OWNERS.set(owners.pass_to(owner));
+    Flag::Unsettled.set(true);
     Ok(())
 }
 
@@ -135,6 +137,7 @@ pub fn savepoint_rolled_back() {
         return;
     }
     OWNERS.set(OWNERS.get().rolled_back());
+    Flag::Unsettled.set(true);
     CHANGED.set(true);
 }
 

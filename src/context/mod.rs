@@ -66,15 +66,7 @@ pub fn init() {
     invalidation::on_relation(cache::relation_changed);
     invalidation::on_role(cache::role_changed);
     hooks::install(Checks {
-        listens: |parallel| {
-            parallel
-                || guc::has_token()
-                || claims::is_watched()
-                || cache::is_in_use()
-                || pin::is_held()
-                || leftovers::is_pending()
-                || own::is_pending()
-        },
+        is_another_role: own::is_another_role,
         has_to_check: |parallel| {
             parallel
                 || cache::is_unconfirmed()
@@ -87,7 +79,6 @@ pub fn init() {
         before_utility: leftovers::before_run,
         procedure_begins: hot::close_fast_path,
         set_local: check_set_local,
-        watches_portals: cursors::is_watching,
         opens: cursors::opens,
         piece_begins: cursors::begins,
         piece_ended: cursors::ended,

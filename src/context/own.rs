@@ -9,6 +9,7 @@ use super::settings;
 use crate::error::Result;
 use crate::guc;
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::option::{self, Stood};
 use crate::sys::{INVALID_OID, Oid, role, session, xact};
 use crate::tenant::TenantRef;
@@ -34,16 +35,16 @@ const MAX_NOT_TAKEN: usize = 64;
 
 /// The context, or what it is to have, may be another one than when `before_run` last looked; set by hooks and callbacks,
 /// which can do no more.
-static PENDING: BackendCell<bool> = BackendCell::new(false);
+const PENDING: Flag = Flag::SettingsPending;
 
 /// As whom `before_run` last looked: another role may act for others.
 static ROLE: BackendCell<Oid> = BackendCell::new(INVALID_OID);
 
 /// Whether a tenant was set then that could not be acted for; later it may be.
-static REFUSED: BackendCell<bool> = BackendCell::new(false);
+const REFUSED: Flag = Flag::SettingsRefused;
 
 /// Whether anything is applied; apart, because it is asked at the end of each transaction.
-static ANY: BackendCell<bool> = BackendCell::new(false);
+const ANY: Flag = Flag::SettingsApplied;
 
 /// Can't fail.
 pub fn context_changed() {
@@ -52,7 +53,12 @@ pub fn context_changed() {
 
 /// Whether `before_run` has anything to do.
 pub fn is_pending() -> bool {
-    PENDING.get() || ROLE.get() != role::outer()
+    PENDING.get() || is_another_role()
+}
+
+/// Whether another role acts than the one that `before_run` last looked for.
+pub fn is_another_role() -> bool {
+    ROLE.get() != role::outer()
 }
 
 /// A statement is about to run: it has the settings of the tenant that is set, if that may be acted for.

@@ -7,6 +7,7 @@ use crate::catalog::tenants::TenantRow;
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::tenant::TenantRef;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -38,7 +39,7 @@ thread_local! {
 }
 
 /// Whether the pin is other than none; apart, because it is asked before each statement.
-static HELD: BackendCell<bool> = BackendCell::new(false);
+const HELD: Flag = Flag::TenantPinned;
 
 /// True while `set_tenant` puts in a value that it has checked and pinned already.
 static CHECKED: BackendCell<bool> = BackendCell::new(false);
@@ -172,11 +173,6 @@ impl Drop for Aside {
         PIN.set(std::mem::take(&mut self.pin));
         HELD.set(self.held);
     }
-}
-
-/// Whether the transaction has a tenant.
-pub fn is_held() -> bool {
-    HELD.get()
 }
 
 /// The tenant that the transaction has used.

@@ -6,6 +6,7 @@ use super::{aside, resolve, token};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::{report, xact};
 use crate::tenant::TenantRef;
 use std::cell::RefCell;
@@ -26,7 +27,7 @@ thread_local! {
 }
 
 /// Whether the session counts for somebody; apart, because it is asked by hooks.
-static IS_PRESENT: BackendCell<bool> = BackendCell::new(false);
+const IS_PRESENT: Flag = Flag::TenantPresent;
 
 /// Has `enter` asked when the session takes a tenant, after which it counts for no other one; returns the warnings to give
 /// if it counts, and refuses with an error. `leave` is called when it counts for nobody any more, and can't fail.

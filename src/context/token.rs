@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::guc;
 use crate::jwt::{self, Claims};
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::{clock, discretion, xact};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -196,6 +197,7 @@ pub fn prove(token: &str) -> Result<Rc<Proof>> {
             return Err(Error::InvalidToken);
         }
         state.timely = Some(Rc::clone(&proof));
+        Flag::Unsettled.set(true);
         state.is_fresh = true;
         if !state.verified.contains_key(token) {
             state.make_room();

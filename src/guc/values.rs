@@ -49,7 +49,7 @@ pub fn request_id() -> Option<String> {
 
 /// Whether this session may act for several tenants in one transaction.
 pub fn allow_switch() -> bool {
-    SWITCH.get()
+    Flag::SwitchAllowed.get()
 }
 
 /// The tenant that a superuser chose for sessions that set none; empty when none.
@@ -85,11 +85,6 @@ pub fn shared_tenants() -> usize {
 /// How many slots for rates sessions share.
 pub fn max_tracked_tenants() -> usize {
     usize::try_from(TRACKED.get()).unwrap_or(0)
-}
-
-/// Whether statements of tenants are counted for a rate.
-pub fn enforces_rate() -> bool {
-    COUNTS_STATEMENTS.get()
 }
 
 /// The rate that they are counted for.

@@ -6,6 +6,7 @@ use crate::catalog::event::{self, Record};
 use crate::error::{Error, Result};
 use crate::guc::{self, OnBypass};
 use crate::sys::backend::{BackendCell, Raised};
+use crate::sys::flag::Flag;
 use crate::sys::{INVALID_OID, Oid, relation, report, role, session};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -75,6 +76,7 @@ pub fn declare(reason: &str) -> Result<()> {
         }
     }
     DECLARED.set(user);
+    Flag::Unsettled.set(true);
     REASON.set(Some(reason.to_owned()));
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 use crate::catalog::event::{self, Record};
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::{report, session, xact};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -46,7 +47,7 @@ thread_local! {
 }
 
 /// Whether any entry waits.
-static IS_WAITING: BackendCell<bool> = BackendCell::new(false);
+const IS_WAITING: Flag = Flag::BypassUnwritten;
 
 /// Whether somebody has waited in vain; then nobody waits until there has been a worker.
 static IN_VAIN: BackendCell<bool> = BackendCell::new(false);
@@ -55,7 +56,7 @@ static TRIED: BackendCell<Option<Instant>> = BackendCell::new(None);
 
 /// Connects to the ends of transactions. Called once per backend.
 pub fn init() {
-    xact::before_commit_or_prepare(is_waiting, insist);
+    xact::before_commit_or_prepare(IS_WAITING, insist);
 }
 
 /// Whether there is anything to hand over.

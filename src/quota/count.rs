@@ -99,10 +99,19 @@ pub struct Sums {
 impl Sums {
     /// A row more, or, with a `sign` of -1, one less. Rows of nobody count for nobody.
     pub fn add(&mut self, owner: Owner<'_>, sign: i64, weight: i64) {
+        self.add_amounts(owner, sign, sign * weight);
+    }
+
+    /// So many rows, unweighed.
+    fn add_rows(&mut self, owner: Owner<'_>, rows: i64) {
+        self.add_amounts(owner, rows, 0);
+    }
+
+    fn add_amounts(&mut self, owner: Owner<'_>, rows: i64, bytes: i64) {
         if let Some((name, amounts)) = &mut self.last
             && name.is(&owner)
         {
-            amounts.add(sign, sign * weight);
+            amounts.add(rows, bytes);
             return;
         }
         let Some(name) = Name::of(&owner) else { return };
@@ -110,7 +119,7 @@ impl Sums {
             self.others.entry(before).or_default().add(amounts.rows, amounts.bytes);
         }
         let mut amounts = self.others.remove(&name).unwrap_or_default();
-        amounts.add(sign, sign * weight);
+        amounts.add(rows, bytes);
         self.last = Some((name, amounts));
     }
 
@@ -156,7 +165,10 @@ pub fn rows_written(fired: Fired<'_>) -> Result<()> {
     let mut sums = Sums::default();
     let weighs = counted.weighs();
     let told = match fired.event() {
-        Event::Insert => fired.rows(Side::New, counted.attribute, weighs, |owner, weight| sums.add(owner, 1, weight)),
+        Event::Insert => {
+            !weighs && fired.rows_of_one_tenant(counted.attribute, |owner, rows| sums.add_rows(owner, rows))
+                || fired.rows(Side::New, counted.attribute, weighs, |owner, weight| sums.add(owner, 1, weight))
+        }
         Event::Delete => fired.rows(Side::Old, counted.attribute, weighs, |owner, weight| sums.add(owner, -1, weight)),
         Event::Update => {
             fired.rows(Side::Old, counted.attribute, weighs, |owner, weight| sums.add(owner, -1, weight))

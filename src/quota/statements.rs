@@ -16,7 +16,7 @@ static ACTING: BackendCell<fn() -> Result<Option<Uuid>>> = BackendCell::new(|| O
 /// Called once per backend.
 pub fn init(acting: fn() -> Result<Option<Uuid>>) {
     ACTING.set(acting);
-    counting::watch(guc::enforces_rate, counted, take);
+    counting::watch(counted, take);
 }
 
 /// Whom a statement counts for that a client sent. Who is not bound by row security is not bound by this either: the setting

@@ -6,7 +6,7 @@ use crate::catalog::event::{self, Event};
 use crate::catalog::quotas::{self, Limit};
 use crate::catalog::registry::as_owner;
 use crate::error::{Error, Result};
-use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::slots::{Key, Slot, Slots};
 use crate::sys::subxact::{self, Failure};
 use crate::sys::{notify, report, xact};
@@ -27,11 +27,11 @@ thread_local! {
     static LOOKED: RefCell<HashMap<Key, Instant>> = RefCell::default();
 }
 
-static IS_PENDING: BackendCell<bool> = BackendCell::new(false);
+const IS_PENDING: Flag = Flag::WarningUnannounced;
 
 /// Called once per backend.
 pub fn init() {
-    xact::before_commit(|| IS_PENDING.get(), announce);
+    xact::before_commit(IS_PENDING, announce);
     xact::on_rollback_to_savepoint(|| forget_from(xact::nest_level()));
     xact::on_release_of_savepoint(|| {
         if IS_PENDING.get() {

@@ -3,6 +3,7 @@
 
 use crate::error::Result;
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::xact;
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -11,23 +12,21 @@ use uuid::Uuid;
 /// Who counts.
 #[derive(Clone, Copy)]
 struct Counter {
-    are_counted: fn() -> bool,
     acting: fn() -> Result<Option<Uuid>>,
     take: fn(Uuid) -> Result<()>,
 }
 
-static COUNTER: BackendCell<Counter> =
-    BackendCell::new(Counter { are_counted: || false, acting: || Ok(None), take: |_| Ok(()) });
+static COUNTER: BackendCell<Counter> = BackendCell::new(Counter { acting: || Ok(None), take: |_| Ok(()) });
 
-/// Where `are_counted` says so, which can't fail, has `take` called for each statement that a client sends: before it
+/// While `Flag::StatementsCounted` is up, has `take` called for each statement that a client sends: before it
 /// begins, for the tenant that `acting` tells, and before it uses another one. Not counted is what functions and triggers
 /// run, nor are those that begin and end transactions, settings, and what cleans up.
-pub fn watch(are_counted: fn() -> bool, acting: fn() -> Result<Option<Uuid>>, take: fn(Uuid) -> Result<()>) {
-    COUNTER.set(Counter { are_counted, acting, take });
+pub fn watch(acting: fn() -> Result<Option<Uuid>>, take: fn(Uuid) -> Result<()>) {
+    COUNTER.set(Counter { acting, take });
 }
 
 /// A statement that a client has sent is running, and what is started meanwhile is a part of it.
-static RUNNING: BackendCell<bool> = BackendCell::new(false);
+const RUNNING: Flag = Flag::StatementRunning;
 
 /// Whom the statement that runs, or ran last, has counted for.
 static COUNTED: BackendCell<Option<Uuid>> = BackendCell::new(None);
@@ -49,7 +48,7 @@ struct Started {
 const CAPACITY: usize = 32;
 
 /// Whether any is kept; apart, because it is asked at the end of each transaction.
-static ANY: BackendCell<bool> = BackendCell::new(false);
+const ANY: Flag = Flag::StatementKnown;
 
 thread_local! {
     static STARTED: RefCell<Vec<Started>> = const { RefCell::new(Vec::new()) };
@@ -104,16 +103,22 @@ fn has_portal() -> bool {
     unsafe { !pg_sys::ActivePortal.is_null() }
 }
 
+/// How deep in triggers we are; 0 outside of them. Can't fail.
+#[inline]
+pub fn trigger_depth() -> i32 {
+    // SAFETY: a function that looks at nothing it is given.
+    unsafe { raw::trigger_depth(std::ptr::null_mut()) }.value() as i32
+}
+
 /// Whether something that begins now is no part of a statement that runs, and not of a transaction that is ending: the
 /// triggers that this fires may open portals of their own. Can't fail.
 #[inline]
 pub fn is_due() -> bool {
-    (COUNTER.get().are_counted)()
+    Flag::StatementsCounted.get()
         && !RUNNING.get()
         && xact::in_transaction()
         && !xact::in_parallel_worker()
-        // SAFETY: a function that looks at nothing it is given.
-        && unsafe { raw::trigger_depth(std::ptr::null_mut()) }.value() as i32 == 0
+        && trigger_depth() == 0
 }
 
 /// Whether a portal's statement is one that rules have added to what the client sent.
@@ -163,7 +168,7 @@ pub fn begins(statement: *mut pg_sys::PlannedStmt) -> Result<()> {
 
 /// A query has begun that was no part of another. Can't fail.
 pub fn has_begun(query: *mut pg_sys::QueryDesc) {
-    if !(COUNTER.get().are_counted)() || !has_portal() {
+    if !Flag::StatementsCounted.get() || !has_portal() {
         return;
     }
     ANY.set(true);
@@ -216,7 +221,7 @@ pub fn has_run(query: *mut pg_sys::QueryDesc) {
 
 /// Whether a statement runs that has not counted for the tenant. Can't fail.
 pub fn owes(tenant: Uuid) -> bool {
-    RUNNING.get() && (COUNTER.get().are_counted)() && COUNTED.get() != Some(tenant) && !xact::in_parallel_worker()
+    RUNNING.get() && Flag::StatementsCounted.get() && COUNTED.get() != Some(tenant) && !xact::in_parallel_worker()
 }
 
 /// The tenant is about to be used. If a statement runs, it counts for it.

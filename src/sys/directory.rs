@@ -86,7 +86,7 @@ pub fn init(tenants: usize) {
     }
     SLOTS.set(tenants.next_power_of_two().max(WINDOW));
     if shared::reserve(Region { name: c"pg_tenancy directory", size, locks: 0, attach }) {
-        xact::on_end(|_| change_ends());
+        xact::on_every_end(change_ends);
     }
 }
 

@@ -3,9 +3,10 @@
 
 use crate::error::{Error, Result};
 use crate::sys::backend::{BackendCell, Raised};
+use crate::sys::flag::{Flag, LISTENS, WATCHES_PORTALS};
 use crate::sys::portal::{self, Piece, Query};
 use crate::sys::statement::{self, Statement};
-use crate::sys::{counting, directory, key_action, leftovers, procedure, xact};
+use crate::sys::{counting, directory, inserting, key_action, leftovers, procedure, xact};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use std::ffi::{CStr, c_char, c_int};
@@ -13,9 +14,8 @@ use std::ffi::{CStr, c_char, c_int};
 /// What to ask before PostgreSQL goes on.
 #[derive(Clone, Copy)]
 pub struct Checks {
-    /// Whether what other sessions announce matters to this one now; asked before a plan is run, or run
-    /// on, as FETCH does. Can't fail.
-    pub listens: fn(bool) -> bool,
+    /// Whether another role acts than when `before_run` was last called. Can't fail.
+    pub is_another_role: fn() -> bool,
     /// Whether `before_run` has anything to do, after the announcements have been taken in; told whether
     /// the plan may start parallel workers. Can't fail.
     pub has_to_check: fn(bool) -> bool,
@@ -29,9 +29,7 @@ pub struct Checks {
     pub procedure_begins: fn(),
     /// Before `SET LOCAL <name>` runs as a statement of its own.
     pub set_local: fn(&str) -> Result<()>,
-    /// Whether portals are watched that are run but once, too. Can't fail.
-    pub watches_portals: fn() -> bool,
-    /// A portal is being opened for a query; if they are watched.
+    /// A portal is being opened for a query, where `flag::WATCHES_PORTALS`.
     pub opens: fn(Query) -> Result<()>,
     /// Before a portal's query runs, for the first time or again.
     pub piece_begins: fn(Piece) -> Result<()>,
@@ -142,6 +140,8 @@ pub fn transaction_ended() {
     counting::transaction_ended();
     leftovers::rolled_back(0);
     key_action::transaction_ended();
+    inserting::forget();
+    Flag::SwitchUsed.set(Flag::SwitchAllowed.get());
 }
 
 /// A savepoint was rolled back. Can't fail.
@@ -149,6 +149,7 @@ pub fn savepoint_rolled_back() {
     counting::rolled_back();
     leftovers::rolled_back(xact::nest_level());
     key_action::rolled_back(xact::nest_level());
+    inserting::forget();
 }
 
 /// PostgreSQL's own functions, declared past pgrx's guard: an error that they raise must jump over
@@ -212,7 +213,7 @@ pub fn raise(error: Error) {
 unsafe fn ask_before_run(parallel: bool) {
     if let Some(checks) = CHECKS.get()
         && !INTERNAL.get()
-        && (checks.listens)(parallel)
+        && (parallel || LISTENS.any() || (checks.is_another_role)())
     {
         // SAFETY: what PostgreSQL itself does whenever it takes a lock; we are in a transaction. It is
         // called past pgrx's guard, so its error jumps over this frame, which has nothing to drop.
@@ -236,13 +237,10 @@ unsafe fn before_run(query: *mut pg_sys::QueryDesc, direction: pg_sys::ScanDirec
     // caller.
     unsafe {
         ask_before_run((*(*query).plannedstmt).parallelModeNeeded);
-        if !portal::runs(query) || INTERNAL.get() {
+        if !portal::runs(query) || INTERNAL.get() || !WATCHES_PORTALS.any() && !portal::is_piece(query, count) {
             return false;
         }
         let Some(checks) = CHECKS.get() else { return false };
-        if !(checks.watches_portals)() && !portal::is_piece(query, count) {
-            return false;
-        }
         guarded(|| (checks.piece_begins)(portal::piece(query)));
         // Once more, now that it is known who asks.
         if direction != pg_sys::ScanDirection::NoMovementScanDirection && portal::is_rewound(query) {
@@ -264,8 +262,8 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags:
     unsafe {
         count_statement((*query).plannedstmt);
         let is_statement = counting::enter();
-        if let Some(checks) = CHECKS.get()
-            && (checks.watches_portals)()
+        if WATCHES_PORTALS.any()
+            && let Some(checks) = CHECKS.get()
             && !INTERNAL.get()
             && let Some(opening) = portal::opening(query)
         {
@@ -282,14 +280,18 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags:
     }
 }
 
-#[cfg(not(feature = "pg18"))]
-unsafe extern "C-unwind" fn executor_run(
+/// Has `run` run the query, and does what belongs before and after it.
+///
+/// # Safety
+/// As for `guarded`; `query` is the descriptor of a started query.
+#[inline(always)]
+unsafe fn run_watched(
     query: *mut pg_sys::QueryDesc,
     direction: pg_sys::ScanDirection::Type,
     count: u64,
-    once: bool,
+    run: impl FnOnce(),
 ) {
-    // SAFETY: called by PostgreSQL, arguments are passed on as they came.
+    // SAFETY: by the contract above. An error in `run` jumps over this frame, which has nothing to drop.
     unsafe {
         let is_piece = before_run(query, direction, count);
         let is_action = key_action::begins(query);
@@ -297,10 +299,7 @@ unsafe extern "C-unwind" fn executor_run(
             guarded(|| counting::runs(query));
         }
         let is_statement = counting::enter();
-        match PREVIOUS.get().run {
-            Some(previous) => previous(query, direction, count, once),
-            None => standard::run(query, direction, count, once),
-        }
+        run();
         counting::leave(is_statement);
         if is_statement {
             counting::has_run(query);
@@ -311,6 +310,20 @@ unsafe extern "C-unwind" fn executor_run(
         if is_piece {
             after_run(query);
         }
+    }
+}
+
+#[cfg(not(feature = "pg18"))]
+unsafe extern "C-unwind" fn executor_run(
+    query: *mut pg_sys::QueryDesc,
+    direction: pg_sys::ScanDirection::Type,
+    count: u64,
+    once: bool,
+) {
+    // SAFETY: called by PostgreSQL, arguments are passed on as they came.
+    unsafe {
+        let run = PREVIOUS.get().run.unwrap_or(standard::run);
+        run_watched(query, direction, count, || run(query, direction, count, once));
     }
 }
 
@@ -322,26 +335,8 @@ unsafe extern "C-unwind" fn executor_run(
 ) {
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
-        let is_piece = before_run(query, direction, count);
-        let is_action = key_action::begins(query);
-        if !INTERNAL.get() && counting::is_due() {
-            guarded(|| counting::runs(query));
-        }
-        let is_statement = counting::enter();
-        match PREVIOUS.get().run {
-            Some(previous) => previous(query, direction, count),
-            None => standard::run(query, direction, count),
-        }
-        counting::leave(is_statement);
-        if is_statement {
-            counting::has_run(query);
-        }
-        if is_action {
-            key_action::ended();
-        }
-        if is_piece {
-            after_run(query);
-        }
+        let run = PREVIOUS.get().run.unwrap_or(standard::run);
+        run_watched(query, direction, count, || run(query, direction, count));
     }
 }
 
@@ -350,10 +345,12 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
         let is_statement = counting::enter();
+        let outer = inserting::finishes(query);
         match PREVIOUS.get().finish {
             Some(previous) => previous(query),
             None => standard::finish(query),
         }
+        inserting::finished(outer);
         counting::leave(is_statement);
     }
 }
@@ -420,6 +417,7 @@ unsafe extern "C-unwind" fn process_utility(
         let node = (*statement).utilityStmt;
         // What a utility statement calls is nobody's own.
         UNCHECKED.set(false);
+        inserting::forget();
         if !statement::is_free(node) {
             count_statement(statement);
         }

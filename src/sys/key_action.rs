@@ -7,6 +7,7 @@
 //! role that was current when they were set off, which may be an owner that bypasses row security anyway.
 
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::{invalidation, role, xact};
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -92,6 +93,7 @@ pub unsafe fn begins(query: *mut pg_sys::QueryDesc) -> bool {
     let outermost = INSIDE.get() == 0 && unsafe { in_no_force_operation() };
     if outermost {
         INSIDE.set(xact::nest_level());
+        Flag::Unsettled.set(true);
         // SAFETY: by the contract above.
         if unsafe { (*query).operation } != pg_sys::CmdType::CMD_SELECT {
             CHANGED_AS.set(role::current());

@@ -1,6 +1,7 @@
 //! What a statement leaves behind in its session, for the session's next user to find.
 
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::scan::{self, Key};
 use crate::sys::{portal, xact};
 use pgrx::pg_sys;
@@ -103,6 +104,7 @@ pub unsafe fn executes(node: *mut pg_sys::Node) -> bool {
     let begins = EXECUTING.get() == 0 && unsafe { is_execute(node) };
     if begins {
         EXECUTING.set(xact::nest_level());
+        Flag::Unsettled.set(true);
     }
     begins
 }

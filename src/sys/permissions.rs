@@ -3,7 +3,9 @@
 
 use crate::error::Result;
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::key_action::{self, Way};
+use crate::sys::list::elements;
 use crate::sys::{hooks, relation, role, xact};
 use pgrx::pg_sys;
 
@@ -52,6 +54,7 @@ unsafe fn may_touch(tables: impl Iterator<Item = (pg_sys::Oid, pg_sys::Oid)>, ra
         let mut asked = [pg_sys::InvalidOid; 2];
         asked.iter_mut().zip(tables).for_each(|(asked, (table, _))| *asked = table);
         EXPECTED.set(asked);
+        Flag::Unsettled.set(true);
         return true;
     }
     if hooks::is_own_statement() || xact::in_parallel_worker() {
@@ -120,18 +123,6 @@ unsafe extern "C-unwind" fn check_permissions(
             .filter(|entry| entry.requiredPerms != 0);
         may_touch(touched.map(|entry| (entry.relid, entry.checkAsUser)), raises)
             && PREVIOUS.get().is_none_or(|previous| previous(tables, permissions, raises))
-    }
-}
-
-/// The elements of a list of pointers.
-///
-/// # Safety
-/// `list` is NULL or a valid list of pointers to `T`, and stays as it is while the iterator lives.
-unsafe fn elements<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
-    // SAFETY: by the contract above; a list has as many elements as it says.
-    unsafe {
-        let length = if list.is_null() { 0 } else { (*list).length as usize };
-        (0..length).map(move |index| (*(*list).elements.add(index)).ptr_value.cast())
     }
 }
 

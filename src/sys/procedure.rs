@@ -1,11 +1,11 @@
 //! Whether a procedure is running. It may end the transaction under which its arguments were made.
 
-use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::xact;
 use pgrx::pg_sys;
 
 /// Up from the first CALL of a statement until the transaction that ends with no statement running.
-static RUNNING: BackendCell<bool> = BackendCell::new(false);
+const RUNNING: Flag = Flag::ProcedureRunning;
 
 /// A CALL begins. Inside of a transaction block it can't end the transaction.
 pub fn begins() {

@@ -2,10 +2,14 @@
 
 use crate::error::Result;
 use crate::sys::fmgr;
+use crate::sys::inserting;
 use crate::sys::weight::{Owner, Scale};
 use pgrx::{FromDatum, pg_sys};
 use std::marker::PhantomData;
 use uuid::Uuid;
+
+/// Rows from which on the plan is asked before all of them are read.
+const WORTH_A_LOOK: i64 = 64;
 
 /// What set a trigger off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,36 @@ impl Fired<'_> {
     /// Calls `visit` with owner and weight of every row that the statement wrote. `attribute` is the tenant column's
     /// number. Returns false where the trigger is not told of them, or the column is of another type.
     pub fn rows(&self, side: Side, attribute: i16, weighs: bool, mut visit: impl FnMut(Owner<'_>, i64)) -> bool {
+        self.each_row(side, attribute, weighs, |owner, weight| {
+            visit(owner, weight);
+            true
+        })
+    }
+
+    /// How many rows the statement has inserted, where all of them are certain to be of one tenant, and the owner of one, for
+    /// `visit`: without reading the others, which may have been written to disk. Returns false where that is not certain.
+    pub fn rows_of_one_tenant(&self, attribute: i16, mut visit: impl FnMut(Owner<'_>, i64)) -> bool {
+        // SAFETY: as for `each_row`.
+        let count = unsafe {
+            let store = (*self.data).tg_newtable;
+            if store.is_null() { 0 } else { pg_sys::tuplestore_tuple_count(store) }
+        };
+        count >= WORTH_A_LOOK
+            && inserting::is_of_one_tenant(self.table(), attribute)
+            && self.each_row(Side::New, attribute, false, |owner, _| {
+                visit(owner, count);
+                false
+            })
+    }
+
+    /// As `rows`, as long as `visit` returns true.
+    fn each_row(
+        &self,
+        side: Side,
+        attribute: i16,
+        weighs: bool,
+        mut visit: impl FnMut(Owner<'_>, i64) -> bool,
+    ) -> bool {
         // Called for every row: one boundary for all of them, since each costs as much as half of what is done here.
         unsafe extern "C-unwind" {
             fn tuplestore_gettupleslot(
@@ -83,7 +117,9 @@ impl Fired<'_> {
                     let values = std::slice::from_raw_parts((*slot).tts_values, width);
                     let nulls = std::slice::from_raw_parts((*slot).tts_isnull, width);
                     let (owner, weight) = scale.read(values, nulls);
-                    visit(owner, weight);
+                    if !visit(owner, weight) {
+                        break;
+                    }
                 }
             });
             pg_sys::ExecDropSingleTupleTableSlot(slot);

@@ -1,6 +1,9 @@
 //! Transactions: where we are in one, and being told of its end.
 
+use crate::sys::backend::BackendCell;
+use crate::sys::flag::{AT_END, BEFORE_COMMIT, Flag};
 use pgrx::pg_sys;
+use std::cell::RefCell;
 use std::ffi::c_void;
 
 /// Whether the client has opened a transaction block (BEGIN, or several statements sent as one).
@@ -78,65 +81,102 @@ pub fn in_another_name() -> bool {
     unsafe { pg_sys::InLocalUserIdChange() }
 }
 
-/// Calls `at_end` whenever a top-level transaction of this backend ends, with whether it was committed
-/// (or prepared). It must not fail: it runs where an error can't be handled any more.
-pub fn on_end(at_end: fn(bool)) {
-    unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
-        use pg_sys::XactEvent::*;
-        if matches!(
-            event,
-            XACT_EVENT_COMMIT
-                | XACT_EVENT_ABORT
-                | XACT_EVENT_PREPARE
-                | XACT_EVENT_PARALLEL_COMMIT
-                | XACT_EVENT_PARALLEL_ABORT
-        ) {
-            // SAFETY: `arg` is the `fn(bool)` that `on_end` registered, and nothing else.
-            let at_end: fn(bool) = unsafe { std::mem::transmute(arg) };
-            at_end(!matches!(event, XACT_EVENT_ABORT | XACT_EVENT_PARALLEL_ABORT));
-        }
-    }
-    // SAFETY: the callback has the signature that PostgreSQL asks for and lives as long as the library,
-    // which is never unloaded.
-    unsafe { pg_sys::RegisterXactCallback(Some(callback), at_end as *mut c_void) }
+/// What is called when top-level transactions of this backend end.
+#[derive(Default)]
+struct Endings {
+    at_end: Vec<fn(bool)>,
+    before_commit: Vec<Ending>,
 }
 
 /// What to do when a top-level transaction is about to end.
 struct Ending {
-    /// Whether there is anything to do. Can't fail.
-    is_due: fn() -> bool,
+    /// Up while there is anything to do.
+    due: Flag,
     about_to: fn(),
+    /// Before it is prepared as well.
+    before_prepare: bool,
 }
 
-/// Where `is_due` says so, which can't fail, calls `about_to` before a top-level transaction of this backend commits; not
-/// before it is prepared. It may still fail, and so fail the transaction.
-pub fn before_commit(is_due: fn() -> bool, about_to: fn()) {
-    before_end::<false>(Ending { is_due, about_to });
+thread_local! {
+    static ENDINGS: RefCell<Endings> = RefCell::default();
+}
+
+/// What is called in any case.
+static ALWAYS: BackendCell<Option<fn()>> = BackendCell::new(None);
+
+/// One callback for all: PostgreSQL calls each with every event.
+unsafe extern "C-unwind" fn ends(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
+    use pg_sys::XactEvent::*;
+    match event {
+        XACT_EVENT_COMMIT | XACT_EVENT_PREPARE | XACT_EVENT_PARALLEL_COMMIT => has_ended(true),
+        XACT_EVENT_ABORT | XACT_EVENT_PARALLEL_ABORT => has_ended(false),
+        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
+            if BEFORE_COMMIT.any() {
+                // SAFETY: called from a function that PostgreSQL called, with nothing to drop.
+                unsafe { pg_sys::panic::pgrx_extern_c_guard(|| is_about_to_end(event == XACT_EVENT_PRE_PREPARE)) }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[inline]
+fn has_ended(committed: bool) {
+    if let Some(always) = ALWAYS.get() {
+        always();
+    }
+    // An error may have jumped over what takes a flag down, and over what puts one up.
+    if committed && !AT_END.any() {
+        return;
+    }
+    Flag::Unsettled.set(false);
+    ENDINGS.with_borrow(|endings| endings.at_end.iter().for_each(|at_end| at_end(committed)));
+}
+
+fn is_about_to_end(by_prepare: bool) {
+    ENDINGS.with_borrow(|endings| {
+        let is_due = |ending: &&Ending| ending.due.get() && (ending.before_prepare || !by_prepare);
+        endings.before_commit.iter().filter(is_due).for_each(|ending| (ending.about_to)());
+    });
+}
+
+fn register() {
+    static REGISTERED: BackendCell<bool> = BackendCell::new(false);
+    if !REGISTERED.replace(true) {
+        // SAFETY: the callback has the signature that PostgreSQL asks for and lives as long as the library, which is never
+        // unloaded.
+        unsafe { pg_sys::RegisterXactCallback(Some(ends), std::ptr::null_mut()) }
+    }
+}
+
+/// Calls `at_end` when a top-level transaction of this backend ends, with whether it was committed (or prepared): whenever
+/// it is rolled back, and otherwise when one of `flag::AT_END` is up. It must not fail: it runs where an error can't be
+/// handled any more.
+pub fn on_end(at_end: fn(bool)) {
+    ENDINGS.with_borrow_mut(|endings| endings.at_end.push(at_end));
+    register();
+}
+
+/// Calls `at_end` at the end of every top-level transaction, before what `on_end` was given; as for that.
+pub fn on_every_end(at_end: fn()) {
+    ALWAYS.set(Some(at_end));
+    register();
+}
+
+/// While the flag is up, calls `about_to` before a top-level transaction of this backend commits; not before it is prepared,
+/// and not in parallel workers. It may still fail, and so fail the transaction.
+pub fn before_commit(due: Flag, about_to: fn()) {
+    before_end(Ending { due, about_to, before_prepare: false });
 }
 
 /// As `before_commit`, and before the transaction is prepared as well.
-pub fn before_commit_or_prepare(is_due: fn() -> bool, about_to: fn()) {
-    before_end::<true>(Ending { is_due, about_to });
+pub fn before_commit_or_prepare(due: Flag, about_to: fn()) {
+    before_end(Ending { due, about_to, before_prepare: true });
 }
 
-/// Not in parallel workers.
-fn before_end<const PREPARE: bool>(ending: Ending) {
-    unsafe extern "C-unwind" fn callback<const PREPARE: bool>(event: pg_sys::XactEvent::Type, arg: *mut c_void) {
-        use pg_sys::XactEvent::*;
-        if event == XACT_EVENT_PRE_COMMIT || PREPARE && event == XACT_EVENT_PRE_PREPARE {
-            // SAFETY: `arg` is the `Ending` that was registered, which is never freed. The guard is called from a function that
-            // PostgreSQL called, with nothing to drop.
-            unsafe {
-                let ending = &*arg.cast::<Ending>();
-                if (ending.is_due)() {
-                    pg_sys::panic::pgrx_extern_c_guard(ending.about_to);
-                }
-            }
-        }
-    }
-    let ending: *mut Ending = Box::into_raw(Box::new(ending));
-    // SAFETY: as for `on_end`.
-    unsafe { pg_sys::RegisterXactCallback(Some(callback::<PREPARE>), ending.cast()) }
+fn before_end(ending: Ending) {
+    ENDINGS.with_borrow_mut(|endings| endings.before_commit.push(ending));
+    register();
 }
 
 /// Aborts whatever transaction there is. For a session that ends.

@@ -1,6 +1,7 @@
 //! Quotas: what tenants use is counted exactly, and never more than their limit.
 
 mod attach;
+mod bulk;
 mod bytes;
 mod concurrency;
 mod counters;

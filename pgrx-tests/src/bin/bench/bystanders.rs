@@ -7,7 +7,7 @@ use tenancy_harness::postgres::Client;
 use tenancy_harness::{Cluster, Config, Session};
 
 use crate::Bench;
-use crate::measure::{Turns, alternate};
+use crate::measure::{Times, Turns, alternate};
 use crate::report::{Bar, Line};
 
 const DATABASE: &str = "postgres";
@@ -68,28 +68,44 @@ impl Server {
 }
 
 pub fn bystanders(bench: &Bench<'_>) -> Vec<Line> {
+    let mut gathered = [const { None }; 3];
+    for _ in 0..bench.scale.starts {
+        for (all, times) in gathered.iter_mut().zip(started(bench)) {
+            merge(all, times);
+        }
+    }
+    let whats = ["pgbench, select-only, prepared", "pgbench, INSERT of a row, prepared", "COPY, per row"];
+    let bars = [Some(Bar::AtLeast(0.98)), None, None];
+    let mut lines = Vec::new();
+    for ((what, bar), times) in whats.into_iter().zip(bars).zip(gathered.iter().flatten()) {
+        let [preloaded, plain, control] = times;
+        // Of rates, so of times the other way round.
+        lines.push(Line::ratio('i', what, "rate preloaded / not", (plain, preloaded), bar).with_confidence());
+        lines.push(Line::ratio('i', what, "noise: not / not", (plain, control), None).with_confidence());
+    }
+    lines
+}
+
+fn merge(all: &mut Option<[Times; 3]>, times: [Times; 3]) {
+    match all {
+        None => *all = Some(times),
+        Some(all) => all.iter_mut().zip(times).for_each(|(all, times)| all.rounds.extend(times.rounds)),
+    }
+}
+
+/// The times of three servers that are started anew: where a server's memory happens to lie makes it faster or slower by a
+/// hundredth or two for as long as it runs.
+fn started(bench: &Bench<'_>) -> [[Times; 3]; 3] {
     let scale = u32::try_from(bench.scale.table_rows / 200_000).expect("a small scale");
     let start = |config| Server::start(config, scale);
     let mut servers = [start(Config::default()), start(Config::without_preload()), start(Config::without_preload())];
     let numbers = [0, 1, 2];
-    let turns = |calls| Turns { rounds: bench.scale.rounds, slices: bench.scale.slices.div_ceil(4), calls };
-    let mut lines = Vec::new();
-    let mut report = |what: &str, [preloaded, plain, control]: &[_; 3], bar| {
-        // Of rates, so of times the other way round.
-        lines.push(Line::ratio('i', what, "rate preloaded / not", (plain, preloaded), bar).with_confidence());
-        lines.push(Line::ratio('i', what, "noise: not / not", (plain, control), None).with_confidence());
-    };
-
-    let select = turns(4_000);
-    let times = alternate(select, numbers, |number| servers[number].pgbench(select.calls, &["--select-only"]));
-    report("pgbench, select-only, prepared", &times, Some(Bar::AtLeast(0.98)));
-
-    let insert = turns(2_000);
-    let times = alternate(insert, numbers, |number| servers[number].insert(insert.calls));
-    report("pgbench, INSERT of a row, prepared", &times, None);
-
-    let copy = turns(20_000);
-    let times = alternate(copy, numbers, |number| servers[number].copy(copy.calls));
-    report("COPY, per row", &times, None);
-    lines
+    let rounds = bench.scale.rounds.div_ceil(bench.scale.starts);
+    let turns = |calls| Turns { rounds, slices: bench.scale.slices.div_ceil(4), calls };
+    let (select, insert, copy) = (turns(4_000), turns(2_000), turns(20_000));
+    [
+        alternate(select, numbers, |number| servers[number].pgbench(select.calls, &["--select-only"])),
+        alternate(insert, numbers, |number| servers[number].insert(insert.calls)),
+        alternate(copy, numbers, |number| servers[number].copy(copy.calls)),
+    ]
 }

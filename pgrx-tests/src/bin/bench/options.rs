@@ -25,6 +25,8 @@ pub struct Scale {
     pub rounds: usize,
     /// How often the ways take turns within such a round.
     pub slices: usize,
+    /// How often servers are started that are compared with each other.
+    pub starts: usize,
     /// Calls whose memory is measured.
     pub memory_calls: u64,
     /// How long a rate is called, in seconds.
@@ -80,6 +82,7 @@ impl Options {
                 heavy_rounds: 5,
                 rounds: 9,
                 slices: 4,
+                starts: 1,
                 memory_calls: 200_000,
                 rate_seconds: 20,
             }
@@ -90,6 +93,7 @@ impl Options {
                 heavy_rounds: 15,
                 rounds: 31,
                 slices: 16,
+                starts: 8,
                 memory_calls: 1_000_000,
                 rate_seconds: 300,
             }
