@@ -116,7 +116,7 @@ unsafe fn is_of_tenant(condition: *mut pg_sys::Node, target: i32, attribute: i16
         }
         let column = column.cast::<pg_sys::Var>();
         let call = tenant.cast::<pg_sys::FuncExpr>();
-        (*column).varno as i32 == target
+        (*column).varno == target
             && (*column).varattno == attribute
             && (*column).varlevelsup == 0
             && (*call).args.is_null()

@@ -110,11 +110,9 @@ unsafe extern "C-unwind" fn ends(event: pg_sys::XactEvent::Type, _arg: *mut c_vo
     match event {
         XACT_EVENT_COMMIT | XACT_EVENT_PREPARE | XACT_EVENT_PARALLEL_COMMIT => has_ended(true),
         XACT_EVENT_ABORT | XACT_EVENT_PARALLEL_ABORT => has_ended(false),
-        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
-            if BEFORE_COMMIT.any() {
-                // SAFETY: called from a function that PostgreSQL called, with nothing to drop.
-                unsafe { pg_sys::panic::pgrx_extern_c_guard(|| is_about_to_end(event == XACT_EVENT_PRE_PREPARE)) }
-            }
+        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE if BEFORE_COMMIT.any() => {
+            // SAFETY: called from a function that PostgreSQL called, with nothing to drop.
+            unsafe { pg_sys::panic::pgrx_extern_c_guard(|| is_about_to_end(event == XACT_EVENT_PRE_PREPARE)) }
         }
         _ => {}
     }
