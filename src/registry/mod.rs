@@ -2,13 +2,18 @@
 //! by those who may. May import `catalog` and below.
 
 mod access;
+mod erase;
+mod handlers;
 mod hosts;
 mod lifecycle;
 mod members;
+mod order;
 mod plans;
 mod settings;
 
 pub use access::{grant_access, grant_admin, revoke_access, revoke_admin};
+pub use erase::erase_tenant;
+pub use handlers::{off_lifecycle, on_lifecycle, plan_moved};
 pub use hosts::{add_host, remove_host};
 pub use lifecycle::{Transition, create_tenant, transition};
 pub use members::{accept_invitation, add_member, invite_member, owner_left, remove_member};

@@ -11,6 +11,7 @@ pub mod datum;
 pub mod digest;
 pub mod directory;
 pub mod fmgr;
+pub mod foreign;
 pub mod hooks;
 pub mod image;
 pub mod index;
