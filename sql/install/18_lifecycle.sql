@@ -1,4 +1,5 @@
--- Lifecycle: code of the application's own that runs when something becomes of a tenant, and a tenant's end.
+-- Lifecycle: code of the application's own that runs when something becomes of a tenant, a tenant's end, and taking
+-- it elsewhere.
 
 -- Handlers by name: a number would mean another function after a dump, and pg_upgrade takes no regprocedure.
 CREATE TABLE tenancy.lifecycle_handlers (
@@ -71,3 +72,41 @@ CREATE FUNCTION tenancy.erase_tenant(
 REVOKE EXECUTE ON FUNCTION tenancy.erase_tenant(text, text, boolean, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.erase_tenant(text, text, boolean, boolean) IS
     'Removes every row of an archived tenant, those that refer to others first, and leaves its id and a certificate in tenancy.event_log; with erase_audit also what tenancy.audit_log tells of it. Returns how many rows of each table; a dry run counts them and changes nothing. Raises 42704 unknown tenant, 22023 confirm is not its key, 55000 not archived, tables with a tenant column that are not protected or classified, or rows that remain';
+
+-- The settings that change how values are written are pinned: a digest is the same wherever it is made.
+CREATE FUNCTION tenancy.tenant_digest(tenant text) RETURNS TABLE (tbl regclass, rows bigint, digest text)
+    LANGUAGE c STABLE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET quote_all_identifiers = off
+    SET standard_conforming_strings = on
+    SET DateStyle = 'ISO, YMD'
+    SET IntervalStyle = 'postgres'
+    SET TimeZone = 'UTC'
+    SET extra_float_digits = 1
+    SET bytea_output = 'hex'
+    SET xmlbinary = 'base64'
+    SET lc_monetary = 'C'
+    AS 'MODULE_PATHNAME', 'tenant_digest_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.tenant_digest(text) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.tenant_digest(text) IS
+    'How many rows each table has of a tenant, and the SHA-256 of what they hold besides their tenant and generated columns, whatever their order. Raises 42704 unknown tenant, 55000 erased or of another region, or tables with a tenant column that are not protected or classified';
+
+CREATE FUNCTION tenancy.export_tenant(tenant text) RETURNS SETOF text
+    LANGUAGE c STABLE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET quote_all_identifiers = off
+    SET standard_conforming_strings = on
+    AS 'MODULE_PATHNAME', 'export_tenant_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.export_tenant(text) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.export_tenant(text) IS
+    'A script for psql that writes a script for psql, which makes the tenant with all its rows in another database, or under another id and key. Errors as for tenant_digest()';
+
+CREATE FUNCTION tenancy.clone_tenant(tenant text, new_key text, id uuid DEFAULT NULL, name text DEFAULT NULL) RETURNS uuid
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET quote_all_identifiers = off
+    SET standard_conforming_strings = on
+    AS 'MODULE_PATHNAME', 'clone_tenant_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.clone_tenant(text, text, uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.clone_tenant(text, text, uuid, text) IS
+    'Makes a tenant with copies of another one''s rows, members and numbers, and with its plan, region and settings; returns its id. Raises 42704 unknown tenant, 22023 malformed key, or one that a tenant column can''t hold, 42710 id or key taken, 55000 erased or of another region, tables with a tenant column that are not protected or classified, or rows with a key that the tenant is no part of';

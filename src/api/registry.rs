@@ -93,3 +93,27 @@ fn erase_tenant(
     let (dry_run, erase_audit) = (required(dry_run, "dry_run")?, required(erase_audit, "erase_audit")?);
     Ok(TableIterator::new(registry::erase_tenant(required(tenant, "tenant")?, confirm, dry_run, erase_audit)?))
 }
+
+#[pg_extern(sql = false)]
+fn export_tenant(tenant: Option<&str>) -> Result<SetOfIterator<'static, String>, ErrorReport> {
+    Ok(SetOfIterator::new(registry::export_tenant(required(tenant, "tenant")?)?))
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn tenant_digest(
+    tenant: Option<&str>,
+) -> Result<TableIterator<'static, (name!(tbl, Oid), name!(rows, i64), name!(digest, String))>, ErrorReport> {
+    Ok(TableIterator::new(registry::tenant_digest(required(tenant, "tenant")?)?))
+}
+
+#[pg_extern(sql = false)]
+fn clone_tenant(
+    tenant: Option<&str>,
+    new_key: Option<&str>,
+    id: Option<pgrx::Uuid>,
+    name: Option<&str>,
+) -> Result<pgrx::Uuid, ErrorReport> {
+    let id = id.map(|id| uuid::Uuid::from_bytes(*id.as_bytes()));
+    Ok(pg_uuid(registry::clone_tenant(required(tenant, "tenant")?, new_key, id, name)?))
+}

@@ -22,6 +22,8 @@ pub enum Lifecycle {
     OwnersDiffer(String),
     #[error("rows of the tenant remain in {relation}")]
     RowsRemain { relation: String, rows: i64 },
+    #[error("key {key} of {relation} is not led by the tenant: a copy would collide with it")]
+    KeyOfAll { key: String, relation: String },
     #[error("a tenant can't be erased in a transaction of this isolation level")]
     ErasureIsolation,
 }
@@ -35,9 +37,12 @@ impl Lifecycle {
             NotFunctionOwner(_) => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             UnsuitableHandler(_) => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
             NotConfirmed => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            HandlerGone { .. } | UnclassifiedTables(_) | OwnersDiffer(_) | RowsRemain { .. } | ErasureIsolation => {
-                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
-            }
+            HandlerGone { .. }
+            | UnclassifiedTables(_)
+            | OwnersDiffer(_)
+            | RowsRemain { .. }
+            | KeyOfAll { .. }
+            | ErasureIsolation => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         }
     }
 
@@ -49,8 +54,9 @@ impl Lifecycle {
             NotFunctionOwner(_) => "It would run with the rights of its owner.".into(),
             NotConfirmed => "What is erased can't be brought back.".into(),
             UnclassifiedTables(tables) => format!("They may hold rows of the tenant: {tables}."),
+            KeyOfAll { .. } => "Each row is copied as it is, other than its tenant.".into(),
             OwnersDiffer(tables) => {
-                format!("Their rows go in one statement, which runs as the tables' owner: {tables}.")
+                format!("Their rows go, or come, in one statement, which runs as the tables' owner: {tables}.")
             }
             RowsRemain { rows, .. } => format!("{rows} rows. A trigger or a rule kept them, or wrote them anew."),
             ErasureIsolation => "It does not see what others have committed since it began.".into(),
@@ -74,6 +80,7 @@ impl Lifecycle {
             UnclassifiedTables(_) => "Call tenancy.protect(), or tenancy.classify(..., 'global').".into(),
             OwnersDiffer(_) => "Give them to one owner, or remove the tenant's rows of one of them first.".into(),
             RowsRemain { .. } => "Nothing was erased. Disable what keeps them while the tenant is erased.".into(),
+            KeyOfAll { .. } => "Call tenancy.scope_unique() for it.".into(),
             ErasureIsolation => "Use READ COMMITTED.".into(),
             _ => return None,
         })

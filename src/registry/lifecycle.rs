@@ -50,7 +50,7 @@ pub fn create_tenant(
 }
 
 /// The id and the key as they were asked for; a missing one is made when the row is.
-fn identity(key: Option<&str>, id: Option<Uuid>) -> Result<(Option<Uuid>, Option<TenantKey>)> {
+pub(super) fn identity(key: Option<&str>, id: Option<Uuid>) -> Result<(Option<Uuid>, Option<TenantKey>)> {
     let Some(key) = key else { return Ok((id, None)) };
     match TenantRef::parse(key)? {
         TenantRef::Key(key) => Ok((id, Some(key))),

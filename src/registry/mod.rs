@@ -2,9 +2,12 @@
 //! by those who may. May import `catalog` and below.
 
 mod access;
+mod clone;
 mod erase;
+mod export;
 mod handlers;
 mod hosts;
+mod inventory;
 mod lifecycle;
 mod members;
 mod order;
@@ -12,7 +15,9 @@ mod plans;
 mod settings;
 
 pub use access::{grant_access, grant_admin, revoke_access, revoke_admin};
+pub use clone::clone_tenant;
 pub use erase::erase_tenant;
+pub use export::{export_tenant, tenant_digest};
 pub use handlers::{off_lifecycle, on_lifecycle, plan_moved};
 pub use hosts::{add_host, remove_host};
 pub use lifecycle::{Transition, create_tenant, transition};

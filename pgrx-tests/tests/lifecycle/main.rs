@@ -1,6 +1,7 @@
 //! What becomes of tenants, and code of the application's own that is called then.
 
 mod erase;
+mod export;
 mod handlers;
 
 use tenancy_harness::{ACME, Fixture, GLOBEX};
