@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod announce;
 pub mod attack;
 pub mod audit_chain;
 pub mod audit_log;
@@ -21,6 +22,7 @@ pub mod indexes;
 pub mod json;
 pub mod jwt_keys;
 pub mod leftovers;
+pub mod lifecycle;
 pub mod managed;
 pub mod members;
 pub mod numbers;
@@ -34,6 +36,7 @@ pub mod row;
 pub mod scope;
 pub mod settings;
 mod spi;
+pub mod tenant_rows;
 pub mod tenants;
 pub mod tree;
 pub mod undo;
@@ -42,6 +45,7 @@ mod worker;
 
 /// Connects the catalogs to PostgreSQL, once the settings are defined. Called once per backend.
 pub fn init() {
+    announce::init();
     worker::init();
     tenants::init();
 }

@@ -12,6 +12,7 @@ pub mod digest;
 pub mod directory;
 pub mod discretion;
 pub mod fmgr;
+pub mod foreign;
 pub mod hooks;
 pub mod image;
 pub mod index;
