@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod adoption;
 pub mod attack;
 pub mod audit_chain;
 pub mod audit_log;

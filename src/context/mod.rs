@@ -5,6 +5,7 @@ mod aside;
 mod cache;
 mod cache_key;
 mod cursors;
+mod given;
 mod hosts;
 mod hot;
 mod leftovers;
@@ -49,6 +50,7 @@ pub fn init() {
         context_changed: || {
             counting::context_changed();
             hot::forget();
+            given::forget();
             cursors::context_changed();
             leftovers::context_changed();
             own::context_changed();
@@ -79,6 +81,7 @@ pub fn init() {
 
 /// Whether a tenant is named, authorised or not.
 pub fn is_set() -> bool {
+    given::look_up();
     resolve::effective_name().is_some()
 }
 
@@ -109,6 +112,7 @@ fn transaction_ended(committed: bool) {
     pin::release();
     cache::transaction_ended();
     presence::transaction_ended();
+    given::forget();
 }
 
 fn savepoint_rolled_back() {

@@ -2,7 +2,7 @@
 
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
-use super::{aside, cursors, hot, membership, pin, presence, seal};
+use super::{aside, cursors, given, hot, membership, pin, presence, seal};
 use crate::catalog::access::{self, Grant};
 use crate::catalog::{registry, tenants};
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ pub fn effective_name() -> Option<(String, Trust)> {
     if !name.is_empty() {
         return Some((name, Trust::Access));
     }
-    let name = guc::default_tenant();
+    let name = Some(guc::default_tenant()).filter(|name| !name.is_empty()).unwrap_or_else(given::default_tenant);
     (!name.is_empty()).then_some((name, Trust::Default))
 }
 
@@ -33,6 +33,7 @@ pub fn effective_name() -> Option<(String, Trust)> {
 /// one; 53400 when too many sessions act for it; 22023 when the name is malformed.
 pub fn resolve() -> Result<()> {
     invalidation::accept();
+    given::look_up();
     let role = role::outer();
     match effective_name() {
         None => {
@@ -186,6 +187,7 @@ pub fn granted(role: Oid, tenant: Uuid) -> Result<Option<Grant>> {
 
 /// The tenant in force.
 pub fn acting() -> Result<Option<Rc<Tenant>>> {
+    given::look_up();
     let Some((name, trust)) = effective_name() else { return Ok(None) };
     resolve()?;
     admit(role::outer(), &name, trust, Remedy::None).map(Some)
