@@ -409,12 +409,11 @@ impl Script<'_> {
             index.table == table.oid && !index.valid && index.plain && !index.unique && index.attnums == attnums
         };
         let weak = format!("SHARE UPDATE EXCLUSIVE on {}", table.ident);
-        let drops: Vec<String> = match table.partitioned || self.at_once {
-            true => Vec::new(),
-            false => {
-                let left_over = self.scene.indexes.iter().filter(left_over);
-                left_over.map(|index| text::drop_index(&index.full_ident, true)).collect()
-            }
+        let drops: Vec<String> = if table.partitioned || self.at_once {
+            Vec::new()
+        } else {
+            let left_over = self.scene.indexes.iter().filter(left_over);
+            left_over.map(|index| text::drop_index(&index.full_ident, true)).collect()
         };
         self.steps.extend(drops.into_iter().map(|ddl| Step { ddl, lock: weak.clone(), sort: Sort::Index }));
         let create = text::index_on(&table.ident, columns, false, !table.partitioned && !self.at_once);

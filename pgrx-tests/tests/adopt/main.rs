@@ -22,7 +22,7 @@ const WITH_COLUMN: [&str; 3] = ["journal", "comments", "deliveries"];
 const GLOBAL: &str = "'{app.countries, app.currencies}'";
 
 /// The application before it knew of tenants, with rows, and a role that uses it and acts for no tenant.
-fn application<'c>(fixture: &Fixture<'c>) -> String {
+fn application(fixture: &Fixture<'_>) -> String {
     let app = fixture.role("app");
     for tenant in [ACME, GLOBEX] {
         fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
