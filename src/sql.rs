@@ -1,5 +1,6 @@
 //! The only composer of SQL text. Pure: identifiers arrive quoted, from the catalog.
 
+pub mod adopt;
 pub mod scope;
 pub mod transfer;
 pub mod undo;

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod adoption;
 pub mod announce;
 pub mod attack;
 pub mod audit_chain;
