@@ -91,10 +91,11 @@ REVOKE EXECUTE ON FUNCTION tenancy.tenant_digest(text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.tenant_digest(text) IS
     'How many rows each table has of a tenant, and the SHA-256 of what they hold besides their tenant and generated columns, whatever their order. Raises 42704 unknown tenant, 55000 erased or of another region, or tables with a tenant column that are not protected or classified';
 
+-- All names are quoted: a newer version has more words that must be.
 CREATE FUNCTION tenancy.export_tenant(tenant text) RETURNS SETOF text
     LANGUAGE c STABLE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
-    SET quote_all_identifiers = off
+    SET quote_all_identifiers = on
     SET standard_conforming_strings = on
     AS 'MODULE_PATHNAME', 'export_tenant_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.export_tenant(text) FROM PUBLIC;
@@ -109,4 +110,4 @@ CREATE FUNCTION tenancy.clone_tenant(tenant text, new_key text, id uuid DEFAULT 
     AS 'MODULE_PATHNAME', 'clone_tenant_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.clone_tenant(text, text, uuid, text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.clone_tenant(text, text, uuid, text) IS
-    'Makes a tenant with copies of another one''s rows, members and numbers, and with its plan, region and settings; returns its id. Raises 42704 unknown tenant, 22023 malformed key, or one that a tenant column can''t hold, 42710 id or key taken, 55000 erased or of another region, tables with a tenant column that are not protected or classified, or rows with a key that the tenant is no part of';
+    'Makes a tenant with copies of another one''s rows, members, numbers and quotas, and with its plan, region and settings; returns its id. Raises 42704 unknown tenant, 22023 malformed key, or one that a tenant column can''t hold, 42710 id or key taken, 55000 erased or of another region, tables with a tenant column that are not protected or classified, or rows with a key that the tenant is no part of';

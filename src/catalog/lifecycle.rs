@@ -17,14 +17,6 @@ pub struct Function {
     pub is_handler: bool,
 }
 
-/// A registered handler.
-#[derive(Debug, Clone)]
-pub struct Handler {
-    pub name: String,
-    /// Whose it is; `None` when there is no such function any more.
-    pub owner: Option<Oid>,
-}
-
 /// The function with that OID, if there is one.
 pub fn function(oid: Oid) -> Result<Option<Function>> {
     let rows = spi::read_latest(
@@ -63,32 +55,39 @@ pub fn remove(event: &str, name: Option<&str>) -> Result<Vec<String>> {
     )
 }
 
-/// The handlers of an event, in the order in which they were registered. Needs the rights of the extension's owner.
-pub fn handlers(event: &str) -> Result<Vec<Handler>> {
+/// The names of the handlers of an event, in the order in which they were registered. Needs the rights of the extension's
+/// owner.
+pub fn handlers(event: &str) -> Result<Vec<String>> {
     spi::read_latest(
-        "SELECT h.handler, \
-                (SELECT p.proowner FROM pg_catalog.pg_proc AS p \
-                 WHERE p.oid OPERATOR(pg_catalog.=) pg_catalog.to_regprocedure( \
-                           h.handler OPERATOR(pg_catalog.||) '(pg_catalog.uuid,pg_catalog.jsonb)')::pg_catalog.oid \
-                   AND p.prokind OPERATOR(pg_catalog.=) 'f') \
-         FROM tenancy.lifecycle_handlers AS h \
-         WHERE h.event OPERATOR(pg_catalog.=) $1 ORDER BY h.registered_at, h.handler",
+        "SELECT handler FROM tenancy.lifecycle_handlers \
+         WHERE event OPERATOR(pg_catalog.=) $1 ORDER BY registered_at, handler",
         &[event.into()],
-        |row| Ok(Handler { name: row.require(1)?, owner: row.get(2)? }),
+        |row| row.require(1),
     )
+}
+
+/// The function that a handler's name means now, and its owner; one that ran before may have changed that.
+fn meant(name: &str) -> Result<Option<(Oid, Oid)>> {
+    let rows = spi::read_latest(
+        "SELECT p.oid, p.proowner FROM pg_catalog.pg_proc AS p \
+         WHERE p.oid OPERATOR(pg_catalog.=) pg_catalog.to_regprocedure( \
+                   $1 OPERATOR(pg_catalog.||) '(pg_catalog.uuid,pg_catalog.jsonb)')::pg_catalog.oid \
+           AND p.prokind OPERATOR(pg_catalog.=) 'f' AND NOT p.proretset",
+        &[name.into()],
+        |row| Ok((row.require(1)?, row.require(2)?)),
+    )?;
+    Ok(rows.into_iter().next())
 }
 
 /// Calls a handler, as its owner. Its errors pass.
 ///
 /// # Errors
 /// 55000 when there is no such function any more.
-pub fn call(event: &str, handler: &Handler, tenant: Uuid, what: serde_json::Value) -> Result<()> {
-    let gone = || Lifecycle::HandlerGone { event: event.to_owned(), handler: handler.name.clone() };
-    let owner = handler.owner.ok_or_else(gone)?;
-    let statement = format!("SELECT {}($1, $2)", handler.name);
-    foreign::naming(&format!("handler {} of lifecycle event \"{event}\"", handler.name), || {
-        foreign::in_the_name_of(owner, || {
-            spi::call_as_client(&statement, &[pg_uuid(tenant).into(), JsonB(what).into()])
-        })
-    })
+pub fn call(event: &str, handler: &str, tenant: Uuid, what: serde_json::Value) -> Result<()> {
+    let gone = || Lifecycle::HandlerGone { event: event.to_owned(), handler: handler.to_owned() };
+    let (function, owner) = meant(handler)?.ok_or_else(gone)?;
+    foreign::naming(&format!("handler {handler} of lifecycle event \"{event}\""), || {
+        foreign::in_the_name_of(owner, || foreign::call(function, pg_uuid(tenant), JsonB(what)));
+    });
+    Ok(())
 }

@@ -33,6 +33,7 @@ pub mod protection;
 pub mod quotas;
 pub mod registry;
 pub mod relations;
+pub mod removal;
 pub mod row;
 pub mod scope;
 pub mod settings;

@@ -161,12 +161,6 @@ pub fn run_as_client(statement: &str, parameter: Option<&str>, limit: usize) -> 
     Spi::connect_mut(|client| Ok(client.update(statement, Some(limit as c_long), &args)?.len()))
 }
 
-/// As `run_as_client`, with any arguments, to its end.
-pub fn call_as_client(statement: &str, args: &[DatumWithOid<'_>]) -> Result<()> {
-    Spi::connect_mut(|client| client.update(statement, None, args).map(|_| ()))?;
-    Ok(())
-}
-
 /// As `run_as_client`, for a query of one text.
 pub fn text_as_client(query: &str) -> Result<Option<String>> {
     Spi::connect_mut(|client| {

@@ -3,11 +3,11 @@
 use super::protection::Root;
 use super::spi;
 use super::tenants::pg_uuid;
-use crate::error::{Error, Result};
+use crate::error::{Error, Lifecycle, Result};
 use crate::sql::transfer::Owner;
 use crate::sql::{self, Ident};
 use crate::sys::types::{self, Base};
-use crate::sys::{Oid, foreign};
+use crate::sys::{Oid, foreign, lock, relation};
 use crate::tenant::TenantKey;
 use uuid::Uuid;
 
@@ -17,15 +17,13 @@ const REFERENCES: &str = include_str!("../../sql/queries/lifecycle/references.sq
 const UNCLASSIFIED: &str = include_str!("../../sql/queries/lifecycle/unclassified.sql");
 
 /// A protected table that is no part of another.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     pub oid: Oid,
     pub ident: Ident,
     pub owner: Oid,
     pub column: Ident,
     column_type: Oid,
-    /// Deferrable constraints that removing rows may wake.
-    deferrable: Vec<String>,
     /// It, and all that inherits from it.
     pub parts: Vec<Oid>,
 }
@@ -76,8 +74,7 @@ pub fn tables(roots: &[Root]) -> Result<Vec<Table>> {
             owner: row.require(3)?,
             column: Ident::quoted(row.require(4)?),
             column_type: row.require(5)?,
-            deferrable: row.require(6)?,
-            parts: row.require(7)?,
+            parts: row.require(6)?,
         })
     })
 }
@@ -90,29 +87,35 @@ pub fn references(tables: &[Table]) -> Result<Vec<(Oid, Oid)>> {
 
 /// Counts the rows of a table for which that is true, as its owner.
 pub fn count(table: &Table, predicate: &str) -> Result<i64> {
+    check_unchanged(table.oid, &table.ident.to_string(), table.owner)?;
     let query = format!("SELECT pg_catalog.count(*) FROM {} WHERE {predicate}", table.ident);
     foreign::on_the_table_of(table.owner, || one(&query))
 }
 
-/// Removes rows of tables of one owner, as this owner, in one statement, so that they may refer to each other. Returns
-/// how many rows of each.
-pub fn delete(tables: &[(&Table, &str)]) -> Result<Vec<i64>> {
-    let Some((first, _)) = tables.first() else { return Ok(Vec::new()) };
-    let names: Vec<&str> = tables.iter().flat_map(|(table, _)| &table.deferrable).map(String::as_str).collect();
-    let parts = tables.iter().enumerate().map(|(n, (table, predicate))| {
-        format!("removed_{n} AS (DELETE FROM {} WHERE {predicate} RETURNING 1)", table.ident)
-    });
-    let counts = (0..tables.len()).map(|n| format!("(SELECT pg_catalog.count(*) FROM removed_{n})"));
-    let statement = format!(
-        "WITH {} SELECT ARRAY[{}]",
-        parts.collect::<Vec<_>>().join(", "),
-        counts.collect::<Vec<_>>().join(", ")
-    );
-    foreign::on_the_table_of(first.owner, || {
-        make_immediate(names)?;
-        let counts = spi::write(&statement, &[], |row| row.require::<Vec<i64>>(1))?;
-        Ok(counts.into_iter().next().unwrap_or_default())
-    })
+/// To be called right before each statement that runs with the rights of a relation's owner and has its name: code that
+/// hangs on another table may have put one of its own in its place since.
+///
+/// # Errors
+/// 55000 when its name or owner is another one.
+pub fn check_unchanged(relation: Oid, ident: &str, owner: Oid) -> Result<()> {
+    lock::against_removal(relation);
+    let is_same = relation::name(relation).as_deref() == Some(ident) && relation::brief(relation)?.owner == owner;
+    if is_same { Ok(()) } else { Err(Lifecycle::TableChanged(ident.to_owned()).into()) }
+}
+
+/// For a statement on a table that reaches its parts: their triggers, checks and index expressions would run with the rights
+/// of the table's owner.
+///
+/// # Errors
+/// 55000 when one has another owner.
+pub fn check_owner_of_parts(table: &Table, owner: Oid) -> Result<()> {
+    for part in &table.parts {
+        if relation::brief(*part)?.owner != owner {
+            let names = [Some(table.ident.to_string()), relation::name(*part)];
+            return Err(Lifecycle::OwnersDiffer(names.into_iter().flatten().collect::<Vec<_>>().join(", ")).into());
+        }
+    }
+    Ok(())
 }
 
 const UNITS: &str = include_str!("../../sql/queries/lifecycle/units.sql");
@@ -179,14 +182,56 @@ pub fn foreign_keys(tables: &[Table]) -> Result<Vec<Reference>> {
     })
 }
 
-/// How many rows of a unit that is true of, and the SHA-256 of what they hold, whatever their order and their tenant: of the
-/// hashes of their columns' texts, in order. As the table's owner; within the caller's snapshot.
+/// A key that is checked when the transaction ends.
+#[derive(Debug, Clone)]
+pub struct LateKey {
+    pub name: String,
+    pub relation: String,
+    pub root: Oid,
+    /// Of what it is, by which SQLSTATE a violation is known.
+    pub is_unique: bool,
+    /// What follows SELECT and FROM to have the rows that it is about.
+    pub columns: String,
+    pub source: String,
+    pub predicate: String,
+    /// What is true of two such rows, `one` and `other`, that can't both be there.
+    pub collides: String,
+}
+
+/// The deferrable keys of tables, and of what inherits from them.
+pub fn late_keys(tables: &[Table]) -> Result<Vec<LateKey>> {
+    const LATE_KEYS: &str = include_str!("../../sql/queries/lifecycle/late_keys.sql");
+    let oids: Vec<Oid> = tables.iter().map(|table| table.oid).collect();
+    spi::read(&format!("{TREE}{LATE_KEYS}"), &[oids.into()], |row| {
+        Ok(LateKey {
+            name: row.require(1)?,
+            relation: row.require(2)?,
+            root: row.require(3)?,
+            is_unique: row.require(4)?,
+            columns: row.require(5)?,
+            source: row.require(6)?,
+            predicate: row.require(7)?,
+            collides: row.require(8)?,
+        })
+    })
+}
+
+/// How many rows of a unit that is true of, and a SHA-256 of what they hold, whatever their order and their tenant. As the
+/// table's owner; within the caller's snapshot.
+///
+/// Each row has a hash, of its columns' texts in order. The hashes, sorted, are hashed by their first bytes, and these hashes
+/// again: a value has room for no more than some 30 million.
 pub fn digest(unit: &Unit, predicate: &str) -> Result<(i64, String)> {
+    check_unchanged(unit.oid, &unit.ident, unit.owner)?;
     let query = format!(
-        "SELECT pg_catalog.count(*), pg_catalog.encode(pg_catalog.sha256(coalesce( \
-                    pg_catalog.string_agg(h.hash, ''::pg_catalog.bytea ORDER BY h.hash), ''::pg_catalog.bytea)), 'hex') \
-         FROM (SELECT pg_catalog.sha256(pg_catalog.convert_to(ROW({})::pg_catalog.text, 'UTF8')) AS hash \
-               FROM {} WHERE {predicate}) AS h",
+        "SELECT coalesce(pg_catalog.sum(b.rows), 0)::pg_catalog.int8, \
+                pg_catalog.encode(pg_catalog.sha256(coalesce( \
+                    pg_catalog.string_agg(b.hash, ''::pg_catalog.bytea ORDER BY b.first), ''::pg_catalog.bytea)), 'hex') \
+         FROM (SELECT pg_catalog.get_byte(h.hash, 0) AS first, pg_catalog.count(*) AS rows, \
+                      pg_catalog.sha256(pg_catalog.string_agg(h.hash, ''::pg_catalog.bytea ORDER BY h.hash)) AS hash \
+               FROM (SELECT pg_catalog.sha256(pg_catalog.convert_to(ROW({})::pg_catalog.text, 'UTF8')) AS hash \
+                     FROM {} WHERE {predicate}) AS h \
+               GROUP BY 1) AS b",
         unit.columns.join(", "),
         unit.source()
     );
@@ -208,7 +253,12 @@ pub fn unscoped_keys(tables: &[Table], columns: &[String]) -> Result<Vec<(Oid, S
 /// what is true of the rows, and the literal that the copies hold as their tenant. Returns how many rows.
 pub fn copy(units: &[(&Table, &Unit, &str, String)]) -> Result<i64> {
     let Some((first, ..)) = units.first() else { return Ok(0) };
-    let names: Vec<&str> = units.iter().flat_map(|(table, ..)| &table.deferrable).map(String::as_str).collect();
+    for (table, unit, ..) in units {
+        check_unchanged(unit.oid, &unit.ident, unit.owner)?;
+        if unit.partitioned {
+            check_owner_of_parts(table, unit.owner)?;
+        }
+    }
     let parts = units.iter().enumerate().map(|(n, (table, unit, predicate, value))| {
         let listed = |more: &str| {
             let all = unit.columns.iter().map(String::as_str).chain([more]);
@@ -228,19 +278,19 @@ pub fn copy(units: &[(&Table, &Unit, &str, String)]) -> Result<i64> {
         parts.collect::<Vec<_>>().join(", "),
         counts.collect::<Vec<_>>().join(" OPERATOR(pg_catalog.+) ")
     );
-    foreign::on_the_table_of(first.owner, || {
-        make_immediate(names)?;
-        one(&statement)
-    })
+    foreign::on_the_table_of(first.owner, || one(&statement))
 }
 
-/// Copies the members and numbers of a tenant. Needs the rights of the extension's owner.
+/// Copies the members, numbers and quotas of a tenant. Needs the rights of the extension's owner.
 pub fn copy_own(from: Uuid, to: Uuid) -> Result<()> {
     for statement in [
         "INSERT INTO tenancy.members (tenant_id, user_id, role, added_at) \
          SELECT $2, user_id, role, added_at FROM tenancy.members WHERE tenant_id OPERATOR(pg_catalog.=) $1",
         "INSERT INTO tenancy.numbers (tenant_id, name, gapless, last_value) \
          SELECT $2, name, gapless, last_value FROM tenancy.numbers WHERE tenant_id OPERATOR(pg_catalog.=) $1",
+        "INSERT INTO tenancy.quotas (tenant_id, resource_id, max_amount, mode, warn_at, per) \
+         SELECT $2, resource_id, max_amount, mode, warn_at, per FROM tenancy.quotas \
+         WHERE tenant_id OPERATOR(pg_catalog.=) $1",
     ] {
         spi::run(statement, &[pg_uuid(from).into(), pg_uuid(to).into()])?;
     }
@@ -265,36 +315,6 @@ pub fn insert_like(
         |row| Ok((Uuid::from_bytes(*row.require::<pgrx::Uuid>(1)?.as_bytes()), TenantKey::stored(row.require(2)?))),
     )?;
     Ok(rows.into_iter().next())
-}
-
-/// Has constraints checked at once: what is left for the end of the transaction would be done as somebody else.
-fn make_immediate(mut names: Vec<&str>) -> Result<()> {
-    names.sort_unstable();
-    names.dedup();
-    if !names.is_empty() {
-        spi::run(&format!("SET CONSTRAINTS {} IMMEDIATE", names.join(", ")), &[])?;
-    }
-    Ok(())
-}
-
-/// What the registry says of a tenant, besides its id and key.
-#[derive(Debug, Clone)]
-pub struct Registered {
-    pub name: Option<String>,
-    pub plan: Option<String>,
-    pub region: Option<String>,
-    /// JSON.
-    pub settings: String,
-}
-
-/// What the registry says of a tenant. Needs the rights of the extension's owner.
-pub fn registered(tenant: Uuid) -> Result<Registered> {
-    let rows = spi::read(
-        "SELECT name, plan, region, settings::pg_catalog.text FROM tenancy.tenants WHERE id OPERATOR(pg_catalog.=) $1",
-        &[pg_uuid(tenant).into()],
-        |row| Ok(Registered { name: row.get(1)?, plan: row.get(2)?, region: row.get(3)?, settings: row.require(4)? }),
-    )?;
-    rows.into_iter().next().ok_or(Error::NotInstalled)
 }
 
 /// A table of the extension's own with rows of tenants, and its name.

@@ -18,8 +18,10 @@ pub enum Lifecycle {
     NotConfirmed,
     #[error("tables with a tenant column are neither protected nor classified")]
     UnclassifiedTables(String),
-    #[error("tables that refer to each other belong to different owners")]
+    #[error("tables that refer to each other, or parts of a table, belong to different owners")]
     OwnersDiffer(String),
+    #[error("table {0} was changed, or replaced, while a tenant's rows were being worked on")]
+    TableChanged(String),
     #[error("rows of the tenant remain in {relation}")]
     RowsRemain { relation: String, rows: i64 },
     #[error("key {key} of {relation} is not led by the tenant: a copy would collide with it")]
@@ -40,6 +42,7 @@ impl Lifecycle {
             HandlerGone { .. }
             | UnclassifiedTables(_)
             | OwnersDiffer(_)
+            | TableChanged(_)
             | RowsRemain { .. }
             | KeyOfAll { .. }
             | ErasureIsolation => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -58,7 +61,12 @@ impl Lifecycle {
             OwnersDiffer(tables) => {
                 format!("Their rows go, or come, in one statement, which runs as the tables' owner: {tables}.")
             }
-            RowsRemain { rows, .. } => format!("{rows} rows. A trigger or a rule kept them, or wrote them anew."),
+            TableChanged(_) => {
+                "Its name, its owner, or which tables there are is not what it was in the beginning.".into()
+            }
+            RowsRemain { rows, .. } => {
+                format!("{rows} rows. A trigger, a rule or a handler kept them, or wrote them anew.")
+            }
             ErasureIsolation => "It does not see what others have committed since it began.".into(),
             UnsuitableHandler(_) => {
                 "A handler is an ordinary function of (uuid, jsonb) that returns one value, or void.".into()
@@ -79,6 +87,7 @@ impl Lifecycle {
             NotConfirmed => "Pass the tenant's key: confirm => '...'. With dry_run => true nothing is erased.".into(),
             UnclassifiedTables(_) => "Call tenancy.protect(), or tenancy.classify(..., 'global').".into(),
             OwnersDiffer(_) => "Give them to one owner, or remove the tenant's rows of one of them first.".into(),
+            TableChanged(_) => "Try again while nobody changes tables.".into(),
             RowsRemain { .. } => "Nothing was erased. Disable what keeps them while the tenant is erased.".into(),
             KeyOfAll { .. } => "Call tenancy.scope_unique() for it.".into(),
             ErasureIsolation => "Use READ COMMITTED.".into(),

@@ -4,19 +4,21 @@ use super::handlers::{self, Kind};
 use super::inventory::Inventory;
 use super::lifecycle::identity;
 use crate::catalog::event::Event;
+use crate::catalog::removal;
 use crate::catalog::tenant_rows::{self, Table, Unit};
 use crate::error::{Error, Lifecycle, Result};
 use serde_json::json;
 use uuid::Uuid;
 
-/// Makes an active tenant with copies of another one's rows, members and numbers, and with its plan, region and settings. Called
-/// as the extension's owner.
+/// Makes an active tenant with copies of another one's rows, members, numbers and quotas, and with its plan, region and settings.
+/// Called as the extension's owner.
 ///
 /// # Errors
 /// 42704 unknown tenant; 22023 malformed key, or one that a tenant column can't hold; 42710 id or key taken; 55000 when the
 /// tenant is erased or of another region, a table with a tenant column is neither protected nor classified, or rows
 /// have a key that is not led by the tenant; what triggers and handlers raise.
 pub fn clone_tenant(tenant: &str, new_key: Option<&str>, id: Option<Uuid>, name: Option<&str>) -> Result<Uuid> {
+    removal::run_deferred()?;
     let inventory = Inventory::of(tenant)?;
     let (id, key) = identity(new_key, id)?;
     check_keys(&inventory)?;

@@ -5,12 +5,15 @@ use super::order;
 use crate::catalog::event::Event;
 use crate::catalog::tenant_rows::{self, Own, Table};
 use crate::catalog::tenants::{self, TenantRow};
-use crate::catalog::{audit_log, protection, relations};
+use crate::catalog::{audit_log, protection, relations, removal};
 use crate::error::{Error, Lifecycle, Result};
 use crate::sys::{Oid, digest, lock, relation, xact};
 use crate::tenant::TenantRef;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
+
+/// How often it is tried to remove what triggers of rows that go leave behind.
+const ROUNDS: usize = 8;
 
 /// How many rows of the tenant were, or would be, removed from a table.
 pub type Removed = (Oid, i64);
@@ -22,6 +25,9 @@ pub type Removed = (Oid, i64);
 /// 42704 unknown tenant; 22023 when `confirm` is not its key; 55000 when it is not archived, a table with a tenant column
 /// is neither protected nor classified, rows remain, or in another isolation level than READ COMMITTED; what foreign
 /// keys, triggers and handlers raise.
+///
+/// What others have hung on tables and events runs on the way. So whatever is run with the rights of a table's owner is looked
+/// up right before, and nothing is left for the end of the transaction.
 pub fn erase_tenant(tenant: &str, confirm: Option<&str>, dry_run: bool, erase_audit: bool) -> Result<Vec<Removed>> {
     let name = TenantRef::parse(tenant)?;
     let unknown = || Error::UnknownTenant(tenant.to_owned());
@@ -44,6 +50,7 @@ pub fn erase_tenant(tenant: &str, confirm: Option<&str>, dry_run: bool, erase_au
     if dry_run {
         return count(&found, &tables, &own, erase_audit);
     }
+    removal::run_deferred()?;
     // One at a time: two would wait for each other's tables.
     relation::lock_definition(tenant_rows::logs()?.0);
     let mut removed = remove(&found, &tables)?;
@@ -62,6 +69,10 @@ pub fn erase_tenant(tenant: &str, confirm: Option<&str>, dry_run: bool, erase_au
     check_own(&found, &own, erase_audit)?;
     let entry = certificate(&found, &removed, erase_audit)?;
     handlers::happened(Kind::Erased, found.key.as_str(), entry, json!({}))?;
+    if handlers::exist(Kind::Erased)? {
+        check_tables(&found, &tables)?;
+        check_own(&found, &own, erase_audit)?;
+    }
     Ok(removed)
 }
 
@@ -94,11 +105,30 @@ fn remove(tenant: &TenantRow, tables: &[Table]) -> Result<Vec<Removed>> {
         .collect();
     let groups = order::referring_first(tables.len(), &edges);
     let mut rows = vec![0; tables.len()];
-    remove_once(tenant, tables, &groups, &mut rows)?;
+    remove_once(tenant, tables, &groups, &edges, &mut rows)?;
     // Always in the same order, as others who lock several do.
     let parts: BTreeSet<u32> = tables.iter().flat_map(|table| &table.parts).map(|part| part.to_u32()).collect();
     parts.into_iter().for_each(|part| lock::against_writes(Oid::from(part)));
-    remove_once(tenant, tables, &groups, &mut rows)?;
+    check_same(tables)?;
+    // Triggers of rows that go may change others, which are then elsewhere.
+    for _ in 0..ROUNDS {
+        if remove_once(tenant, tables, &groups, &edges, &mut rows)? == 0 {
+            break;
+        }
+    }
+    check_tables(tenant, tables)?;
+    Ok(tables.iter().map(|table| table.oid).zip(rows).collect())
+}
+
+/// Until everything was locked, somebody may have made a table, or another part of one.
+fn check_same(tables: &[Table]) -> Result<()> {
+    let now = tenant_rows::tables(&protection::roots()?)?;
+    let changed = now.iter().find(|table| !tables.contains(table)).map(|table| table.ident.to_string());
+    let added = tenant_rows::unclassified()?.into_iter().next();
+    changed.or(added).map_or(Ok(()), |table| Err(Lifecycle::TableChanged(table).into()))
+}
+
+fn check_tables(tenant: &TenantRow, tables: &[Table]) -> Result<()> {
     for table in tables {
         let Some(predicate) = table.predicate(tenant.id, &tenant.key) else { continue };
         let left = tenant_rows::count(table, &predicate)?;
@@ -106,11 +136,27 @@ fn remove(tenant: &TenantRow, tables: &[Table]) -> Result<Vec<Removed>> {
             return Err(Lifecycle::RowsRemain { relation: table.ident.to_string(), rows: left }.into());
         }
     }
-    Ok(tables.iter().map(|table| table.oid).zip(rows).collect())
+    Ok(())
 }
 
-fn remove_once(tenant: &TenantRow, tables: &[Table], groups: &[Vec<usize>], rows: &mut [i64]) -> Result<()> {
+/// Removes what can be seen. Adds how many to `rows`, and returns that.
+fn remove_once(
+    tenant: &TenantRow,
+    tables: &[Table],
+    groups: &[Vec<usize>],
+    edges: &[(usize, usize)],
+    rows: &mut [i64],
+) -> Result<i64> {
+    let before: i64 = rows.iter().sum();
     for group in groups {
+        if let [n] = group[..]
+            && !edges.contains(&(n, n))
+        {
+            if let Some(predicate) = tables[n].predicate(tenant.id, &tenant.key) {
+                rows[n] += removal::delete_in_batches(&tables[n], &predicate)?;
+            }
+            continue;
+        }
         let members: Vec<(usize, &Table, String)> = group
             .iter()
             .filter_map(|n| Some((*n, &tables[*n], tables[*n].predicate(tenant.id, &tenant.key)?)))
@@ -122,11 +168,11 @@ fn remove_once(tenant: &TenantRow, tables: &[Table], groups: &[Vec<usize>], rows
         }
         let pairs: Vec<(&Table, &str)> =
             members.iter().map(|(_, table, predicate)| (*table, predicate.as_str())).collect();
-        for ((n, ..), count) in members.iter().zip(tenant_rows::delete(&pairs)?) {
+        for ((n, ..), count) in members.iter().zip(removal::delete_together(&pairs)?) {
             rows[*n] += count;
         }
     }
-    Ok(())
+    Ok(rows.iter().sum::<i64>() - before)
 }
 
 /// Triggers, for one, may have written of the tenant again.

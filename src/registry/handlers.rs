@@ -127,6 +127,14 @@ pub fn happened(kind: Kind, key: &str, entry: Event, more: Value) -> Result<()> 
     Ok(())
 }
 
+/// Whether anything is called when that happens.
+///
+/// # Errors
+/// As SPI has them.
+pub fn exist(kind: Kind) -> Result<bool> {
+    Ok(!lifecycle::handlers(kind.as_str())?.is_empty())
+}
+
 /// True while a tenant's plan goes with all else.
 static ERASING: BackendCell<bool> = BackendCell::new(false);
 

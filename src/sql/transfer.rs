@@ -39,6 +39,16 @@ pub fn say(text: &str) -> String {
     format!("SELECT {};", literal(text))
 }
 
+/// Stands for a value in what `say_each` says.
+pub const NAMED: &str = "\u{1}";
+
+/// Has the exporting script write `text` once for each row of `source`, with the values of the row in the places that are
+/// `NAMED`, in their order, as literals.
+pub fn say_each(text: &str, values: &[&str], source: &str) -> String {
+    let format = text.replace('%', "%%").replace(NAMED, "%L");
+    format!("SELECT pg_catalog.format({}, {}) FROM {source};", literal(&format), values.join(", "))
+}
+
 /// The lines of the exporting script for the rows of one table.
 pub fn rows(rows: &Rows<'_>) -> Vec<String> {
     // There may be no other column than the tenant's.
@@ -65,12 +75,12 @@ pub fn rows(rows: &Rows<'_>) -> Vec<String> {
     ]
 }
 
-/// Has the importing script move a sequence past what a column holds.
-pub fn advance(sequence: &str, column: &str, source: &str) -> String {
+/// Has the importing script move a sequence past what a column holds in the tenant's rows.
+pub fn advance(sequence: &str, column: &str, source: &str, own: &str) -> String {
     say(&format!(
         "SELECT pg_catalog.count(pg_catalog.setval({}, h.highest)) AS tenancy_moved \
-         FROM (SELECT pg_catalog.max({column}) AS highest FROM {source}) AS h \
-         WHERE h.highest > (SELECT s.last_value FROM {sequence} AS s) \\gset",
+         FROM (SELECT pg_catalog.max({column}) AS highest FROM {source} WHERE {own}) AS h \
+         WHERE h.highest >= (SELECT s.last_value FROM {sequence} AS s) \\gset",
         literal(sequence)
     ))
 }
@@ -95,6 +105,8 @@ mod tests {
         assert_eq!(say("a'b"), "SELECT 'a''b';");
         assert_eq!(say("\\."), "SELECT E'\\\\.';");
         assert_eq!(psql_literal("it's \\ so"), "'it''s \\\\ so'");
+        let each = say_each(&format!("100% of {NAMED}"), &["t.name"], "tenants AS t");
+        assert_eq!(each, "SELECT pg_catalog.format('100%% of %L', t.name) FROM tenants AS t;");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::sys::role;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
-use pgrx::{PgLogLevel, PgTryBuilder, pg_sys};
+use pgrx::{IntoDatum, PgLogLevel, PgTryBuilder, pg_sys};
 use std::panic::AssertUnwindSafe;
 
 /// Runs `work`, which calls a function of `owner`, with his privileges. The settings that it changes are put back.
@@ -24,6 +24,32 @@ pub fn in_the_name_of<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
 /// forced row security; and with what its triggers do restricted. The settings that these change are put back.
 pub fn on_the_table_of<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     restored(|| role::acting_as_table_owner(owner, work))
+}
+
+/// Calls a function of (uuid, jsonb), whatever it returns, by its OID: by now its name could be another one's. It sees all
+/// that this transaction has done.
+pub fn call(function: pg_sys::Oid, tenant: pgrx::Uuid, what: pgrx::JsonB) {
+    // SAFETY: the record is a call of two arguments, neither of which is NULL, and lives as long as the call. What is called is
+    // entered and left as the function manager does it; the boundary turns its errors into panics. The snapshot is popped
+    // again, after an error by the end of the (sub)transaction.
+    unsafe {
+        let size = size_of::<pg_sys::FunctionCallInfoBaseData>() + 2 * size_of::<pg_sys::NullableDatum>();
+        let record: pg_sys::FunctionCallInfo = pg_sys::palloc0(size).cast();
+        let found: *mut pg_sys::FmgrInfo = pg_sys::palloc0(size_of::<pg_sys::FmgrInfo>()).cast();
+        pg_sys::fmgr_info(function, found);
+        (*record).flinfo = found;
+        (*record).nargs = 2;
+        for (place, value) in [tenant.into_datum(), what.into_datum()].into_iter().enumerate() {
+            let argument = (*record).args.as_mut_ptr().add(place);
+            (*argument).value = value.unwrap_or(pg_sys::Datum::null());
+        }
+        pg_sys::CommandCounterIncrement();
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        if let Some(address) = (*found).fn_addr {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| address(record));
+        }
+        pg_sys::PopActiveSnapshot();
+    }
 }
 
 /// Puts settings back that `work` changes.

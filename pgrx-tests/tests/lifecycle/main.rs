@@ -3,6 +3,9 @@
 mod erase;
 mod export;
 mod handlers;
+mod moved;
+mod removal;
+mod rights;
 
 use tenancy_harness::{ACME, Fixture, GLOBEX};
 

@@ -1,12 +1,5 @@
 -- $1 protected tables that are no part of another, $2 their tenant columns: what their rows are reached by.
 SELECT r.relation, pg_catalog.format('%I.%I', n.nspname, c.relname), c.relowner, pg_catalog.quote_ident(a.attname), a.atttypid,
-       ARRAY(SELECT pg_catalog.format('%I.%I', kn.nspname, k.conname)
-             FROM pg_catalog.pg_constraint AS k
-             JOIN pg_catalog.pg_namespace AS kn ON kn.oid OPERATOR(pg_catalog.=) k.connamespace
-             WHERE k.condeferrable
-               AND (k.conrelid IN (SELECT t.oid FROM tree AS t WHERE t.root OPERATOR(pg_catalog.=) r.relation)
-                    OR k.confrelid IN (SELECT t.oid FROM tree AS t WHERE t.root OPERATOR(pg_catalog.=) r.relation))
-             ORDER BY 1),
        ARRAY(SELECT t.oid FROM tree AS t WHERE t.root OPERATOR(pg_catalog.=) r.relation ORDER BY t.oid)
 FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.text[])) AS r(relation, tenant_column)
 JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) r.relation
