@@ -3,6 +3,7 @@
 use super::spi;
 use super::tenant_rows::{Table, check_owner_of_parts, check_unchanged};
 use crate::error::{Lifecycle, Result};
+use crate::sys::memory::Memory;
 use crate::sys::{Oid, foreign, lock, relation, role};
 
 /// How many rows one statement removes at most: so many events are kept in memory for the triggers that follow it.
@@ -20,7 +21,8 @@ pub fn delete_in_batches(table: &Table, predicate: &str) -> Result<i64> {
     check_unchanged(table.oid, &table.ident.to_string(), table.owner)?;
     let query = format!("SELECT tableoid, ctid::pg_catalog.text FROM {} WHERE {predicate}", table.ident);
     let mut removed = 0;
-    let mut batch = Batch { part: table.oid, places: Vec::new() };
+    let mut batch =
+        Batch { part: table.oid, places: Vec::new(), memory: Memory::for_session(c"tenancy rows to be removed") };
     foreign::on_the_table_of(table.owner, || {
         spi::for_each(
             &query,
@@ -42,6 +44,8 @@ pub fn delete_in_batches(table: &Table, predicate: &str) -> Result<i64> {
 struct Batch {
     part: Oid,
     places: Vec<String>,
+    /// For what removing them takes, which would otherwise be there until all is done.
+    memory: Memory,
 }
 
 impl Batch {
@@ -51,21 +55,26 @@ impl Batch {
         if places.is_empty() {
             return Ok(0);
         }
-        lock::against_removal(self.part);
-        let gone = || Lifecycle::TableChanged(self.part.to_u32().to_string());
-        let name = relation::name(self.part).ok_or_else(gone)?;
-        // The planner must not know how many places there are, nor see that an index would find the tenant's rows: it would
-        // look at all of them again for each batch.
-        let statement = format!(
-            "DELETE FROM ONLY {name} \
-             WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY( \
-                       SELECT p.place::pg_catalog.tid FROM pg_catalog.unnest($1) AS p(place))) \
-               AND ({predicate}) IS TRUE"
-        );
-        let count =
-            foreign::on_the_table_of(relation::brief(self.part)?.owner, || spi::run(&statement, &[places.into()]))?;
-        Ok(i64::try_from(count).unwrap_or(i64::MAX))
+        let removed = self.memory.within(|| remove(self.part, places, predicate));
+        self.memory.reset();
+        removed
     }
+}
+
+fn remove(part: Oid, places: Vec<String>, predicate: &str) -> Result<i64> {
+    lock::against_removal(part);
+    let gone = || Lifecycle::TableChanged(part.to_u32().to_string());
+    let name = relation::name(part).ok_or_else(gone)?;
+    // The planner must not know how many places there are, nor see that an index would find the tenant's rows: it would
+    // look at all of them again for each batch.
+    let statement = format!(
+        "DELETE FROM ONLY {name} \
+         WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY( \
+                   SELECT p.place::pg_catalog.tid FROM pg_catalog.unnest($1) AS p(place))) \
+           AND ({predicate}) IS TRUE"
+    );
+    let count = foreign::on_the_table_of(relation::brief(part)?.owner, || spi::run(&statement, &[places.into()]))?;
+    Ok(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 /// Removes rows of tables of one owner, as this owner, in one statement, so that they may refer to each other. Returns
