@@ -2,6 +2,10 @@
 //!
 //! Values that the caller passed may be repeated to him; another tenant's data never are.
 
+mod lifecycle;
+
+pub use lifecycle::Lifecycle;
+
 use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys::panic::ErrorReport;
 use thiserror::Error;
@@ -228,6 +232,9 @@ pub enum Error {
     #[error("host \"{0}\" does not exist")]
     UnknownHost(String),
 
+    #[error(transparent)]
+    Lifecycle(#[from] Lifecycle),
+
     #[error("pg_tenancy is not installed in this database, or is damaged")]
     NotInstalled,
     #[error("query failed: {0}")]
@@ -333,6 +340,7 @@ impl Error {
             UnknownMember { .. } | UnknownHost(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             LastOwner => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             InvalidInvitation => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+            Lifecycle(error) => error.sqlstate(),
             NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -410,6 +418,7 @@ impl Error {
             InvalidInvitation => "An invitation is good for one user, until it expires.".into(),
             CountsForQuota(_) => "Its rows are counted by the tenant column that it is protected by.".into(),
             UnregisteredTenant => "Its table counts for a quota, and quotas are tenants'.".into(),
+            Lifecycle(error) => return error.detail(),
             _ => return None,
         })
     }
@@ -553,6 +562,7 @@ impl Error {
             UnknownHost(_) => "tenancy.add_host() has a tenant served under a host.".into(),
             LastOwner => "Make somebody else owner first: tenancy.add_member(..., 'owner').".into(),
             InvalidInvitation => "Ask for a new one.".into(),
+            Lifecycle(error) => return error.hint(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \
                  a view can be made with (security_invoker = true)."
                 .into(),

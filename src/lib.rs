@@ -1,10 +1,11 @@
 //! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
 //!
 //! One way through it: SQL call → `api` → a room (`context`, `isolation`, `hardening`, `keys`,
-//! `quota`, `audit`, `registry`, `doctor`, `proof`) → `catalog` → `sys`. Imports go that way only.
+//! `adoption`, `quota`, `audit`, `registry`, `doctor`, `proof`) → `catalog` → `sys`. Imports go that way only.
 
 #![deny(unsafe_code)]
 
+mod adoption;
 mod api;
 mod audit;
 mod catalog;
@@ -47,6 +48,8 @@ extension_sql_file!("../sql/install/14_audit.sql", name = "audit", requires = ["
 extension_sql_file!("../sql/install/15_views.sql", name = "views", requires = ["audit"]);
 extension_sql_file!("../sql/install/16_settings.sql", name = "settings", requires = ["views"]);
 extension_sql_file!("../sql/install/17_hosts.sql", name = "hosts", requires = ["settings"]);
+extension_sql_file!("../sql/install/18_lifecycle.sql", name = "lifecycle", requires = ["hosts"]);
+extension_sql_file!("../sql/install/19_adopt.sql", name = "adopt", requires = ["lifecycle"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

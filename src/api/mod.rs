@@ -1,6 +1,7 @@
 //! The SQL-callable surface, one file per section of the reference: arguments, one call, result or
 //! error. The functions are declared in `sql/install`, with their comments and grants.
 
+mod adopt;
 mod audit;
 mod context;
 mod doctor;

@@ -3,6 +3,7 @@
 use super::{jsonb, name_text, required};
 use crate::catalog::tenants::pg_uuid;
 use crate::registry::{self, Transition};
+use crate::sys::Oid;
 use pgrx::AnyElement;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -69,4 +70,50 @@ fn grant_admin(role: Option<&CStr>) -> Result<(), ErrorReport> {
 #[pg_extern(sql = false)]
 fn revoke_admin(role: Option<&CStr>) -> Result<(), ErrorReport> {
     Ok(registry::revoke_admin(&name_text(required(role, "role")?))?)
+}
+
+#[pg_extern(sql = false)]
+fn on_lifecycle(event: Option<&str>, handler: Option<Oid>) -> Result<(), ErrorReport> {
+    Ok(registry::on_lifecycle(required(event, "event")?, required(handler, "handler")?)?)
+}
+
+#[pg_extern(sql = false)]
+fn off_lifecycle(event: Option<&str>, handler: Option<Oid>) -> Result<(), ErrorReport> {
+    Ok(registry::off_lifecycle(required(event, "event")?, handler)?)
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn erase_tenant(
+    tenant: Option<&str>,
+    confirm: Option<&str>,
+    dry_run: Option<bool>,
+    erase_audit: Option<bool>,
+) -> Result<TableIterator<'static, (name!(tbl, Oid), name!(rows, i64))>, ErrorReport> {
+    let (dry_run, erase_audit) = (required(dry_run, "dry_run")?, required(erase_audit, "erase_audit")?);
+    Ok(TableIterator::new(registry::erase_tenant(required(tenant, "tenant")?, confirm, dry_run, erase_audit)?))
+}
+
+#[pg_extern(sql = false)]
+fn export_tenant(tenant: Option<&str>) -> Result<SetOfIterator<'static, String>, ErrorReport> {
+    Ok(SetOfIterator::new(registry::export_tenant(required(tenant, "tenant")?)?))
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn tenant_digest(
+    tenant: Option<&str>,
+) -> Result<TableIterator<'static, (name!(tbl, Oid), name!(rows, i64), name!(digest, String))>, ErrorReport> {
+    Ok(TableIterator::new(registry::tenant_digest(required(tenant, "tenant")?)?))
+}
+
+#[pg_extern(sql = false)]
+fn clone_tenant(
+    tenant: Option<&str>,
+    new_key: Option<&str>,
+    id: Option<pgrx::Uuid>,
+    name: Option<&str>,
+) -> Result<pgrx::Uuid, ErrorReport> {
+    let id = id.map(|id| uuid::Uuid::from_bytes(*id.as_bytes()));
+    Ok(pg_uuid(registry::clone_tenant(required(tenant, "tenant")?, new_key, id, name)?))
 }

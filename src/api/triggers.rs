@@ -23,6 +23,11 @@ native_row_trigger! {
     tenancy_keep_owner, pg_finfo_tenancy_keep_owner, crate::registry::owner_left
 }
 
+native_row_trigger! {
+    /// `tenancy.plan_moved()`: tells of a tenant's change of plan.
+    tenancy_plan_moved, pg_finfo_tenancy_plan_moved, crate::registry::plan_moved
+}
+
 native_trigger! {
     /// `tenancy.forget_dropped()`: removes the records of dropped tables.
     tenancy_forget_dropped, pg_finfo_tenancy_forget_dropped, |_| protection::forget_dropped()

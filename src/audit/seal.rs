@@ -158,7 +158,11 @@ pub fn verify(checkpoint: Option<&str>) -> Result<Vec<Finding>> {
         let links = previous.map_or(0, |(seq, _)| seq);
         let dropped = retained.into_iter().collect::<Vec<_>>().join(", ");
         let dropped = if dropped.is_empty() { dropped } else { format!(" Dropped by retention: {dropped}.") };
-        let detail = format!("{entries} entries under {links} links are as they were sealed.{dropped}");
+        let erased = match audit_chain::erased()? {
+            0 => String::new(),
+            erased => format!(" Erased with their tenants: {erased} entries."),
+        };
+        let detail = format!("{entries} entries under {links} links are as they were sealed.{dropped}{erased}");
         findings.push(Finding { ok: true, first_bad: None, detail });
     }
     Ok(findings)

@@ -1,6 +1,6 @@
 //! `tenancy.audit_chain`: the seals of the audit log.
 
-use super::spi;
+use super::{audit_log, spi};
 use crate::error::{Error, Result};
 use crate::sys::Oid;
 
@@ -134,7 +134,9 @@ pub fn each(visit: impl FnMut(Link) -> Result<()>) -> Result<()> {
 /// The highest id in what was sealed after that one, of entries; 0 for none.
 pub fn last_sealed_id(after_id: i64) -> Result<i64> {
     let ids = spi::write(
-        "SELECT coalesce(pg_catalog.max(l.id), 0) FROM tenancy.audit_log AS l WHERE l.id OPERATOR(pg_catalog.>) $1 \
+        "SELECT coalesce(pg_catalog.max(l.id), 0) \
+         FROM (SELECT id, txid FROM tenancy.audit_log UNION ALL SELECT id, txid FROM tenancy.audit_erased) AS l \
+         WHERE l.id OPERATOR(pg_catalog.>) $1 \
          AND EXISTS (SELECT FROM tenancy.audit_chain AS c \
                      WHERE c.after_id OPERATOR(pg_catalog.=) $1 AND l.txid OPERATOR(pg_catalog.<) c.upto_txid)",
         &[after_id.into()],
@@ -176,14 +178,24 @@ pub fn here() -> Result<Here> {
     rows.into_iter().next().ok_or(Error::NotInstalled)
 }
 
-/// Calls `visit` with each entry of a range, by month, transaction and id.
+/// How many entries were erased with their tenants.
+pub fn erased() -> Result<i64> {
+    let rows = spi::write("SELECT pg_catalog.count(*) FROM tenancy.audit_erased", &[], |row| row.require(1))?;
+    rows.into_iter().next().ok_or(Error::NotInstalled)
+}
+
+/// Calls `visit` with each entry of a range, by month, transaction and id; those included of which only the hash is left.
 pub fn entries(range: &Range, visit: impl FnMut(Entry) -> Result<()>) -> Result<()> {
     let Range { after_id, upto_id, from_txid, upto_txid, late_id } = range;
     let late = if *late_id == ANY_ID { String::new() } else { format!(" OR l.id OPERATOR(pg_catalog.>) {late_id}") };
     let query = format!(
-        "SELECT l.id, pg_catalog.to_char(pg_catalog.timezone('UTC', l.at), 'YYYY-MM'), l.tbl::pg_catalog.oid, \
-                pg_catalog.sha256(pg_catalog.convert_to(tenancy.audit_json(l), 'UTF8')) \
-         FROM tenancy.audit_log AS l \
+        "SELECT l.id, l.month, l.tbl, l.hash \
+         FROM (SELECT l.id, l.txid, pg_catalog.to_char(pg_catalog.timezone('UTC', l.at), 'YYYY-MM') AS month, \
+                      l.tbl::pg_catalog.oid AS tbl, \
+                      pg_catalog.sha256(pg_catalog.convert_to(tenancy.audit_json(l), 'UTF8')) AS hash \
+               FROM tenancy.audit_log AS l \
+               UNION ALL \
+               SELECT e.id, e.txid, e.month, e.tbl, e.hash FROM tenancy.audit_erased AS e) AS l \
          WHERE l.id OPERATOR(pg_catalog.>) {after_id} AND l.id OPERATOR(pg_catalog.<=) {upto_id} \
            AND (l.txid OPERATOR(pg_catalog.>=) '{from_txid}'::pg_catalog.xid8 \
                 AND l.txid OPERATOR(pg_catalog.<) '{upto_txid}'::pg_catalog.xid8{late}) \
@@ -280,7 +292,11 @@ pub fn drop_month(month: &str, partition: &str, last: &Range) -> Result<Option<i
             "l.id OPERATOR(pg_catalog.>) {after_id} AND l.txid OPERATOR(pg_catalog.>=) '{upto_txid}'::pg_catalog.xid8"
         )
     };
-    let query = format!("SELECT 1 FROM tenancy.{partition} AS l WHERE {unsealed} LIMIT 1");
+    let query = format!(
+        "SELECT 1 FROM tenancy.{partition} AS l WHERE {unsealed} \
+         UNION ALL SELECT 1 FROM tenancy.audit_erased AS l WHERE l.month OPERATOR(pg_catalog.=) '{month}' AND {unsealed} \
+         LIMIT 1"
+    );
     if !spi::write(&query, &[], |_| Ok(()))?.is_empty() {
         return Ok(None);
     }
@@ -291,5 +307,7 @@ pub fn drop_month(month: &str, partition: &str, last: &Range) -> Result<Option<i
         |row| row.require(1),
     )?;
     spi::run(&format!("DROP TABLE tenancy.{partition}"), &[])?;
+    let _maintaining = audit_log::maintaining();
+    spi::run("DELETE FROM tenancy.audit_erased WHERE month OPERATOR(pg_catalog.=) $1", &[month.into()])?;
     Ok(sealed.into_iter().next())
 }

@@ -1,10 +1,10 @@
 //! `tenancy.audit_log`: its partitions, and writing to it.
 
-use super::{registry, spi};
+use super::{registry, spi, tenants::pg_uuid};
 use crate::error::Result;
 use crate::guc;
 use crate::sys::append::{self, Value, Writer};
-use crate::sys::backend::BackendCell;
+use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::{Oid, role, rowhash, session};
 use uuid::Uuid;
 
@@ -21,6 +21,11 @@ static MAINTAINING: BackendCell<bool> = BackendCell::new(false);
 /// Whether entries may be changed now.
 pub fn is_being_maintained() -> bool {
     MAINTAINING.get()
+}
+
+/// Lets entries be changed until what is returned is dropped.
+pub fn maintaining() -> Raised<'static> {
+    MAINTAINING.raised()
 }
 
 /// What happened to a row, or to all of them.
@@ -187,6 +192,22 @@ pub fn maintain() -> Result<usize> {
         spi::run(&fill(ATTACH), &[])?;
     }
     Ok(moved)
+}
+
+/// Removes a tenant's entries. Their hashes stay, so that the chain over them still holds. Returns how many. Needs the rights
+/// of the extension's owner.
+pub fn erase(tenant: Uuid) -> Result<i64> {
+    let _maintaining = MAINTAINING.raised();
+    let erased = spi::run(
+        "WITH erased AS ( \
+             DELETE FROM tenancy.audit_log AS l WHERE l.tenant_id OPERATOR(pg_catalog.=) $1 \
+             RETURNING l.id, l.txid, l.tbl::pg_catalog.oid, \
+                       pg_catalog.to_char(pg_catalog.timezone('UTC', l.at), 'YYYY-MM'), \
+                       pg_catalog.sha256(pg_catalog.convert_to(tenancy.audit_json(l), 'UTF8'))) \
+         INSERT INTO tenancy.audit_erased (id, txid, tbl, month, hash) SELECT * FROM erased",
+        &[pg_uuid(tenant).into()],
+    )?;
+    Ok(i64::try_from(erased).unwrap_or(i64::MAX))
 }
 
 /// A month without a partition.

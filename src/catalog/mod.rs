@@ -3,6 +3,8 @@
 
 pub mod access;
 pub mod admin;
+pub mod adoption;
+pub mod announce;
 pub mod attack;
 pub mod audit_chain;
 pub mod audit_log;
@@ -21,6 +23,7 @@ pub mod indexes;
 pub mod json;
 pub mod jwt_keys;
 pub mod leftovers;
+pub mod lifecycle;
 pub mod managed;
 pub mod members;
 pub mod numbers;
@@ -30,10 +33,12 @@ pub mod protection;
 pub mod quotas;
 pub mod registry;
 pub mod relations;
+pub mod removal;
 pub mod row;
 pub mod scope;
 pub mod settings;
 mod spi;
+pub mod tenant_rows;
 pub mod tenants;
 pub mod tree;
 pub mod undo;
@@ -42,6 +47,7 @@ mod worker;
 
 /// Connects the catalogs to PostgreSQL, once the settings are defined. Called once per backend.
 pub fn init() {
+    announce::init();
     worker::init();
     tenants::init();
 }

@@ -6,8 +6,10 @@ use crate::sql::{Command, Ident};
 use crate::sys::relation::{self, Kind};
 use crate::sys::types::{self, Base};
 use crate::sys::{Oid, savepoint};
+use crate::tenant::TenantKey;
 use pgrx::PgSqlErrorCode;
 use std::collections::HashMap;
+use uuid::Uuid;
 
 const TREE: &str = include_str!("../../sql/queries/relation_tree.sql");
 const POLICIES: &str = include_str!("../../sql/queries/relation_policies.sql");
@@ -317,4 +319,37 @@ pub fn execute(ddl: &str) -> Result<()> {
 pub fn execute_not_null(ddl: &str) -> Result<bool> {
     savepoint::attempt(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, || execute(ddl))
         .map_or(Ok(false), |outcome| outcome.map(|()| true))
+}
+
+/// What a tenant column of that type holds for the tenant, or why it can't.
+pub fn held_value(base: Base, id: Uuid, key: &TenantKey) -> std::result::Result<(Family, String), String> {
+    match base {
+        Base::Uuid => Ok((Family::Id, id.to_string())),
+        Base::Text => Ok((Family::Key, key.as_str().to_owned())),
+        Base::Integer(type_oid) => match key.number() {
+            Some(number) if types::holds(type_oid, number) => Ok((Family::Number, number.to_string())),
+            Some(_) => Err("the tenant's key is too large a number for its type".into()),
+            None => Err("the tenant's key is no number".into()),
+        },
+        Base::Other => Err("its type holds no tenant".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_holds_id_key_or_number() {
+        let id = Uuid::from_u128(7);
+        let held = |base, key: &str| held_value(base, id, &TenantKey::parse(key).unwrap()).map(|(_, text)| text);
+        assert_eq!(held(Base::Uuid, "acme"), Ok(id.to_string()));
+        assert_eq!(held(Base::Text, "42"), Ok("42".into()));
+        assert_eq!(held(Base::Integer(types::INT2), "32767"), Ok("32767".into()));
+        for (base, key) in
+            [(Base::Integer(types::INT2), "32768"), (Base::Integer(types::INT2), "042"), (Base::Other, "1")]
+        {
+            assert!(held(base, key).is_err(), "{key}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ use pgrx::PgSqlErrorCode;
 use std::collections::HashMap;
 
 const TABLES: &str = include_str!("../../sql/queries/scope/tables.sql");
+const PROSPECTS: &str = include_str!("../../sql/queries/scope/prospects.sql");
 const KEYS: &str = include_str!("../../sql/queries/scope/keys.sql");
 const INDEXES: &str = include_str!("../../sql/queries/scope/indexes.sql");
 const FOREIGN_KEYS: &str = include_str!("../../sql/queries/scope/foreign_keys.sql");
@@ -40,6 +41,8 @@ pub struct Table {
     /// Schema-qualified.
     pub ident: Ident,
     pub partitioned: bool,
+    /// A partition, whose indexes come through its parent's.
+    pub part: bool,
     /// `None`: nothing is recorded.
     pub kind: Option<String>,
     pub tenant: Option<Tenant>,
@@ -165,16 +168,24 @@ pub struct ForeignKey {
 
 /// The tables.
 pub fn tables(oids: &[Oid]) -> Result<HashMap<Oid, Table>> {
-    let tables = spi::read_latest(TABLES, &[oids.to_vec().into()], |row| {
-        Ok(Table {
-            oid: row.require(1)?,
-            ident: Ident::quoted(row.require(2)?),
-            partitioned: row.require(3)?,
-            kind: row.get(4)?,
-            tenant: row.get::<String>(5)?.map(|ident| tenant(&row, ident)).transpose()?,
-        })
-    })?;
+    let tables = spi::read_latest(TABLES, &[oids.to_vec().into()], table)?;
     Ok(tables.into_iter().map(|table| (table.oid, table)).collect())
+}
+
+/// The tables as they will be once they are protected by the column, which will be of that type where it is not there yet.
+pub fn prospects(oids: &[Oid], column: &str, type_oid: Oid) -> Result<Vec<Table>> {
+    spi::read_latest(PROSPECTS, &[oids.to_vec().into(), column.into(), type_oid.into()], table)
+}
+
+fn table(row: Row<'_>) -> Result<Table> {
+    Ok(Table {
+        oid: row.require(1)?,
+        ident: Ident::quoted(row.require(2)?),
+        partitioned: row.require(3)?,
+        kind: row.get(4)?,
+        tenant: row.get::<String>(5)?.map(|ident| tenant(&row, ident)).transpose()?,
+        part: row.require(12)?,
+    })
 }
 
 fn tenant(row: &Row<'_>, ident: String) -> Result<Tenant> {

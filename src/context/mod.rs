@@ -6,6 +6,7 @@ mod cache;
 mod cache_key;
 mod claims;
 mod cursors;
+mod given;
 mod hosts;
 mod hot;
 mod leftovers;
@@ -89,6 +90,7 @@ pub fn init() {
 
 /// Whether a tenant is named, authorised or not.
 pub fn is_set() -> bool {
+    given::look_up();
     resolve::effective_name().is_some()
 }
 
@@ -102,6 +104,7 @@ pub fn leave_leftovers() -> Raised<'static> {
 fn context_changed() {
     counting::context_changed();
     hot::forget();
+    given::forget();
     cursors::context_changed();
     leftovers::context_changed();
     own::context_changed();
@@ -137,6 +140,7 @@ fn transaction_ended(committed: bool) {
     token::transaction_ended();
     cache::transaction_ended();
     presence::transaction_ended();
+    given::forget();
 }
 
 fn savepoint_rolled_back() {

@@ -3,7 +3,7 @@
 use super::cache::{self, Tenant, Trust};
 use super::leftovers::{self, Remedy};
 use super::token::{self, Proof};
-use super::{aside, claims, cursors, hot, membership, own, pin, presence, seal};
+use super::{aside, claims, cursors, given, hot, membership, own, pin, presence, seal};
 use crate::catalog::access::{self, Access, Grant, Mode};
 use crate::catalog::{registry, tenants};
 use crate::error::{Error, Result};
@@ -33,7 +33,7 @@ pub fn effective_name() -> Option<(String, Trust)> {
     if let Some(request) = claims::in_force() {
         return Some((request.tenant, Trust::Claims));
     }
-    let name = guc::default_tenant();
+    let name = Some(guc::default_tenant()).filter(|name| !name.is_empty()).unwrap_or_else(given::default_tenant);
     (!name.is_empty()).then_some((name, Trust::Default))
 }
 
@@ -73,6 +73,7 @@ pub fn check_token(trust: Trust) -> Result<()> {
 /// one; 53400 when too many sessions act for it; 22023 when the name is malformed.
 pub fn resolve() -> Result<()> {
     invalidation::accept();
+    given::look_up();
     let role = role::outer();
     let effective = effective_name();
     claims::watch(!seal::is_on() && matches!(effective, None | Some((_, Trust::Claims | Trust::Default))));
@@ -343,6 +344,7 @@ pub fn to_any(role: Oid) -> Result<Access> {
 
 /// The tenant in force.
 pub fn acting() -> Result<Option<Rc<Tenant>>> {
+    given::look_up();
     let Some((name, trust)) = effective_name() else { return Ok(None) };
     resolve()?;
     admit(role::outer(), &name, trust, Remedy::None).map(Some)

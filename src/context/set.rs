@@ -3,7 +3,7 @@
 use super::cache::Trust;
 use super::leftovers::Remedy;
 use super::resolve::{admit, admit_by, effective_name, find};
-use super::{cursors, hot, own, pin, presence, seal, token};
+use super::{cursors, given, hot, own, pin, presence, seal, token};
 use crate::catalog::registry;
 use crate::error::{Error, Result};
 use crate::guc;
@@ -84,6 +84,7 @@ pub fn require() -> Result<Uuid> {
 /// # Errors
 /// As for `find`.
 pub fn acting() -> Result<Option<Uuid>> {
+    given::look_up();
     // Where the extension is not installed, a setting of its name means nothing.
     let Some((name, trust)) = effective_name().filter(|_| registry::get().is_ok()) else { return Ok(None) };
     let tenant = find(&name, trust).inspect_err(|_| presence::refused())?;

@@ -1,6 +1,7 @@
 //! The context as it is, for people to read.
 
 use super::cache::Trust;
+use super::given;
 use super::leftovers::Remedy;
 use super::resolve::{admit, effective_name, resolve};
 use crate::error::Error;
@@ -20,6 +21,7 @@ pub enum Status {
 
 /// The context of the current outer role. Like every use, it binds the transaction to the tenant.
 pub fn status() -> Status {
+    given::look_up();
     let Some((name, trust)) = effective_name() else { return Status::None };
     match resolve().and_then(|()| admit(role::outer(), &name, trust, Remedy::None)) {
         Ok(tenant) => {

@@ -3,15 +3,14 @@
 use super::policy::context_function;
 use crate::catalog::event::{self, Event};
 use crate::catalog::registry::as_owner;
-use crate::catalog::relations::{self, Family};
+use crate::catalog::relations;
 use crate::catalog::{protection, tenants};
 use crate::error::{Error, Result};
 use crate::sql::{self, Ident};
-use crate::sys::types::{self, Base};
+use crate::sys::types;
 use crate::sys::{Oid, relation};
-use crate::tenant::{TenantKey, TenantRef};
+use crate::tenant::TenantRef;
 use serde_json::json;
-use uuid::Uuid;
 
 /// Adds a tenant column to a table and all that inherits from it: NOT NULL, default from the context, and all rows that
 /// are there given to one tenant, without rewriting them.
@@ -35,7 +34,7 @@ pub fn add_tenant_column(table: Oid, tenant: &str, column: &str, type_oid: Oid) 
     if let Some(holder) = relations::tree(table, column)?.into_iter().find(|relation| relation.column.is_some()) {
         return Err(Error::ColumnExists { relation: holder.ident.to_string(), column: column.to_owned() });
     }
-    let (family, owner) = value(types::base(type_oid), found.id, &found.key)
+    let (family, owner) = relations::held_value(types::base(type_oid), found.id, &found.key)
         .map_err(|reason| Error::UnsuitableColumn { relation: name.clone(), column: column.to_owned(), reason })?;
     let ident = relations::quoted(column)?;
     let relation = Ident::quoted(name.clone());
@@ -52,37 +51,4 @@ pub fn add_tenant_column(table: Oid, tenant: &str, column: &str, type_oid: Oid) 
             ..Event::default()
         })
     })
-}
-
-/// What the column holds for the tenant, or why its type can't.
-fn value(base: Base, id: Uuid, key: &TenantKey) -> std::result::Result<(Family, String), String> {
-    match base {
-        Base::Uuid => Ok((Family::Id, id.to_string())),
-        Base::Text => Ok((Family::Key, key.as_str().to_owned())),
-        Base::Integer(type_oid) => match key.number() {
-            Some(number) if types::holds(type_oid, number) => Ok((Family::Number, number.to_string())),
-            Some(_) => Err("the tenant's key is too large a number for its type".into()),
-            None => Err("the tenant's key is no number".into()),
-        },
-        Base::Other => Err("its type holds no tenant".into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_column_holds_id_key_or_number() {
-        let id = Uuid::from_u128(7);
-        let held = |base, key: &str| value(base, id, &TenantKey::parse(key).unwrap()).map(|(_, text)| text);
-        assert_eq!(held(Base::Uuid, "acme"), Ok(id.to_string()));
-        assert_eq!(held(Base::Text, "42"), Ok("42".into()));
-        assert_eq!(held(Base::Integer(types::INT2), "32767"), Ok("32767".into()));
-        for (base, key) in
-            [(Base::Integer(types::INT2), "32768"), (Base::Integer(types::INT2), "042"), (Base::Other, "1")]
-        {
-            assert!(held(base, key).is_err(), "{key}");
-        }
-    }
 }

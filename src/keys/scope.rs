@@ -7,12 +7,12 @@ use super::scope_live::{self, Setting, Step};
 use crate::catalog::event::{self, Event};
 use crate::catalog::registry::as_owner;
 use crate::catalog::relations;
-use crate::catalog::scope::{self, ForeignKey};
+use crate::catalog::scope::{self, ForeignKey, Table};
 use crate::error::{Error, Result};
 use crate::sql::{Ident, scope as text};
 use crate::sys::{INVALID_OID, Oid, relation, role};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Leads a primary key, unique or exclusion constraint, or unique index by the tenant column, and makes the foreign
 /// keys that refer to it composite. Returns the DDL it ran, or would run; none when nothing was missing.
@@ -63,8 +63,7 @@ pub fn scope_plan(table: Oid) -> Result<Vec<Step>> {
     };
     let scene = prepare(table, true, involved)?;
     check_rows(&scene, &scope_live::replaced(&scene), true)?;
-    let free_name = |wanted: &str| free_name(table, wanted);
-    let setting = Setting { bypasses: role::bypasses_row_security(), free_name: &free_name };
+    let setting = Setting { bypasses: role::bypasses_row_security(), free_name: &free_name, patient: false };
     scope_live::plan(&scene, &setting)
 }
 
@@ -114,6 +113,11 @@ fn prepare(table: Oid, dry_run: bool, involved: impl Fn(&Scene) -> Result<Vec<Oi
 }
 
 fn read(table: Oid) -> Result<Scene> {
+    read_as(table, &HashMap::new())
+}
+
+/// What there is to know, with some of the tables as they will be.
+pub fn read_as(table: Oid, prospects: &HashMap<Oid, Table>) -> Result<Scene> {
     let caller = role::current();
     as_owner(|| {
         let foreign_keys = scope::foreign_keys(&scope::partitions(table)?, caller)?;
@@ -121,7 +125,12 @@ fn read(table: Oid) -> Result<Scene> {
         oids.extend(foreign_keys.iter().flat_map(|fk| [fk.child, fk.parent]));
         oids.sort_unstable_by_key(|oid| oid.to_u32());
         oids.dedup();
-        let tables = scope::tables(&oids)?;
+        let mut tables = scope::tables(&oids)?;
+        for (oid, table) in &mut tables {
+            if let Some(prospect) = prospects.get(oid) {
+                *table = prospect.clone();
+            }
+        }
         let tenant = tables.get(&table).and_then(|table| table.tenant.as_ref());
         let keys = scope::keys(table, tenant.map_or(INVALID_OID, |tenant| tenant.base_type))?;
         Ok(Scene { table, keys, foreign_keys, indexes: scope::indexes(&oids)?, tables })
@@ -184,7 +193,7 @@ fn check_rows(scene: &Scene, replaced: &[&ForeignKey], dry_run: bool) -> Result<
 }
 
 /// A name that no relation of the table's schema has, as near to the wanted one as can be.
-fn free_name(table: Oid, wanted: &str) -> Result<Ident> {
+pub fn free_name(table: Oid, wanted: &str) -> Result<Ident> {
     let stem: String = wanted.chars().take(20).collect();
     let taken = scope::names_like(table, &stem)?;
     let numbered = (1..).map(|number| format!("{stem}{}{number}", STAND_IN));

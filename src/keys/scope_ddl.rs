@@ -86,6 +86,11 @@ impl<'a> Scopable<'a> {
         [&self.parent_tenant.ident].into_iter().chain(self.fk.pairs.iter().map(|pair| &pair.parent)).collect()
     }
 
+    /// The columns of an index that supports it.
+    pub fn child_columns(&self) -> Vec<i16> {
+        [self.child_tenant.attnum].into_iter().chain(self.fk.pairs.iter().map(|pair| pair.child_attnum)).collect()
+    }
+
     /// Whether the parent has a unique index that such a foreign key can refer to.
     pub fn has_parent_key(&self, scene: &Scene) -> bool {
         let mut wanted: Vec<i16> = self.fk.pairs.iter().map(|pair| pair.parent_attnum).collect();
@@ -309,6 +314,7 @@ pub mod tests {
             oid: Oid::from(oid),
             ident: ident(name),
             partitioned: false,
+            part: false,
             kind: Some("tenant".into()),
             tenant: Some(Tenant {
                 ident: ident("tenant_id"),

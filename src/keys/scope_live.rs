@@ -3,39 +3,95 @@
 
 use super::scope_check::{self as check, Scene, Scopable, named, stand_in_name};
 use super::scope_ddl as ddl;
-use crate::catalog::scope::{ForeignKey, Key, KeyKind, Table, Tenant};
+use crate::catalog::scope::{ForeignKey, Index, Key, KeyKind, Table, Tenant};
 use crate::error::{Error, Result};
 use crate::sql::{Ident, scope as text};
 use crate::sys::Oid;
+
+/// What a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    Scope,
+    /// A call that needs the tables to be protected, and holds them until it is done.
+    Call,
+    /// An index that nothing else brings.
+    Index,
+    /// What stays as it is.
+    Remark,
+}
 
 /// A statement, and the locks that it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     pub ddl: String,
     pub lock: String,
+    pub sort: Sort,
 }
 
 /// Who runs the script, and what names are free.
 pub struct Setting<'a> {
     /// PostgreSQL checks a foreign key by a query, which forced row security would leave no rows.
     pub bypasses: bool,
-    /// A free name in the table's schema, quoted, for what stands in for an index.
-    pub free_name: &'a dyn Fn(&str) -> Result<Ident>,
+    /// A free name in a table's schema, quoted, for what stands in for an index.
+    pub free_name: &'a dyn Fn(Oid, &str) -> Result<Ident>,
+    /// Calls, too, give way to others until they have their locks.
+    pub patient: bool,
 }
 
 /// All that scopes the keys and foreign keys of a table, and the foreign keys that refer to those keys. What can't be
 /// scoped is said in a remark.
 pub fn plan(scene: &Scene, setting: &Setting<'_>) -> Result<Vec<Step>> {
-    let mut script = Script { scene, setting, steps: Vec::new(), done: Vec::new(), built: Vec::new() };
-    let table = scene.table_of(scene.table)?;
-    for key in scene.keys.iter().filter(|key| !key.part && !check::is_scoped(key, table)) {
-        script.key(key, table)?;
-    }
-    let own = |fk: &&ForeignKey| fk.child == scene.table && !fk.part && !scene.is_scoped(fk);
-    for fk in scene.foreign_keys.iter().filter(own) {
-        script.own_foreign_key(fk)?;
+    let mut script = Script::new(scene, setting, Vec::new());
+    script.keys()?;
+    script.own_foreign_keys()?;
+    Ok(script.steps)
+}
+
+/// The same for several tables at once, and the indexes that they then still lack: one led by the tenant column, and one
+/// for each foreign key. Keys come first, since they take their foreign keys along.
+pub fn plan_all(scenes: &[Scene], setting: &Setting<'_>) -> Result<Vec<Step>> {
+    let Some(first) = scenes.first() else { return Ok(Vec::new()) };
+    let mut script = Script::new(first, setting, scenes.iter().flat_map(to_come).collect());
+    let stages: [fn(&mut Script<'_>) -> Result<()>; 3] =
+        [|script| script.keys(), |script| script.own_foreign_keys(), |script| script.indexes()];
+    for stage in stages {
+        for scene in scenes {
+            script.scene = scene;
+            stage(&mut script)?;
+        }
     }
     Ok(script.steps)
+}
+
+/// The statements that make the indexes which a table lacks, while nobody else uses it.
+///
+/// # Errors
+/// As for `plan`.
+pub fn lacking(scene: &Scene) -> Result<Vec<String>> {
+    let free_name = |_, name: &str| Ok(text::quoted(name));
+    let setting = Setting { bypasses: true, free_name: &free_name, patient: false };
+    let mut script = Script::new(scene, &setting, Vec::new());
+    script.at_once = true;
+    script.indexes()?;
+    Ok(script.steps.into_iter().map(|step| step.ddl).collect())
+}
+
+/// The indexes of columns that the keys of a table are to become.
+fn to_come(scene: &Scene) -> Vec<(Oid, Vec<i16>)> {
+    let Ok(table) = scene.table_of(scene.table) else { return Vec::new() };
+    let can_be = |key: &&Key| {
+        !key.part
+            && !check::is_scoped(key, table)
+            && key.kind != KeyKind::Exclusion
+            && key.predicate.is_empty()
+            && !key.attnums.contains(&0)
+            && scene.referring(key).iter().all(|fk| check::check_foreign_key(fk, scene).is_ok())
+    };
+    let led = |key: &Key| {
+        let tenant = check::check_key(key, table).ok()?;
+        Some((table.oid, [tenant.attnum].into_iter().chain(key.attnums.iter().copied()).collect()))
+    };
+    scene.keys.iter().filter(can_be).filter_map(led).collect()
 }
 
 /// The foreign keys that a plan for the table replaces.
@@ -60,26 +116,63 @@ struct Script<'a> {
     done: Vec<(Oid, String)>,
     /// Unique indexes that an earlier step builds: table and columns.
     built: Vec<(Oid, Vec<i16>)>,
+    /// Indexes that are there in the end, but for those that are there now: table and columns.
+    to_come: Vec<(Oid, Vec<i16>)>,
+    /// Nobody else uses the tables.
+    at_once: bool,
 }
 
 impl<'a> Script<'a> {
+    fn new(scene: &'a Scene, setting: &'a Setting<'a>, to_come: Vec<(Oid, Vec<i16>)>) -> Self {
+        Self { scene, setting, steps: Vec::new(), done: Vec::new(), built: Vec::new(), to_come, at_once: false }
+    }
+
+    fn keys(&mut self) -> Result<()> {
+        let scene = self.scene;
+        let table = scene.table_of(scene.table)?;
+        scene
+            .keys
+            .iter()
+            .filter(|key| !key.part && !check::is_scoped(key, table))
+            .try_for_each(|key| self.key(key, table))
+    }
+
+    fn own_foreign_keys(&mut self) -> Result<()> {
+        let scene = self.scene;
+        let own = |fk: &&ForeignKey| fk.child == scene.table && !fk.part && !scene.is_scoped(fk);
+        scene.foreign_keys.iter().filter(own).try_for_each(|fk| self.own_foreign_key(fk))
+    }
+
     fn step(&mut self, ddl: String, lock: impl Into<String>) {
-        self.steps.push(Step { ddl, lock: lock.into() });
+        self.steps.push(Step { ddl, lock: lock.into(), sort: Sort::Scope });
     }
 
     fn skip(&mut self, object: String, why: &Error) {
-        self.step(text::remark(&format!("{object} stays as it is: {why}")), "none");
+        let ddl = text::remark(&format!("{object} stays as it is: {why}"));
+        self.steps.push(Step { ddl, lock: "none".into(), sort: Sort::Remark });
+    }
+
+    /// A call of ours on a constraint, which holds the tables until it is done.
+    fn call(&mut self, function: &str, relation: &Ident, constraint: &str, tables: &[&Ident]) {
+        let call = text::call(function, relation, constraint);
+        let ddl = if self.setting.patient {
+            text::retried(&[format!("PERFORM {call};")], "ACCESS EXCLUSIVE", &distinct(tables))
+        } else {
+            format!("SELECT {call};")
+        };
+        let lock = format!("ACCESS EXCLUSIVE on {}, until it is done", tables_text(tables));
+        self.steps.push(Step { ddl, lock, sort: Sort::Call });
+    }
+
+    /// Whether there will be an index led by these columns, in whatever order.
+    fn will_be_led(&self, table: Oid, columns: &[i16]) -> bool {
+        let led_by = |attnums: &[i16]| attnums.get(..columns.len()).is_some_and(|led| ddl::same_set(led, columns));
+        self.to_come.iter().any(|(on, attnums)| *on == table && led_by(attnums))
     }
 
     fn brief(&mut self, statements: &[String], mode: &str, tables: &[&Ident]) {
         let lock = format!("{mode} on {}, for an instant", tables_text(tables));
-        let mut distinct: Vec<&Ident> = Vec::new();
-        for table in tables {
-            if !distinct.contains(table) {
-                distinct.push(table);
-            }
-        }
-        self.step(text::retried(statements, mode, &distinct), lock);
+        self.step(text::retried(statements, mode, &distinct(tables)), lock);
     }
 
     fn is_done(&self, fk: &ForeignKey) -> bool {
@@ -108,8 +201,7 @@ impl<'a> Script<'a> {
         if !live {
             let mut tables = vec![&table.ident];
             tables.extend(scopable.iter().map(|scopable| &scopable.child.ident));
-            let call = format!("SELECT {};", text::call("scope_unique", &table.ident, &key.name));
-            self.step(call, format!("ACCESS EXCLUSIVE on {}, until it is done", tables_text(&tables)));
+            self.call("scope_unique", &table.ident, &key.name, &tables);
             self.done.extend(scopable.iter().map(|scopable| (scopable.fk.child, scopable.fk.name.clone())));
             return Ok(());
         }
@@ -140,7 +232,7 @@ impl<'a> Script<'a> {
             Some(index) => self.step(text::drop_index(&index.full_ident, true), weak.clone()),
             None => {}
         }
-        let name = (self.setting.free_name)(&stand_in)?;
+        let name = (self.setting.free_name)(table.oid, &stand_in)?;
         let create = match key.kind {
             KeyKind::Index => ddl::unique_index(key, table, tenant, &name).create(true),
             _ => ddl::constraint(key, table, tenant).concurrent_index(&name, &table.ident),
@@ -197,9 +289,8 @@ impl<'a> Script<'a> {
         let has_key = scopable.has_parent_key(scene)
             || self.built.iter().any(|(table, built)| *table == fk.parent && ddl::same_set(built, &columns));
         if !is_live(&scopable) || (parent.partitioned && !has_key) {
-            let call = format!("SELECT {};", text::call("scope_foreign_key", &scopable.child.ident, &fk.name));
-            let tables = tables_text(&[&scopable.child.ident, &parent.ident]);
-            self.step(call, format!("ACCESS EXCLUSIVE on {tables}, until it is done"));
+            let (child, parent) = (&scopable.child.ident, &parent.ident);
+            self.call("scope_foreign_key", child, &fk.name, &[child, parent]);
             return Ok(());
         }
         if !has_key {
@@ -218,7 +309,9 @@ impl<'a> Script<'a> {
         }
         self.done.push((fk.child, fk.name.clone()));
         let (child, parent) = (&scopable.child.ident, &scopable.parent.ident);
-        if let Some(columns) = scopable.lost_support(scene) {
+        let wide = scopable.child_columns();
+        if let Some(columns) = scopable.lost_support(scene).filter(|_| !self.will_be_led(fk.child, &wide)) {
+            self.to_come.push((fk.child, wide));
             let create = text::index_on(child, &columns, false, true);
             // Two foreign keys of the same columns need one index.
             if !self.steps.iter().any(|step| step.ddl == create) {
@@ -275,6 +368,76 @@ impl<'a> Script<'a> {
     }
 }
 
+impl Script<'_> {
+    /// The indexes that a table lacks in the end.
+    fn indexes(&mut self) -> Result<()> {
+        let scene = self.scene;
+        let table = scene.table_of(scene.table)?;
+        let Some(tenant) = &table.tenant else { return Ok(()) };
+        for fk in scene.foreign_keys.iter().filter(|fk| fk.child == table.oid && !fk.part) {
+            let old: Vec<i16> = fk.pairs.iter().map(|pair| pair.child_attnum).collect();
+            let mut wide: Vec<(i16, &Ident)> = fk.pairs.iter().map(|pair| (pair.child_attnum, &pair.child)).collect();
+            let to_tenants = scene.table_of(fk.parent).is_ok_and(|parent| parent.tenant.is_some());
+            if to_tenants && !old.contains(&tenant.attnum) {
+                wide.insert(0, (tenant.attnum, &tenant.ident));
+            }
+            let (attnums, columns): (Vec<i16>, Vec<&Ident>) = wide.into_iter().unzip();
+            if !self.is_led(table, &old) && !self.is_led(table, &attnums) {
+                self.index(table, attnums, &columns);
+            }
+        }
+        if !table.part && !self.is_led(table, &[tenant.attnum]) {
+            self.index(table, vec![tenant.attnum], &[&tenant.ident]);
+        }
+        Ok(())
+    }
+
+    fn is_led(&self, table: &Table, columns: &[i16]) -> bool {
+        let leads = |index: &Index| {
+            index.table == table.oid
+                && index.valid
+                && index.plain
+                && index.default_order
+                && index.attnums.get(..columns.len()).is_some_and(|led| ddl::same_set(led, columns))
+        };
+        self.scene.indexes.iter().any(leads) || self.will_be_led(table.oid, columns)
+    }
+
+    fn index(&mut self, table: &Table, attnums: Vec<i16>, columns: &[&Ident]) {
+        // What an interrupted step left.
+        let left_over = |index: &&Index| {
+            index.table == table.oid && !index.valid && index.plain && !index.unique && index.attnums == attnums
+        };
+        let weak = format!("SHARE UPDATE EXCLUSIVE on {}", table.ident);
+        let drops: Vec<String> = if table.partitioned || self.at_once {
+            Vec::new()
+        } else {
+            let left_over = self.scene.indexes.iter().filter(left_over);
+            left_over.map(|index| text::drop_index(&index.full_ident, true)).collect()
+        };
+        self.steps.extend(drops.into_iter().map(|ddl| Step { ddl, lock: weak.clone(), sort: Sort::Index }));
+        let create = text::index_on(&table.ident, columns, false, !table.partitioned && !self.at_once);
+        let (ddl, lock) = if table.partitioned && !self.at_once {
+            let lock = format!("SHARE on {} and its partitions, until it is done", table.ident);
+            (text::retried(&[create], "SHARE", &[&table.ident]), lock)
+        } else {
+            (create, weak)
+        };
+        self.steps.push(Step { ddl, lock, sort: Sort::Index });
+        self.to_come.push((table.oid, attnums));
+    }
+}
+
+fn distinct<'a>(tables: &[&'a Ident]) -> Vec<&'a Ident> {
+    let mut distinct: Vec<&Ident> = Vec::new();
+    for table in tables {
+        if !distinct.contains(table) {
+            distinct.push(table);
+        }
+    }
+    distinct
+}
+
 /// Whether a foreign key can be replaced while both tables are in use.
 fn is_live(scopable: &Scopable<'_>) -> bool {
     !scopable.child.partitioned
@@ -294,13 +457,12 @@ fn tables_text(tables: &[&Ident]) -> String {
 mod tests {
     use super::super::scope_ddl::tests::scene;
     use super::*;
-    use crate::catalog::scope::Index;
 
     fn planned(change: impl FnOnce(&mut Scene)) -> Vec<String> {
         let mut scene = scene();
         change(&mut scene);
-        let free_name = |name: &str| Ok(text::quoted(name));
-        let setting = Setting { bypasses: true, free_name: &free_name };
+        let free_name = |_, name: &str| Ok(text::quoted(name));
+        let setting = Setting { bypasses: true, free_name: &free_name, patient: false };
         plan(&scene, &setting).unwrap().into_iter().map(|step| step.ddl).collect()
     }
 

@@ -58,7 +58,7 @@ pub use tables::{attach, detach, take_in_parts};
 
 use crate::catalog::{bounds, quotas};
 use crate::error::Result;
-use crate::sys::{hooks, invalidation, seats, xact};
+use crate::sys::{hooks, invalidation, seats};
 use uuid::Uuid;
 
 /// Connects the quotas to PostgreSQL, once the settings are defined; `acting` tells for which tenant, authorised, the
@@ -73,6 +73,4 @@ pub fn init(acting: fn() -> Result<Option<Uuid>>) {
         count::relation_changed(relation);
     });
     hooks::watch_dropping(tables::forget_if_counted);
-    warning::init();
-    xact::on_end(warning::transaction_ended);
 }

@@ -2,43 +2,24 @@
 
 use super::allot::{spread, used};
 use super::escrow;
+use crate::catalog::announce;
 use crate::catalog::event::{self, Event};
 use crate::catalog::quotas::{self, Limit};
 use crate::catalog::registry::as_owner;
 use crate::error::{Error, Result};
-use crate::sys::flag::Flag;
+use crate::sys::report;
 use crate::sys::slots::{Key, Slot, Slots};
 use crate::sys::subxact::{self, Failure};
-use crate::sys::{notify, report, xact};
 use serde_json::json;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// The channel on which entries of the event log are announced, by their ids.
-const CHANNEL: &str = "tenancy";
-
 /// How often a session looks whether a tenant that was warned is below again.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 thread_local! {
-    /// Entries that are announced when the transaction commits, with the depth of the savepoint they were made in.
-    static PENDING: RefCell<Vec<(i32, i64)>> = const { RefCell::new(Vec::new()) };
     static LOOKED: RefCell<HashMap<Key, Instant>> = RefCell::default();
-}
-
-const IS_PENDING: Flag = Flag::WarningUnannounced;
-
-/// Called once per backend.
-pub fn init() {
-    xact::before_commit(IS_PENDING, announce);
-    xact::on_rollback_to_savepoint(|| forget_from(xact::nest_level()));
-    xact::on_release_of_savepoint(|| {
-        if IS_PENDING.get() {
-            let outer = xact::nest_level() - 1;
-            PENDING.with_borrow_mut(|pending| pending.iter_mut().for_each(|(depth, _)| *depth = outer.min(*depth)));
-        }
-    });
 }
 
 /// Warns of a usage: an entry in the event log, which is announced, and a WARNING to the session.
@@ -54,29 +35,9 @@ pub fn give(key: &Key, used: i64, limit: &Limit) -> Result<()> {
             ..Event::default()
         })
     })?;
-    IS_PENDING.set(true);
-    PENDING.with_borrow_mut(|pending| pending.push((xact::nest_level(), id)));
+    announce::at_commit(id);
     report::warn(&Error::QuotaNear { resource, used, limit: max });
     Ok(())
-}
-
-/// At commit and not before: a transaction that has notified somebody can't be prepared any more.
-fn announce() {
-    for (_, id) in PENDING.take() {
-        notify::on_commit(CHANNEL, &id.to_string());
-    }
-}
-
-/// The transaction has ended.
-pub fn transaction_ended(_committed: bool) {
-    forget_from(0);
-    IS_PENDING.set(false);
-}
-
-fn forget_from(depth: i32) {
-    if IS_PENDING.get() {
-        PENDING.with_borrow_mut(|pending| pending.retain(|(made_at, _)| *made_at < depth));
-    }
 }
 
 /// After something was given back to a slot: usage may have fallen below what was warned of.

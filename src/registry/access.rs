@@ -81,8 +81,8 @@ fn known_role(name: &str) -> Result<Oid> {
 
 pub(super) fn known_tenant(name: &str) -> Result<Uuid> {
     match tenants::find(&TenantRef::parse(name)?)? {
-        Some(tenant) => Ok(tenant.id),
-        None => Err(Error::UnknownTenant(name.to_owned())),
+        Some(tenant) if tenant.status != "erased" => Ok(tenant.id),
+        _ => Err(Error::UnknownTenant(name.to_owned())),
     }
 }
 

@@ -1,7 +1,8 @@
 //! A tenant's life: created, suspended, resumed, archived.
 
+use super::handlers::{self, Kind};
 use super::settings;
-use crate::catalog::event::{self, Event};
+use crate::catalog::event::Event;
 use crate::catalog::plans;
 use crate::catalog::tenants::{self, NewTenant};
 use crate::error::{Error, Result};
@@ -14,7 +15,7 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// 22023 malformed key, or a key that reads as another tenant's id; 42704 unknown plan; 42710 when
-/// the id or key is taken.
+/// the id or key is taken; what a handler raises.
 pub fn create_tenant(
     key: Option<&str>,
     id: Option<Uuid>,
@@ -39,14 +40,17 @@ pub fn create_tenant(
         (None, None) => "tenant".into(),
     };
     let detail = json!({ "key": key.as_ref().map(TenantKey::as_str), "plan": plan, "region": region });
+    let told = json!({ "plan": plan, "region": region });
+    let named = key.as_ref().map(|key| key.as_str().to_owned());
     let tenant = NewTenant { id, key, name, plan, region, settings };
     let id = tenants::insert(tenant)?.ok_or_else(|| Error::AlreadyExists(format!("tenant \"{called}\"")))?;
-    event::write(Event { event: "tenant.created", tenant: Some(id), detail: Some(detail), ..Event::default() })?;
+    let entry = Event { event: "tenant.created", tenant: Some(id), detail: Some(detail), ..Event::default() };
+    handlers::happened(Kind::Created, &named.unwrap_or_else(|| id.to_string()), entry, told)?;
     Ok(id)
 }
 
 /// The id and the key as they were asked for; a missing one is made when the row is.
-fn identity(key: Option<&str>, id: Option<Uuid>) -> Result<(Option<Uuid>, Option<TenantKey>)> {
+pub(super) fn identity(key: Option<&str>, id: Option<Uuid>) -> Result<(Option<Uuid>, Option<TenantKey>)> {
     let Some(key) = key else { return Ok((id, None)) };
     match TenantRef::parse(key)? {
         TenantRef::Key(key) => Ok((id, Some(key))),
@@ -75,12 +79,21 @@ impl Transition {
             Self::Archive => ("suspended", "archived", "tenant.archived"),
         }
     }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Suspend => Kind::Suspended,
+            Self::Resume => Kind::Resumed,
+            Self::Archive => Kind::Archived,
+        }
+    }
 }
 
 /// Moves a tenant to another status. Every session hears of it at its next statement after commit.
 ///
 /// # Errors
-/// 42704 unknown tenant; 22023 malformed name; 55000 when it is not in the status to move from.
+/// 42704 unknown tenant; 22023 malformed name; 55000 when it is not in the status to move from; what a
+/// handler raises.
 pub fn transition(tenant: &str, transition: Transition, reason: Option<String>) -> Result<()> {
     let found = tenants::lock(&TenantRef::parse(tenant)?)?.ok_or_else(|| Error::UnknownTenant(tenant.to_owned()))?;
     let (from, to, event) = transition.path();
@@ -88,7 +101,8 @@ pub fn transition(tenant: &str, transition: Transition, reason: Option<String>) 
         return Err(Error::WrongStatus { tenant: tenant.to_owned(), status: found.status, wanted: from });
     }
     tenants::set_status(found.id, to)?;
-    event::write(Event { event, tenant: Some(found.id), reason, ..Event::default() })
+    let entry = Event { event, tenant: Some(found.id), reason, ..Event::default() };
+    handlers::happened(transition.kind(), found.key.as_str(), entry, json!({}))
 }
 
 #[cfg(test)]

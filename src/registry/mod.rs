@@ -2,15 +2,25 @@
 //! by those who may. May import `catalog` and below.
 
 mod access;
+mod clone;
+mod erase;
+mod export;
+mod handlers;
 mod hosts;
+mod inventory;
 mod jwt_keys;
 mod lifecycle;
 mod members;
+mod order;
 mod plans;
 mod settings;
 
 pub use crate::catalog::jwt_keys::Terms;
 pub use access::{grant_access, grant_admin, revoke_access, revoke_admin};
+pub use clone::clone_tenant;
+pub use erase::erase_tenant;
+pub use export::{export_tenant, tenant_digest};
+pub use handlers::{off_lifecycle, on_lifecycle, plan_moved};
 pub use hosts::{add_host, remove_host};
 pub use jwt_keys::{NewKey, add_jwt_key, import_jwks, remove_jwt_key};
 pub use lifecycle::{Transition, create_tenant, transition};

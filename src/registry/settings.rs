@@ -1,12 +1,15 @@
 //! Settings of tenants and plans, and the defaults of both.
 
 use super::access::known_tenant;
+use super::handlers::{self, Kind};
 use crate::catalog::event::{self, Event};
 use crate::catalog::json;
 use crate::catalog::settings::{self, Level};
+use crate::catalog::tenants;
 use crate::catalog::tree::Path;
 use crate::error::{Error, Result};
 use crate::sys::json::Jsonb;
+use crate::tenant::TenantRef;
 use serde_json::json;
 
 /// Sets or, without a value, removes a setting of a tenant, of a plan, or of the defaults. Called as the extension's owner.
@@ -40,7 +43,7 @@ pub fn set_setting(path: &str, value: Option<Jsonb>, tenant: Option<&str>, plan:
         settings::check_postgres(&all)?;
     }
     settings::replace(&level, &all)?;
-    event::write(Event {
+    let entry = Event {
         event: if value.is_some() { "setting.set" } else { "setting.removed" },
         tenant: match level {
             Level::Tenant(tenant) => Some(tenant),
@@ -49,7 +52,14 @@ pub fn set_setting(path: &str, value: Option<Jsonb>, tenant: Option<&str>, plan:
         object: Some(path.to_owned()),
         detail: Some(json!({ "plan": plan })),
         ..Event::default()
-    })
+    };
+    match level {
+        Level::Tenant(id) => {
+            let key = tenants::find(&TenantRef::Id(id))?.ok_or_else(|| Error::UnknownTenant(id.to_string()))?.key;
+            handlers::happened(Kind::Settings, key.as_str(), entry, json!({ "path": path }))
+        }
+        _ => event::write(entry),
+    }
 }
 
 /// Settings that come as a whole are merged key by key, so they must be an object.

@@ -330,6 +330,11 @@ pub fn call(function: &str, relation: &Ident, constraint: &str) -> String {
 /// Statements that wait but an instant for their locks, over and over: who comes meanwhile goes first. Others lock the
 /// same tables in this order or in that, so both are tried in turn.
 pub fn retried(statements: &[String], mode: &str, tables: &[&Ident]) -> String {
+    retried_after("", statements, mode, tables)
+}
+
+/// The same, with a statement that comes before, without the locks.
+pub fn retried_after(first: &str, statements: &[String], mode: &str, tables: &[&Ident]) -> String {
     let lock = |tables: Vec<&&Ident>| {
         let tables = list(tables.into_iter().map(|table| format!("ONLY {table}")));
         format!("LOCK TABLE {tables} IN {mode} MODE;")
@@ -347,13 +352,14 @@ pub fn retried(statements: &[String], mode: &str, tables: &[&Ident]) -> String {
         )
     };
     let body = [locks].iter().chain(statements).map(String::as_str).collect::<Vec<_>>().join("\n      ");
+    let first = if first.is_empty() { String::new() } else { format!("\n  {first}") };
     let mut tag = "$scope$".to_owned();
-    while body.contains(&tag) {
+    while body.contains(&tag) || first.contains(&tag) {
         tag.insert(tag.len() - 1, '_');
     }
     format!(
         "DO {tag}
-BEGIN
+BEGIN{first}
   BEGIN
     SET LOCAL deadlock_timeout = '{DEADLOCK_TIMEOUT}';
   EXCEPTION WHEN insufficient_privilege THEN NULL;
@@ -367,7 +373,7 @@ BEGIN
       PERFORM pg_catalog.pg_sleep({REST});
     END;
   END LOOP;
-  RAISE lock_not_available USING HINT = 'Long transactions hold the table. What is left to do: tenancy.scope_plan().';
+  RAISE lock_not_available USING HINT = 'Long transactions hold the table. Make the plan anew: it gives what is left to do.';
 END {tag};"
     )
 }
@@ -378,7 +384,7 @@ pub fn require_valid(index: &Ident) -> String {
         "IF EXISTS (SELECT FROM pg_catalog.pg_index AS i
           WHERE i.indexrelid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass AND NOT i.indisvalid) THEN
         RAISE object_not_in_prerequisite_state USING MESSAGE = 'the index that is to take the place of the former is not valid',
-          HINT = 'What is left to do: tenancy.scope_plan().';
+          HINT = 'Make the plan anew: it gives what is left to do.';
       END IF;",
         super::literal(&index.to_string())
     )
@@ -394,7 +400,7 @@ pub fn require_foreign_key(relation: &Ident, name: &str, parent: &Ident) -> Stri
             AND k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog.\"char\"
             AND k.confrelid OPERATOR(pg_catalog.=) {parent}::pg_catalog.regclass) THEN
         RAISE undefined_object USING MESSAGE = 'the foreign key that is to take the place of the former is not there',
-          HINT = 'What is left to do: tenancy.scope_plan().';
+          HINT = 'Make the plan anew: it gives what is left to do.';
       END IF;",
         super::literal(name)
     )

@@ -13,8 +13,8 @@ pub enum Flag {
     Unsettled,
     /// A bypass of row security waits to be written down.
     BypassUnwritten,
-    /// A warning waits to be announced.
-    WarningUnannounced,
+    /// An entry of the event log waits to be announced.
+    EntryUnannounced,
     /// The transaction has a tenant.
     TenantPinned,
     /// The transaction uses a tenant.
@@ -103,7 +103,7 @@ impl Flags {
 /// Whatever of a transaction `xact::on_end` is to hear of.
 pub const AT_END: Flags = Flags::of([
     Flag::Unsettled,
-    Flag::WarningUnannounced,
+    Flag::EntryUnannounced,
     Flag::TenantPinned,
     Flag::TenantInUse,
     Flag::TenantPresent,
@@ -119,7 +119,7 @@ pub const AT_END: Flags = Flags::of([
 ]);
 
 /// Whatever has something done before a transaction commits.
-pub const BEFORE_COMMIT: Flags = Flags::of([Flag::BypassUnwritten, Flag::WarningUnannounced]);
+pub const BEFORE_COMMIT: Flags = Flags::of([Flag::BypassUnwritten, Flag::EntryUnannounced]);
 
 /// Whatever makes a portal matter even when it is run but once.
 pub const WATCHES_PORTALS: Flags = Flags::of([Flag::PortalKnown, Flag::SwitchAllowed]);

@@ -13,6 +13,7 @@ pub mod directory;
 pub mod discretion;
 pub mod flag;
 pub mod fmgr;
+pub mod foreign;
 pub mod hooks;
 pub mod image;
 pub mod index;

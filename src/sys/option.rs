@@ -160,6 +160,8 @@ fn offer_default(name: &CStr, value: &CStr, take: bool, level: pgrx::PgLogLevel)
 pub struct Origin {
     /// Somebody set it in this session, and no RESET has come since.
     pub set: bool,
+    /// Nobody set it, in no way.
+    pub default: bool,
     /// It ends with the transaction, or with a function.
     pub local: bool,
     /// It was set in this transaction, which can take it back.
@@ -173,11 +175,12 @@ pub fn origin(name: &CStr) -> Origin {
     unsafe {
         let record = record(name);
         if record.is_null() {
-            return Origin { set: false, local: false, stacked: false };
+            return Origin { set: false, default: true, local: false, stacked: false };
         }
         let stack = (*record).stack;
         Origin {
             set: (*record).source == pg_sys::GucSource::PGC_S_SESSION,
+            default: (*record).source == pg_sys::GucSource::PGC_S_DEFAULT,
             local: !stack.is_null() && (*stack).state != pg_sys::GucStackState::GUC_SET,
             stacked: !stack.is_null(),
         }

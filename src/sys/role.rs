@@ -137,6 +137,11 @@ pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     switched(role, pg_sys::SECURITY_LOCAL_USERID_CHANGE, work)
 }
 
+/// As `acting_as`, for code of that role, which must leave nothing behind that would be run as somebody else.
+pub fn acting_restricted<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    switched(role, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION, work)
+}
+
 /// Runs `work` with the privileges of the owner of a table, whom its row security doesn't bind even where it is
 /// forced. It is how PostgreSQL checks foreign keys: code that hangs on the table runs as its owner, never as
 /// whoever asks.

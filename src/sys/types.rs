@@ -19,6 +19,9 @@ pub enum Base {
 /// `text`, which `varchar` is compared as.
 pub const TEXT: pg_sys::Oid = pg_sys::TEXTOID;
 
+/// `uuid`.
+pub const UUID: pg_sys::Oid = pg_sys::UUIDOID;
+
 /// `smallint`.
 #[cfg(test)]
 pub const INT2: pg_sys::Oid = pg_sys::INT2OID;

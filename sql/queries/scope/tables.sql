@@ -4,7 +4,8 @@ SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind = 'p', p.kind,
        a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint AS k
                                     WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]
                                       AND NOT k.convalidated),
-       a.attcollation, CASE WHEN co.oid IS NULL THEN '' ELSE format('%I.%I', cn.nspname, co.collname) END
+       a.attcollation, CASE WHEN co.oid IS NULL THEN '' ELSE format('%I.%I', cn.nspname, co.collname) END,
+       c.relispartition
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN tenancy.protection AS p ON p.relation = c.oid

@@ -1,0 +1,121 @@
+//! Who acts for the tenant meanwhile and afterwards.
+
+use tenancy_harness::{ACME, Fixture, GLOBEX, Session};
+
+fn notes(fixture: &Fixture<'_>) {
+    for tenant in [ACME, GLOBEX] {
+        fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
+    }
+    fixture.run("create schema app; create table app.notes (id int primary key, body text); insert into app.notes values (1, 'a')");
+}
+
+fn defaults(fixture: &Fixture<'_>) -> Vec<String> {
+    fixture
+        .superuser()
+        .texts("select ddl from tenancy.adopt_plan('app', 'acme') where phase = 'default tenant' order by step")
+}
+
+#[test]
+fn roles_that_reach_the_tables_and_act_for_nobody_get_the_tenant() {
+    let fixture = Fixture::new();
+    notes(&fixture);
+    let [direct, member, column, other, modern, bypasses] =
+        ["direct", "member", "column", "other", "modern", "bypasses"].map(|stem| fixture.role(stem));
+    fixture.run(&format!(
+        "grant usage on schema app to public; grant select on app.notes to {direct}, {modern}, {bypasses};
+         grant {direct} to {member}; alter role {member} noinherit; grant update (body) on app.notes to {column};
+         select tenancy.grant_access('{modern}', 'globex'); alter role {bypasses} bypassrls"
+    ));
+    let given = defaults(&fixture);
+    for role in [&direct, &member, &column] {
+        let ddl = format!("ALTER ROLE {role} IN DATABASE {} SET tenancy.default_tenant = 'acme';", fixture.database());
+        assert!(given.contains(&ddl), "{given:?}");
+    }
+    for role in [&other, &modern, &bypasses] {
+        assert!(!given.iter().any(|ddl| ddl.contains(role.as_str())), "{given:?}");
+    }
+    for ddl in given {
+        fixture.run(&ddl);
+    }
+    assert_eq!(defaults(&fixture), Vec::<String>::new());
+}
+
+#[test]
+fn a_default_given_by_alter_role_counts_in_sessions_that_go_on() {
+    let fixture = Fixture::new();
+    notes(&fixture);
+    let [app, job] = ["app", "job"].map(|stem| fixture.role(stem));
+    fixture.run(&format!(
+        "grant usage on schema app to {app}, {job}; grant select, insert on app.notes to {app}, {job};
+         grant set on parameter tenancy.default_tenant to {job}"
+    ));
+    let mut sessions = [&app, &job].map(|role| fixture.connect(role));
+    // The library is loaded, and there is no tenant.
+    for session in &mut sessions {
+        assert_eq!(session.value("select tenancy.current_tenant() is null").as_deref(), Some("t"));
+    }
+    sessions[1].run("set tenancy.default_tenant = ''");
+    fixture.run("select tenancy.adopt('app', 'acme')");
+    sessions[0].run("insert into app.notes values (2, 'b')");
+    assert_eq!(sessions[0].texts("select body from app.notes order by 1"), ["a", "b"]);
+    assert_eq!(sessions[0].value("select tenancy.current_key()").as_deref(), Some("acme"));
+    // Who has set none, or another one, keeps it.
+    assert_eq!(sessions[1].texts("select body from app.notes"), Vec::<String>::new());
+    sessions[1].run("set tenancy.default_tenant = 'globex'");
+    assert_eq!(sessions[1].texts("select body from app.notes"), Vec::<String>::new());
+    // One tenant per transaction, as with any default.
+    sessions[0].refuses("begin; select from app.notes; select tenancy.set_tenant('globex')", "42501");
+    sessions[0].run("rollback");
+    // Taken back, it ends.
+    fixture.run(&format!("alter role {app} in database {} reset tenancy.default_tenant", fixture.database()));
+    assert_eq!(sessions[0].texts("select body from app.notes"), Vec::<String>::new());
+    assert_eq!(fixture.connect(&app).texts("select body from app.notes"), Vec::<String>::new());
+}
+
+#[test]
+fn the_databases_default_counts_too_and_a_roles_own_comes_first() {
+    let fixture = Fixture::new();
+    notes(&fixture);
+    let app = fixture.role("app");
+    fixture.run(&format!("grant usage on schema app to {app}; grant select on app.notes to {app}"));
+    let mut session = fixture.connect(&app);
+    let key = "select coalesce(tenancy.current_key(), '')";
+    assert_eq!(session.value(key).as_deref(), Some(""));
+    fixture.run(&format!("alter database {} set tenancy.default_tenant = 'globex'", fixture.database()));
+    assert_eq!(session.value(key).as_deref(), Some("globex"));
+    fixture.run(&format!("alter role {app} set tenancy.default_tenant = 'acme'"));
+    assert_eq!(session.value(key).as_deref(), Some("acme"));
+    assert_eq!(defaults(&fixture), Vec::<String>::new());
+    // A sealed session has what it was sealed to.
+    let mut sealed = fixture.connect(&app);
+    fixture.run(&format!("select tenancy.grant_access('{app}', 'globex')"));
+    sealed.run("select tenancy.set_tenant('globex', false); select tenancy.seal('0123456789abcdef'); reset all");
+    assert_eq!(sealed.value(key).as_deref(), Some(""));
+}
+
+#[test]
+fn an_owner_that_is_no_superuser_adopts_his_tables() {
+    let fixture = Fixture::new();
+    notes(&fixture);
+    let owner = fixture.role("owner");
+    fixture.run(&format!(
+        "create table app.lines (note_id int references app.notes, tenant_id uuid); insert into app.lines values (1, null);
+         alter schema app owner to {owner}; alter table app.notes owner to {owner}; alter table app.lines owner to {owner};
+         select tenancy.grant_admin('{owner}'); grant set on parameter tenancy.default_tenant to {owner};
+         create function app.no() returns trigger language plpgsql as $$ begin return new; end $$;
+         alter function app.no() owner to {owner};
+         create trigger no before update on app.lines for each row execute function app.no()"
+    ));
+    let mut client = fixture.connect(&owner);
+    let plan = "select ddl from tenancy.adopt_plan('app', 'acme') order by step";
+    for step in client.texts(plan) {
+        client.run(&step);
+    }
+    assert_eq!(client.texts(plan), Vec::<String>::new());
+    let key = "select pg_get_constraintdef(oid) from pg_constraint where contype = 'f' and connamespace = 'app'::regnamespace";
+    assert_eq!(
+        client.value(key).as_deref(),
+        Some("FOREIGN KEY (tenant_id, note_id) REFERENCES app.notes(tenant_id, id)")
+    );
+    assert_eq!(client.texts("select tenant_id::text from app.lines"), [ACME.id]);
+}

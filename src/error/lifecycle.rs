@@ -1,0 +1,97 @@
+//! What can be wrong with handlers, and with erasing and copying tenants.
+
+use pgrx::PgSqlErrorCode;
+use thiserror::Error;
+
+/// A condition of the functions that make, move and end tenants.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Lifecycle {
+    #[error("handler {handler} of lifecycle event \"{event}\" does not exist")]
+    UnknownHandler { event: &'static str, handler: String },
+    #[error("handler {handler} of lifecycle event \"{event}\" exists no longer")]
+    HandlerGone { event: String, handler: String },
+    #[error("must be owner of function {0}")]
+    NotFunctionOwner(String),
+    #[error("function {0} can't handle lifecycle events")]
+    UnsuitableHandler(String),
+    #[error("the tenant is not erased without its key as confirmation")]
+    NotConfirmed,
+    #[error("tables with a tenant column are neither protected nor classified")]
+    UnclassifiedTables(String),
+    #[error("tables that refer to each other, or parts of a table, belong to different owners")]
+    OwnersDiffer(String),
+    #[error("table {0} was changed, or replaced, while a tenant's rows were being worked on")]
+    TableChanged(String),
+    #[error("rows of the tenant remain in {relation}")]
+    RowsRemain { relation: String, rows: i64 },
+    #[error("key {key} of {relation} is not led by the tenant: a copy would collide with it")]
+    KeyOfAll { key: String, relation: String },
+    #[error("a tenant can't be erased in a transaction of this isolation level")]
+    ErasureIsolation,
+}
+
+impl Lifecycle {
+    /// The SQLSTATE that clients see.
+    pub fn sqlstate(&self) -> PgSqlErrorCode {
+        use Lifecycle::*;
+        match self {
+            UnknownHandler { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            NotFunctionOwner(_) => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            UnsuitableHandler(_) => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+            NotConfirmed => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            HandlerGone { .. }
+            | UnclassifiedTables(_)
+            | OwnersDiffer(_)
+            | TableChanged(_)
+            | RowsRemain { .. }
+            | KeyOfAll { .. }
+            | ErasureIsolation => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        }
+    }
+
+    /// What else the reader should know.
+    pub fn detail(&self) -> Option<String> {
+        use Lifecycle::*;
+        Some(match self {
+            HandlerGone { .. } => "What is registered is called in the same transaction, or that fails.".into(),
+            NotFunctionOwner(_) => "It would run with the rights of its owner.".into(),
+            NotConfirmed => "What is erased can't be brought back.".into(),
+            UnclassifiedTables(tables) => format!("They may hold rows of the tenant: {tables}."),
+            KeyOfAll { .. } => "Each row is copied as it is, other than its tenant.".into(),
+            OwnersDiffer(tables) => {
+                format!("Their rows go, or come, in one statement, which runs as the tables' owner: {tables}.")
+            }
+            TableChanged(_) => {
+                "Its name, its owner, or which tables there are is not what it was in the beginning.".into()
+            }
+            RowsRemain { rows, .. } => {
+                format!("{rows} rows. A trigger, a rule or a handler kept them, or wrote them anew.")
+            }
+            ErasureIsolation => "It does not see what others have committed since it began.".into(),
+            UnsuitableHandler(_) => {
+                "A handler is an ordinary function of (uuid, jsonb) that returns one value, or void.".into()
+            }
+            _ => return None,
+        })
+    }
+
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        use Lifecycle::*;
+        Some(match self {
+            UnknownHandler { .. } => "tenancy.lifecycle_handlers has what is registered.".into(),
+            HandlerGone { event, .. } => format!(
+                "Create it again under this name, or call tenancy.off_lifecycle('{event}') and register what there is."
+            ),
+            NotFunctionOwner(_) => "Have its owner, or a superuser, register it.".into(),
+            NotConfirmed => "Pass the tenant's key: confirm => '...'. With dry_run => true nothing is erased.".into(),
+            UnclassifiedTables(_) => "Call tenancy.protect(), or tenancy.classify(..., 'global').".into(),
+            OwnersDiffer(_) => "Give them to one owner, or remove the tenant's rows of one of them first.".into(),
+            TableChanged(_) => "Try again while nobody changes tables.".into(),
+            RowsRemain { .. } => "Nothing was erased. Disable what keeps them while the tenant is erased.".into(),
+            KeyOfAll { .. } => "Call tenancy.scope_unique() for it.".into(),
+            ErasureIsolation => "Use READ COMMITTED.".into(),
+            _ => return None,
+        })
+    }
+}
