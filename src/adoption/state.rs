@@ -118,10 +118,17 @@ pub fn read(schema: &str, tenant: &str, global: &[Oid]) -> Result<Adoption> {
         remarks,
     };
     let tables = adoption.tables();
-    for view in adoption::materialized(&tables)? {
-        adoption.remarks.push(format!(
-            "materialized view {view} knows no row security: it goes on holding the rows of all tenants, whoever reads it"
-        ));
+    for (view, is_materialized) in adoption::readers(&tables)? {
+        adoption.remarks.push(if is_materialized {
+            format!(
+                "materialized view {view} knows no row security: it goes on holding the rows of all tenants, whoever reads it"
+            )
+        } else {
+            format!(
+                "view {view} shows the rows of all tenants, since its owner bypasses row security, until ALTER VIEW {view} SET \
+                 (security_invoker = true)"
+            )
+        });
     }
     adoption.roles = as_owner(|| adoption::roles(&tables))?;
     Ok(adoption)

@@ -12,7 +12,7 @@ use crate::sys::relation::Kind;
 use crate::sys::{Oid, foreign};
 
 const RELATIONS: &str = include_str!("../../sql/queries/adopt/relations.sql");
-const MATERIALIZED: &str = include_str!("../../sql/queries/adopt/materialized.sql");
+const READERS: &str = include_str!("../../sql/queries/adopt/readers.sql");
 const REFERENCES: &str = include_str!("../../sql/queries/adopt/references.sql");
 const ROLES: &str = include_str!("../../sql/queries/adopt/roles.sql");
 
@@ -158,9 +158,9 @@ pub fn fill(owner: Oid, statement: &str, search_path: &str) -> Result<i64> {
     })
 }
 
-/// The materialized views that read the tables, also by way of views.
-pub fn materialized(tables: &[Oid]) -> Result<Vec<Ident>> {
-    spi::read_latest(MATERIALIZED, &[tables.to_vec().into()], |row| Ok(Ident::quoted(row.require(1)?)))
+/// The views that show all rows of the tables to whoever reads them, and whether each is materialized.
+pub fn readers(tables: &[Oid]) -> Result<Vec<(Ident, bool)>> {
+    spi::read_latest(READERS, &[tables.to_vec().into()], |row| Ok((Ident::quoted(row.require(1)?), row.require(2)?)))
 }
 
 /// The roles that log in, reach the tables, are bound by row security, and act for no tenant yet.

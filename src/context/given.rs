@@ -27,8 +27,8 @@ pub fn look_up() {
         return;
     }
     LOOKED.set(true);
-    // The role's own come before those of the database, as where a session begins.
-    if let Some(given) = [role::session(), INVALID_OID].into_iter().find_map(|role| last(&role::settings(role))) {
+    // Those of the role that logged in come before those of the database, as where a session begins.
+    if let Some(given) = [role::login(), INVALID_OID].into_iter().find_map(|role| last(&role::settings(role))) {
         option::take_given(guc::DEFAULT_TENANT, &given);
     }
 }
