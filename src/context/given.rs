@@ -19,7 +19,7 @@ pub fn look_up() {
         || !guc::tenant().is_empty()
         || guc::has_token()
         || seal::is_on()
-        || !option::origin(guc::DEFAULT_TENANT).default
+        || !guc::default_tenant().is_empty()
         || !xact::in_transaction()
         || xact::in_parallel_mode()
         || claims::in_force().is_some()
@@ -27,6 +27,9 @@ pub fn look_up() {
         return;
     }
     LOOKED.set(true);
+    if !option::origin(guc::DEFAULT_TENANT).default {
+        return;
+    }
     // Those of the role that logged in come before those of the database, as where a session begins.
     if let Some(given) = [role::login(), INVALID_OID].into_iter().find_map(|role| last(&role::settings(role))) {
         option::take_given(guc::DEFAULT_TENANT, &given);

@@ -127,8 +127,7 @@ fn what_is_replicated_by_the_key_goes_on_being_changed() {
         superuser.run(step);
         superuser.run("update app.a set v = v; update app.b set id = id");
     }
-    let remark = "-- a_pkey ON app.a stays as it is";
-    assert!(steps.iter().any(|step| step.starts_with(remark) && step.contains("publication part")), "{steps:#?}");
+    assert!(steps.iter().any(|step| step.starts_with("-- a_pkey ON app.a stays as it is")), "{steps:#?}");
     let keys = "select pg_get_constraintdef(oid) from pg_constraint where connamespace = 'app'::regnamespace and contype in ('p', 'u') order by 1";
     assert_eq!(superuser.texts(keys), ["PRIMARY KEY (id)", "PRIMARY KEY (tenant_id, id)", "UNIQUE (tenant_id, v)"]);
 }
