@@ -32,4 +32,4 @@ CREATE FUNCTION tenancy.adopt_rows(tbl regclass, tenant text, first_page bigint 
     AS 'MODULE_PATHNAME', 'adopt_rows_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.adopt_rows(regclass, text, bigint, bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.adopt_rows(regclass, text, bigint, bigint, text) IS
-    'Gives the rows of one table that belong to nobody to a tenant, as the table''s owner and without its triggers: all, or those in some pages that nobody else holds. Returns how many. The steps of adopt_plan() call it. Raises 42501 not the owner, 42703 no column tenant_id, 42804 it does not hold the tenant, 55000 the table is protected, the tenant is not active, or a foreign key has the column that the rows would break';
+    'Gives the rows of one table that belong to nobody to a tenant, as the table''s owner, and without setting off triggers: all, or those in some pages that nobody else holds. Returns how many. The steps of adopt_plan() call it. Raises 42501 not the owner, 42703 no column tenant_id, 42804 it does not hold the tenant, 55000 the table is protected, the tenant is not active, or a foreign key has the column that the rows would break';

@@ -12,6 +12,7 @@ use crate::sys::relation::Kind;
 use crate::sys::{Oid, foreign};
 
 const RELATIONS: &str = include_str!("../../sql/queries/adopt/relations.sql");
+const CODE: &str = include_str!("../../sql/queries/adopt/code.sql");
 const READERS: &str = include_str!("../../sql/queries/adopt/readers.sql");
 const REFERENCES: &str = include_str!("../../sql/queries/adopt/references.sql");
 const ROLES: &str = include_str!("../../sql/queries/adopt/roles.sql");
@@ -146,12 +147,19 @@ pub fn refers_to_something(reference: &Reference, value: &str, hold: bool) -> Re
     Ok(!found.is_empty())
 }
 
+/// Whether an UPDATE of a table runs functions of roles that are no superusers, also while its triggers are silenced.
+pub fn has_code(table: Oid) -> Result<bool> {
+    Ok(spi::read_latest(CODE, &[table.into()], |row| row.require(1))?.into_iter().next().unwrap_or(true))
+}
+
 /// Gives rows of a table that belong to nobody to a tenant, by a statement that is run as the table's owner, and returns how
-/// many. It runs what the owner made of the table, by `search_path`; but no triggers and rules, other than those that are to
-/// fire always: they can know nothing of the column.
-pub fn fill(owner: Oid, statement: &str, search_path: &str) -> Result<i64> {
+/// many. It runs what the owner made of the table, by `search_path`. `silently` it does not fire triggers and rules, other than
+/// those that are to fire always: they can know nothing of the column. Nor would any other table's, by the code that runs.
+pub fn fill(owner: Oid, statement: &str, search_path: &str, silently: bool) -> Result<i64> {
     foreign::on_the_table_of(owner, || {
-        option::set_as_superuser(c"session_replication_role", c"replica", Scope::Transaction);
+        if silently {
+            option::set_as_superuser(c"session_replication_role", c"replica", Scope::Transaction);
+        }
         option::set(guc::SEARCH_PATH, search_path, Scope::Transaction);
         let rows = spi::run(statement, &[])?;
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))

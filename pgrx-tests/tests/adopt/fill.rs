@@ -34,7 +34,6 @@ fn trapped(fixture: &Fixture<'_>) -> String {
               $$ begin perform note('always', new.id); return new; end $$;
           create trigger always before update on t for each row execute function always();
           alter table t enable always trigger always;
-          create rule no as on update to t do instead nothing;
           delete from ran"
     ));
     owner
@@ -57,12 +56,40 @@ fn what_an_owner_made_of_a_table_runs_as_the_owner() {
             }
         }
         let ran = "select distinct what || ' ' || who from app.ran order by 1";
-        let expected = ["always", "condition", "generated"].map(|what| format!("{what} {owner}"));
+        // Nor is anything silenced while they run.
+        let expected = ["always", "condition", "generated", "trigger"].map(|what| format!("{what} {owner}"));
         assert_eq!(superuser.texts(ran), expected);
-        let rows = format!("select count(*) from app.t where tenant_id = '{}' and touched = 0", ACME.id);
+        let rows = format!("select count(*) from app.t where tenant_id = '{}'", ACME.id);
         assert_eq!(superuser.value(&rows).as_deref(), Some("2000"));
         assert_eq!(superuser.value("show session_replication_role").as_deref(), Some("origin"));
         assert_eq!(superuser.value("show search_path").as_deref(), Some("app"));
+    }
+}
+
+#[test]
+fn triggers_and_rules_are_not_set_off() {
+    for at_once in [false, true] {
+        let fixture = fixture();
+        let owner = fixture.role("owner");
+        fixture.run(&format!(
+            "grant usage, create on schema app to {owner}; set role {owner}; set search_path = app;
+             create table t (id int primary key check (id > 0), updated_at timestamptz, tenant_id uuid);
+             insert into t select n, '2020-01-01' from generate_series(1, 2000) n;
+             create function touch() returns trigger language plpgsql as
+                 $$ begin new.updated_at := now(); return new; end $$;
+             create trigger touch before update on t for each row execute function touch();
+             create rule no as on update to t do instead nothing"
+        ));
+        let mut superuser = fixture.superuser();
+        if at_once {
+            superuser.run("select tenancy.adopt('app', 'acme')");
+        } else {
+            for step in superuser.texts(PLAN) {
+                superuser.run(&step);
+            }
+        }
+        let rows = format!("select count(*) from app.t where tenant_id = '{}' and updated_at = '2020-01-01'", ACME.id);
+        assert_eq!(superuser.value(&rows).as_deref(), Some("2000"));
     }
 }
 

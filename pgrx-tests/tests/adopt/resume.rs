@@ -119,6 +119,29 @@ fn a_step_that_is_killed_is_done_again() {
 }
 
 #[test]
+fn a_plan_that_is_run_twice_leaves_nothing_behind() {
+    let fixture = Fixture::new();
+    let app = application(&fixture);
+    let mut superuser = fixture.superuser();
+    let before = counts(&mut superuser);
+    let steps = plan(&mut superuser);
+    for step in &steps {
+        superuser.run(step);
+    }
+    // As from a file, or by somebody else at the same time: what is done already fails, or makes what stood in for it anew.
+    let failed = steps.iter().filter(|step| superuser.batch_execute(step).is_err()).count();
+    assert!(failed > 0 && failed < steps.len(), "{failed}");
+    let leftovers = "select count(*) from pg_class where relname like '%scoping%'";
+    assert_ne!(superuser.value(leftovers).as_deref(), Some("0"));
+    for step in plan(&mut superuser) {
+        superuser.run(&step);
+    }
+    assert_eq!(plan(&mut superuser), Vec::<String>::new());
+    assert_eq!(counts(&mut superuser), before);
+    is_adopted(&fixture, &app);
+}
+
+#[test]
 fn an_index_that_was_interrupted_is_made_anew() {
     let fixture = Fixture::new();
     fixture.run(&format!(
