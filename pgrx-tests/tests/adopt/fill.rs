@@ -48,7 +48,9 @@ fn what_an_owner_made_of_a_table_runs_as_the_owner() {
         // What it calls, it finds by the path of who runs the plan.
         superuser.run("set search_path = app");
         if at_once {
-            fixture.run("alter function app.note(text, int) set search_path = app; alter function app.always() set search_path = app; alter function app.touch() set search_path = app");
+            for function in ["note(text, int)", "always()", "touch()"] {
+                fixture.run(&format!("alter function app.{function} set search_path = app"));
+            }
             superuser.run("select tenancy.adopt('app', 'acme')");
         } else {
             for step in superuser.texts(PLAN) {
