@@ -22,3 +22,14 @@ CREATE FUNCTION tenancy.adopt(schema name, tenant text, global_tables regclass[]
 REVOKE EXECUTE ON FUNCTION tenancy.adopt(name, text, regclass[]) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.adopt(name, text, regclass[]) IS
     'Does at once what adopt_plan() gives a script for, with the tables locked until the transaction ends. Returns the DDL it ran, and remarks on what stays as it is. Raises as adopt_plan(), and 23503 when rows refer across tenants';
+
+-- The path is the caller's own, for what the owner made of the table to find what it names; a default is evaluated before the
+-- function's setting counts.
+CREATE FUNCTION tenancy.adopt_rows(tbl regclass, tenant text, first_page bigint DEFAULT 0, pages bigint DEFAULT NULL,
+        path text DEFAULT pg_catalog.current_setting('search_path')) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'adopt_rows_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.adopt_rows(regclass, text, bigint, bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.adopt_rows(regclass, text, bigint, bigint, text) IS
+    'Gives the rows of one table that belong to nobody to a tenant, as the table''s owner, and without setting off triggers: all, or those in some pages that nobody else holds. Returns how many. The steps of adopt_plan() call it. Raises 42501 not the owner, 42703 no column tenant_id, 42804 it does not hold the tenant, 55000 the table is protected, the tenant is not active, or a foreign key has the column that the rows would break';

@@ -72,9 +72,9 @@ pub fn column_at_once(adoption: &Adoption) -> Vec<String> {
     for root in &adoption.roots {
         for work in work(root) {
             match work {
-                Work::Fill(tables) => ddl.extend(
-                    tables.iter().map(|table| text::fill_at_once(table, &adoption.column, &sql::literal(&root.value))),
-                ),
+                Work::Fill(tables) => {
+                    ddl.extend(tables.iter().map(|table| text::fill_at_once(table, adoption.tenant.key.as_str())))
+                }
                 // The table is locked: NOT NULL by itself does.
                 Work::Check | Work::Validate => {}
                 Work::NotNull if root.check.is_none() => {
@@ -137,7 +137,9 @@ fn statements(work: &Work, root: &Root, adoption: &Adoption) -> Vec<String> {
     match work {
         Work::Add { not_null } => vec![text::add_column(relation, column, &root.type_name, &value, *not_null)],
         Work::Default => vec![sql::alter_column(relation, column, &format!("SET DEFAULT {value}"))],
-        Work::Fill(tables) => tables.iter().map(|table| text::fill(table, column, &value)).collect(),
+        Work::Fill(tables) => {
+            tables.iter().map(|table| text::fill(table, column, adoption.tenant.key.as_str())).collect()
+        }
         Work::Check => vec![text::add_check(relation, column)],
         Work::Validate => vec![text::validate_check(relation)],
         // Without the condition PostgreSQL would read the table.

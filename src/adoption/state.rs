@@ -1,10 +1,11 @@
 //! What is there: the tables of a schema, the tenant that is to have them, and the roles that use them.
 
+use super::rows::check_references;
 use super::{COLUMN, plan};
 use crate::catalog::adoption::{self, Found};
 use crate::catalog::event::{self, Event};
 use crate::catalog::registry::as_owner;
-use crate::catalog::relations::{self, Relation};
+use crate::catalog::relations::{self, Column, Relation};
 use crate::catalog::scope;
 use crate::catalog::tenants::{self, TenantRow};
 use crate::error::{Error, Result};
@@ -84,10 +85,7 @@ impl Adoption {
 /// hold the tenant.
 pub fn read(schema: &str, tenant: &str, global: &[Oid]) -> Result<Adoption> {
     let schema_oid = adoption::schema(schema)?;
-    let found = tenants::find(&TenantRef::parse(tenant)?)?.ok_or_else(|| Error::UnknownTenant(tenant.to_owned()))?;
-    if !found.is_active() {
-        return Err(Error::WrongStatus { tenant: tenant.to_owned(), status: found.status, wanted: "active" });
-    }
+    let found = active(tenant)?;
     let relations = as_owner(|| adoption::relations(schema_oid, COLUMN))?;
     check_global(&relations, global)?;
     let (mut remarks, mut chosen, mut to_classify) = (Vec::new(), Vec::new(), Vec::new());
@@ -120,13 +118,42 @@ pub fn read(schema: &str, tenant: &str, global: &[Oid]) -> Result<Adoption> {
         remarks,
     };
     let tables = adoption.tables();
-    for view in adoption::materialized(&tables)? {
-        adoption.remarks.push(format!(
-            "materialized view {view} knows no row security: it goes on holding the rows of all tenants, whoever reads it"
-        ));
+    for (view, is_materialized) in adoption::readers(&tables)? {
+        adoption.remarks.push(if is_materialized {
+            format!(
+                "materialized view {view} knows no row security: it goes on holding the rows of all tenants, whoever reads it"
+            )
+        } else {
+            format!(
+                "view {view} shows the rows of all tenants, since its owner bypasses row security, until ALTER VIEW {view} SET \
+                 (security_invoker = true)"
+            )
+        });
     }
     adoption.roles = as_owner(|| adoption::roles(&tables))?;
     Ok(adoption)
+}
+
+/// The tenant, which must be active.
+pub fn active(tenant: &str) -> Result<TenantRow> {
+    let found = tenants::find(&TenantRef::parse(tenant)?)?.ok_or_else(|| Error::UnknownTenant(tenant.to_owned()))?;
+    if !found.is_active() {
+        return Err(Error::WrongStatus { tenant: tenant.to_owned(), status: found.status, wanted: "active" });
+    }
+    Ok(found)
+}
+
+/// What a tenant column of that type and length holds for the tenant, or why it can't.
+pub fn value(type_oid: Oid, length: Option<i32>, tenant: &TenantRow) -> std::result::Result<String, String> {
+    let (_, value) = relations::held_value(types::base(type_oid), tenant.id, &tenant.key)?;
+    match length.and_then(|length| usize::try_from(length).ok()) {
+        Some(length) if value.chars().count() > length => Err("the tenant's key is too long for it".into()),
+        _ => Ok(value),
+    }
+}
+
+pub fn unsuitable(relation: String, reason: String) -> Error {
+    Error::UnsuitableColumn { relation, column: COLUMN.to_owned(), reason }
 }
 
 /// Gives the rows of all tables to the tenant, while nobody else uses them. Returns the statements that it ran.
@@ -205,12 +232,13 @@ fn sort(relation: &Found, relations: &[Found], global: &[Oid]) -> Sort {
     Sort::Root
 }
 
-/// The type that the column has in most tables, so that they can refer to each other; where none has it, `uuid`.
+/// The type that the column has in most tables, so that they can refer to each other; where none has it, `uuid`. What
+/// conditions a domain adds, those who made it answer for: tables that get the column do without.
 fn column_type(relations: &[Found], tenant: &TenantRow) -> Oid {
     let mut counts: HashMap<Oid, usize> = HashMap::new();
     for type_oid in relations.iter().filter_map(|relation| relation.column_type) {
         if relations::held_value(types::base(type_oid), tenant.id, &tenant.key).is_ok() {
-            *counts.entry(type_oid).or_default() += 1;
+            *counts.entry(types::under_domains(type_oid)).or_default() += 1;
         }
     }
     let most = counts.into_iter().max_by_key(|(oid, count)| (*count, std::cmp::Reverse(oid.to_u32())));
@@ -240,21 +268,27 @@ fn roots(
             remarks.push(format!("{} is left alone: its part {} is a foreign table", root.ident, part.ident));
             continue;
         }
-        let own_type = |relation: &Relation| relations.iter().find(|found| found.oid == relation.oid)?.column_type;
-        let type_oid = tree.iter().find_map(own_type).unwrap_or(column_type);
+        let own = |relation: &Relation| {
+            let found = relations.iter().find(|found| found.oid == relation.oid)?;
+            Some((found.column_type?, found.column_length))
+        };
+        let (type_oid, length) = tree.iter().find_map(own).unwrap_or((column_type, None));
         let protected = match (&root.protected_as, &root.protected_by) {
             (Some(kind), Some(column)) => Some(Protected { kind: kind.clone(), column: column.clone() }),
             _ => None,
         };
-        let value = match relations::held_value(types::base(type_oid), tenant.id, &tenant.key) {
-            Ok((_, value)) => value,
-            Err(_) if protected.is_some() => String::new(),
-            Err(reason) => {
-                let relation = root.ident.to_string();
-                return Err(Error::UnsuitableColumn { relation, column: COLUMN.to_owned(), reason });
+        let (value, unfilled) = if protected.is_some() {
+            (String::new(), Vec::new())
+        } else {
+            for part in &tree {
+                if let Some(reason) = part.column.as_ref().and_then(Column::unsuitable) {
+                    return Err(unsuitable(part.ident.to_string(), reason));
+                }
             }
+            let value = value(type_oid, length, tenant).map_err(|reason| unsuitable(root.ident.to_string(), reason))?;
+            let unfilled = unfilled(&tree, &value)?;
+            (value, unfilled)
         };
-        let unfilled = if protected.is_none() { unfilled(&tree)? } else { Vec::new() };
         roots.push(Root {
             oid: root.oid,
             ident: root.ident.clone(),
@@ -269,12 +303,13 @@ fn roots(
     Ok((roots, remarks))
 }
 
-fn unfilled(tree: &[Relation]) -> Result<Vec<Ident>> {
+fn unfilled(tree: &[Relation], value: &str) -> Result<Vec<Ident>> {
     let mut unfilled = Vec::new();
     for relation in tree.iter().filter(|relation| relation.kind == Kind::Table) {
         if let Some(column) = relation.column.as_ref().filter(|column| !column.not_null)
             && scope::count(&sql::adopt::count_unfilled(&relation.ident, &column.ident), false)? > 0
         {
+            check_references(relation.oid, value, false)?;
             unfilled.push(relation.ident.clone());
         }
     }

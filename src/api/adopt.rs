@@ -1,7 +1,7 @@
 //! Giving a schema that knew no tenants to one.
 
 use super::{name_text, required};
-use crate::adoption::{self, Adoption, COLUMN, Protected, Step};
+use crate::adoption::{self, Adoption, COLUMN, Protected, Range, Step};
 use crate::error::{self, Error};
 use crate::isolation::{self, Kind, Options};
 use crate::keys::{self, Prospects, ScopeStep};
@@ -31,6 +31,18 @@ fn adopt(
     global_tables: Option<Array<'_, Oid>>,
 ) -> Result<SetOfIterator<'static, String>, ErrorReport> {
     Ok(SetOfIterator::new(run(&read(schema, tenant, global_tables)?)?))
+}
+
+#[pg_extern(sql = false)]
+fn adopt_rows(
+    tbl: Option<Oid>,
+    tenant: Option<&str>,
+    first_page: Option<i64>,
+    pages: Option<i64>,
+    path: Option<&str>,
+) -> Result<i64, ErrorReport> {
+    let range = Range { first: required(first_page, "first_page")?, count: pages };
+    Ok(adoption::fill(required(tbl, "tbl")?, required(tenant, "tenant")?, range, required(path, "path")?)?)
 }
 
 fn read(schema: Option<&CStr>, tenant: Option<&str>, global_tables: Option<Array<'_, Oid>>) -> error::Result<Adoption> {

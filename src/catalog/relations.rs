@@ -48,6 +48,19 @@ pub struct Column {
     pub statistics_target: Option<i32>,
 }
 
+impl Column {
+    /// Why it can't be a tenant column, if it can't.
+    pub fn unsuitable(&self) -> Option<String> {
+        if self.family.is_none() {
+            Some(format!("its type is {}", self.type_name))
+        } else if !self.deterministic {
+            Some("its collation is nondeterministic".into())
+        } else {
+            self.computed.then(|| "it is an identity or generated column".into())
+        }
+    }
+}
+
 /// A policy on a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {

@@ -9,7 +9,7 @@ use super::spi::{self, Row};
 use crate::error::Result;
 use crate::sql::Ident;
 use crate::sys::types::{self, Base};
-use crate::sys::{Oid, role, savepoint};
+use crate::sys::{INVALID_OID, Oid, role, savepoint};
 use pgrx::PgSqlErrorCode;
 use std::collections::HashMap;
 
@@ -208,9 +208,10 @@ fn tenant(row: &Row<'_>, ident: String) -> Result<Tenant> {
     })
 }
 
-/// The keys of a table, its primary key first.
-pub fn keys(table: Oid, tenant_type: Oid) -> Result<Vec<Key>> {
-    spi::read_latest(KEYS, &[table.into(), tenant_type.into()], |row| {
+/// The keys of a table, its primary key first, seen from the tenant column that it has or will have.
+pub fn keys(table: Oid, tenant: Option<&Tenant>) -> Result<Vec<Key>> {
+    let (base_type, attnum) = tenant.map_or((INVALID_OID, 0), |tenant| (tenant.base_type, tenant.attnum));
+    spi::read_latest(KEYS, &[table.into(), base_type.into(), attnum.into()], |row| {
         let attnums: Vec<i16> = row.require(7)?;
         let mut columns: Vec<Ident> = idents(row.require(8)?);
         let include = columns.split_off(attnums.len().min(columns.len()));

@@ -1,38 +1,44 @@
 //! The default tenant that ALTER ROLE or ALTER DATABASE has given since the session began. PostgreSQL hands it to
 //! sessions to come alone; one that goes on without any tenant would find no rows once its tables are protected.
+//!
+//! Such a session takes it as if it began now, once and for all. Who may give it is PostgreSQL's to say: whoever may set
+//! `tenancy.default_tenant`, and that is no role by itself.
 
+use super::{claims, seal};
 use crate::guc;
+use crate::sys::backend::BackendCell;
 use crate::sys::{INVALID_OID, option, role, xact};
-use std::cell::RefCell;
 
-thread_local! {
-    /// As looked up in this transaction.
-    static GIVEN: RefCell<Option<String>> = RefCell::default();
-}
+/// Whether this transaction has looked.
+static LOOKED: BackendCell<bool> = BackendCell::new(false);
 
-/// Looks it up, once in a transaction, if it counts: nothing else names a tenant, and nobody has set the default in this
-/// session.
+/// Takes it if it counts: nothing else names a tenant, and nobody has set the default in this session. Looks once in a
+/// transaction. Workers have what their leader has.
 pub fn look_up() {
-    if GIVEN.with_borrow(Option::is_some) || !guc::tenant().is_empty() || !xact::in_transaction() {
+    if LOOKED.get()
+        || !guc::tenant().is_empty()
+        || guc::has_token()
+        || seal::is_on()
+        || !guc::default_tenant().is_empty()
+        || !xact::in_transaction()
+        || xact::in_parallel_mode()
+        || claims::in_force().is_some()
+    {
         return;
     }
-    let found = if option::origin(guc::DEFAULT_TENANT).default {
-        // The role's own come before those of the database, as where a session begins.
-        [role::session(), INVALID_OID].into_iter().find_map(|role| last(&role::settings(role)))
-    } else {
-        None
-    };
-    GIVEN.set(Some(found.unwrap_or_default()));
+    LOOKED.set(true);
+    if !option::origin(guc::DEFAULT_TENANT).default {
+        return;
+    }
+    // Those of the role that logged in come before those of the database, as where a session begins.
+    if let Some(given) = [role::login(), INVALID_OID].into_iter().find_map(|role| last(&role::settings(role))) {
+        option::take_given(guc::DEFAULT_TENANT, &given);
+    }
 }
 
-/// What was looked up in this transaction; empty for none.
-pub fn default_tenant() -> String {
-    GIVEN.with_borrow(|given| given.clone().unwrap_or_default())
-}
-
-/// Forgets what was looked up: the transaction has ended, or a setting changed. Can't fail.
-pub fn forget() {
-    GIVEN.set(None);
+/// The transaction has ended. Can't fail.
+pub fn transaction_ended() {
+    LOOKED.set(false);
 }
 
 /// The value in the last of the settings that names the default.

@@ -104,7 +104,6 @@ pub fn leave_leftovers() -> Raised<'static> {
 fn context_changed() {
     counting::context_changed();
     hot::forget();
-    given::forget();
     cursors::context_changed();
     leftovers::context_changed();
     own::context_changed();
@@ -140,7 +139,7 @@ fn transaction_ended(committed: bool) {
     token::transaction_ended();
     cache::transaction_ended();
     presence::transaction_ended();
-    given::forget();
+    given::transaction_ended();
 }
 
 fn savepoint_rolled_back() {

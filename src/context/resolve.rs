@@ -33,7 +33,7 @@ pub fn effective_name() -> Option<(String, Trust)> {
     if let Some(request) = claims::in_force() {
         return Some((request.tenant, Trust::Claims));
     }
-    let name = Some(guc::default_tenant()).filter(|name| !name.is_empty()).unwrap_or_else(given::default_tenant);
+    let name = guc::default_tenant();
     (!name.is_empty()).then_some((name, Trust::Default))
 }
 
@@ -138,6 +138,7 @@ fn prove(trust: Trust) -> Result<Option<Rc<Proof>>> {
 /// Parallel workers resolve for themselves, and what they find is gone with them: what they may find is the transaction's
 /// before they start, also where the leader does not look at it.
 pub fn prepare_workers() -> Result<()> {
+    given::look_up();
     // Where the extension is not installed, a setting of its name means nothing.
     match effective_name().filter(|_| registry::get().is_ok()) {
         // They can't look at the clock.

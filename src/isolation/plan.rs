@@ -176,14 +176,10 @@ fn suitable_column<'a>(relation: &'a Relation, name: &str) -> Result<(&'a Column
         .ok_or_else(|| Error::NoSuchColumn { relation: relation.ident.to_string(), column: name.to_owned() })?;
     let unsuitable =
         |reason| Error::UnsuitableColumn { relation: relation.ident.to_string(), column: name.to_owned(), reason };
-    let family = column.family.ok_or_else(|| unsuitable(format!("its type is {}", column.type_name)))?;
-    if !column.deterministic {
-        return Err(unsuitable("its collation is nondeterministic".into()));
+    match (column.unsuitable(), column.family) {
+        (None, Some(family)) => Ok((column, family)),
+        (reason, _) => Err(unsuitable(reason.unwrap_or_default())),
     }
-    if column.computed {
-        return Err(unsuitable("it is an identity or generated column".into()));
-    }
-    Ok((column, family))
 }
 
 fn converge(

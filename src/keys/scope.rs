@@ -10,7 +10,7 @@ use crate::catalog::relations;
 use crate::catalog::scope::{self, ForeignKey, Table};
 use crate::error::{Error, Result};
 use crate::sql::{Ident, scope as text};
-use crate::sys::{INVALID_OID, Oid, relation, role};
+use crate::sys::{Oid, relation, role};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 
@@ -132,7 +132,7 @@ pub fn read_as(table: Oid, prospects: &HashMap<Oid, Table>) -> Result<Scene> {
             }
         }
         let tenant = tables.get(&table).and_then(|table| table.tenant.as_ref());
-        let keys = scope::keys(table, tenant.map_or(INVALID_OID, |tenant| tenant.base_type))?;
+        let keys = scope::keys(table, tenant)?;
         Ok(Scene { table, keys, foreign_keys, indexes: scope::indexes(&oids)?, tables })
     })
 }

@@ -42,6 +42,7 @@ pub struct Setting<'a> {
 /// scoped is said in a remark.
 pub fn plan(scene: &Scene, setting: &Setting<'_>) -> Result<Vec<Step>> {
     let mut script = Script::new(scene, setting, Vec::new());
+    script.superseded()?;
     script.keys()?;
     script.own_foreign_keys()?;
     Ok(script.steps)
@@ -52,8 +53,12 @@ pub fn plan(scene: &Scene, setting: &Setting<'_>) -> Result<Vec<Step>> {
 pub fn plan_all(scenes: &[Scene], setting: &Setting<'_>) -> Result<Vec<Step>> {
     let Some(first) = scenes.first() else { return Ok(Vec::new()) };
     let mut script = Script::new(first, setting, scenes.iter().flat_map(to_come).collect());
-    let stages: [fn(&mut Script<'_>) -> Result<()>; 3] =
-        [|script| script.keys(), |script| script.own_foreign_keys(), |script| script.indexes()];
+    let stages: [fn(&mut Script<'_>) -> Result<()>; 4] = [
+        |script| script.superseded(),
+        |script| script.keys(),
+        |script| script.own_foreign_keys(),
+        |script| script.indexes(),
+    ];
     for stage in stages {
         for scene in scenes {
             script.scene = scene;
@@ -125,6 +130,39 @@ struct Script<'a> {
 impl<'a> Script<'a> {
     fn new(scene: &'a Scene, setting: &'a Setting<'a>, to_come: Vec<(Oid, Vec<i16>)>) -> Self {
         Self { scene, setting, steps: Vec::new(), done: Vec::new(), built: Vec::new(), to_come, at_once: false }
+    }
+
+    /// Drops what stands in for keys that need it no more: two scripts ran at once, or one a second time.
+    fn superseded(&mut self) -> Result<()> {
+        let scene = self.scene;
+        let table = scene.table_of(scene.table)?;
+        let own = |fk: &&ForeignKey| fk.child == table.oid && !fk.part && scene.is_scoped(fk);
+        for fk in scene.foreign_keys.iter().filter(own) {
+            let name = stand_in_name(&fk.name);
+            let is_left = |other: &&ForeignKey| other.name == name && other.pairs == fk.pairs;
+            let parent = scene.table_of(fk.parent)?;
+            for left in scene.foreign_keys.iter().filter(own).filter(is_left) {
+                let drop = text::alter(&table.ident, &[text::drop_constraint(&left.ident)]);
+                self.brief(&[drop], "ACCESS EXCLUSIVE", &[&table.ident, &parent.ident]);
+            }
+        }
+        let own = |key: &&Key| !key.part && check::is_scoped(key, table);
+        for key in scene.keys.iter().filter(own) {
+            let name = stand_in_name(&key.name);
+            let is_left = |other: &&Key| {
+                other.kind == KeyKind::Index
+                    && other.name == name
+                    && other.attnums == key.attnums
+                    && scene.referring(other).is_empty()
+            };
+            for left in scene.keys.iter().filter(own).filter(is_left) {
+                self.step(
+                    text::drop_index(&left.index_ident, true),
+                    format!("SHARE UPDATE EXCLUSIVE on {}", table.ident),
+                );
+            }
+        }
+        Ok(())
     }
 
     fn keys(&mut self) -> Result<()> {
@@ -382,10 +420,12 @@ impl Script<'_> {
                 wide.insert(0, (tenant.attnum, &tenant.ident));
             }
             let (attnums, columns): (Vec<i16>, Vec<&Ident>) = wide.into_iter().unzip();
+            self.drop_left_over(table, &attnums);
             if !self.is_led(table, &old) && !self.is_led(table, &attnums) {
                 self.index(table, attnums, &columns);
             }
         }
+        self.drop_left_over(table, &[tenant.attnum]);
         if !table.part && !self.is_led(table, &[tenant.attnum]) {
             self.index(table, vec![tenant.attnum], &[&tenant.ident]);
         }
@@ -403,19 +443,26 @@ impl Script<'_> {
         self.scene.indexes.iter().any(leads) || self.will_be_led(table.oid, columns)
     }
 
-    fn index(&mut self, table: &Table, attnums: Vec<i16>, columns: &[&Ident]) {
-        // What an interrupted step left.
+    /// Drops the indexes of these columns that interrupted steps left.
+    fn drop_left_over(&mut self, table: &Table, attnums: &[i16]) {
         let left_over = |index: &&Index| {
             index.table == table.oid && !index.valid && index.plain && !index.unique && index.attnums == attnums
         };
+        if table.partitioned || self.at_once {
+            return;
+        }
+        for index in self.scene.indexes.iter().filter(left_over) {
+            let (ddl, lock) =
+                (text::drop_index(&index.full_ident, true), format!("SHARE UPDATE EXCLUSIVE on {}", table.ident));
+            // Two foreign keys may have the same columns.
+            if !self.steps.iter().any(|step| step.ddl == ddl) {
+                self.steps.push(Step { ddl, lock, sort: Sort::Index });
+            }
+        }
+    }
+
+    fn index(&mut self, table: &Table, attnums: Vec<i16>, columns: &[&Ident]) {
         let weak = format!("SHARE UPDATE EXCLUSIVE on {}", table.ident);
-        let drops: Vec<String> = if table.partitioned || self.at_once {
-            Vec::new()
-        } else {
-            let left_over = self.scene.indexes.iter().filter(left_over);
-            left_over.map(|index| text::drop_index(&index.full_ident, true)).collect()
-        };
-        self.steps.extend(drops.into_iter().map(|ddl| Step { ddl, lock: weak.clone(), sort: Sort::Index }));
         let create = text::index_on(&table.ident, columns, false, !table.partitioned && !self.at_once);
         let (ddl, lock) = if table.partitioned && !self.at_once {
             let lock = format!("SHARE on {} and its partitions, until it is done", table.ident);

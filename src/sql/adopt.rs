@@ -17,21 +17,19 @@ pub fn add_column(relation: &Ident, column: &Ident, type_name: &str, value: &str
 }
 
 /// Gives the rows that belong to nobody to a tenant, some pages to a transaction, and waits for nobody: rows that others
-/// hold are left for the next round. Where the role may, it silences the table's triggers, which can know nothing of the column.
-pub fn fill(relation: &Ident, column: &Ident, value: &str) -> String {
+/// hold are left for the next round.
+pub fn fill(relation: &Ident, column: &Ident, tenant: &str) -> String {
     let name = literal(&relation.to_string());
+    let tenant = literal(tenant);
     let mut tag = "$adopt$".to_owned();
-    while [relation.to_string(), column.to_string(), value.to_owned()].iter().any(|text| text.contains(&tag)) {
+    while [relation.to_string(), column.to_string(), tenant.clone()].iter().any(|text| text.contains(&tag)) {
         tag.insert(tag.len() - 1, '_');
     }
     format!(
         "DO {tag}
 #variable_conflict use_variable
 DECLARE
-  adopting_low pg_catalog.tid;
-  adopting_high pg_catalog.tid;
   adopting_pages pg_catalog.int8;
-  adopting_rows pg_catalog.int8;
   adopting_round pg_catalog.int8;
   adopting_idle pg_catalog.int4 := 0;
 BEGIN
@@ -40,20 +38,7 @@ BEGIN
     adopting_pages := pg_catalog.pg_relation_size({name}::pg_catalog.regclass)
                       OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::pg_catalog.int8;
     FOR adopting_page IN 0..adopting_pages BY {PAGES} LOOP
-      BEGIN
-        PERFORM pg_catalog.set_config('session_replication_role', 'replica', true);
-      EXCEPTION WHEN insufficient_privilege THEN NULL;
-      END;
-      adopting_low := pg_catalog.format('(%s,0)', adopting_page);
-      adopting_high := pg_catalog.format('(%s,0)', adopting_page OPERATOR(pg_catalog.+) {PAGES}::pg_catalog.int8);
-      UPDATE ONLY {relation} AS t SET {column} = {value}
-      WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(
-          SELECT s.ctid FROM ONLY {relation} AS s
-          WHERE s.ctid OPERATOR(pg_catalog.>=) adopting_low AND s.ctid OPERATOR(pg_catalog.<) adopting_high
-            AND s.{column} IS NULL
-          FOR NO KEY UPDATE SKIP LOCKED));
-      GET DIAGNOSTICS adopting_rows = ROW_COUNT;
-      adopting_round := adopting_round OPERATOR(pg_catalog.+) adopting_rows;
+      adopting_round := adopting_round OPERATOR(pg_catalog.+) tenancy.adopt_rows({name}, {tenant}, adopting_page, {PAGES});
       COMMIT;
     END LOOP;
     EXIT WHEN NOT EXISTS (SELECT FROM ONLY {relation} AS t WHERE t.{column} IS NULL);
@@ -72,8 +57,30 @@ END {tag};"
 }
 
 /// The same while nobody else uses the table, and within a transaction.
-pub fn fill_at_once(relation: &Ident, column: &Ident, value: &str) -> String {
-    format!("UPDATE ONLY {relation} SET {column} = {value} WHERE {column} IS NULL;")
+pub fn fill_at_once(relation: &Ident, tenant: &str) -> String {
+    format!("SELECT tenancy.adopt_rows({}, {});", literal(&relation.to_string()), literal(tenant))
+}
+
+/// Pages of a table: the first, and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pages {
+    pub first: u32,
+    pub count: u32,
+}
+
+/// Gives the rows that belong to nobody to a tenant: all of them, or those in some pages that nobody else holds.
+pub fn fill_rows(relation: &Ident, column: &Ident, value: &str, pages: Option<Pages>) -> String {
+    let update = format!("UPDATE ONLY {relation} AS t SET {column} = {} WHERE", literal(value));
+    let Some(Pages { first, count }) = pages else { return format!("{update} t.{column} IS NULL") };
+    // The last page of the largest table is the one before.
+    let end = first.saturating_add(count);
+    format!(
+        "{update} t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(
+           SELECT s.ctid FROM ONLY {relation} AS s
+           WHERE s.ctid OPERATOR(pg_catalog.>=) '({first},0)'::pg_catalog.tid
+             AND s.ctid OPERATOR(pg_catalog.<) '({end},0)'::pg_catalog.tid AND s.{column} IS NULL
+           FOR NO KEY UPDATE SKIP LOCKED))"
+    )
 }
 
 /// Whether there are rows that belong to nobody.
@@ -153,8 +160,17 @@ mod tests {
     }
 
     #[test]
+    fn pages_end_where_the_largest_table_does() {
+        let (relation, column) = (Ident::quoted("app.t".into()), Ident::quoted("tenant_id".into()));
+        let text = |pages| fill_rows(&relation, &column, "it's", pages);
+        assert_eq!(text(None), "UPDATE ONLY app.t AS t SET tenant_id = 'it''s' WHERE t.tenant_id IS NULL");
+        let last = text(Some(Pages { first: u32::MAX - 1, count: 128 }));
+        assert!(last.contains("'(4294967294,0)'") && last.contains("'(4294967295,0)'"), "{last}");
+    }
+
+    #[test]
     fn what_fills_can_not_end_its_quotes() {
-        let text = fill(&Ident::quoted("app.\"$adopt$\"".into()), &Ident::quoted("tenant_id".into()), "'a'");
+        let text = fill(&Ident::quoted("app.\"$adopt$\"".into()), &Ident::quoted("tenant_id".into()), "a");
         assert!(text.starts_with("DO $adopt_$\n") && text.ends_with("END $adopt_$;"), "{text}");
     }
 }

@@ -19,10 +19,15 @@ pub fn set(name: &CStr, value: &str, scope: Scope) {
         // A text of PostgreSQL never holds a NUL.
         return;
     };
-    set_to(name, value.as_ptr(), scope);
+    set_to(name, value.as_ptr(), pg_sys::GucContext::PGC_USERSET, scope);
 }
 
-fn set_to(name: &CStr, value: *const c_char, scope: Scope) {
+/// Sets the value as a superuser would. A refusal is raised as an error.
+pub fn set_as_superuser(name: &CStr, value: &CStr, scope: Scope) {
+    set_to(name, value.as_ptr(), pg_sys::GucContext::PGC_SUSET, scope);
+}
+
+fn set_to(name: &CStr, value: *const c_char, context: pg_sys::GucContext::Type, scope: Scope) {
     let action = match scope {
         Scope::Transaction => pg_sys::GucAction::GUC_ACTION_LOCAL,
         Scope::Session => pg_sys::GucAction::GUC_ACTION_SET,
@@ -32,7 +37,7 @@ fn set_to(name: &CStr, value: *const c_char, scope: Scope) {
         pg_sys::set_config_option(
             name.as_ptr(),
             value,
-            pg_sys::GucContext::PGC_USERSET,
+            context,
             pg_sys::GucSource::PGC_S_SESSION,
             action,
             true,
@@ -58,6 +63,28 @@ pub fn set_for_good(name: &CStr, value: &str) {
             pg_sys::GucAction::GUC_ACTION_SET,
             true,
             0,
+            false,
+        );
+    }
+}
+
+/// Has a setting that nobody has set take the value that ALTER ROLE or ALTER DATABASE gives to sessions which begin now, as
+/// if this one did: RESET leads to it, no end of a transaction takes it back, and parallel workers are told. What the setting
+/// refuses is told in the log.
+pub fn take_given(name: &CStr, value: &str) {
+    let Ok(value) = CString::new(value) else {
+        return;
+    };
+    // SAFETY: both strings outlive the call, which copies them. A value from this source is not stacked.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_DATABASE_USER,
+            pg_sys::GucAction::GUC_ACTION_SET,
+            true,
+            pgrx::PgLogLevel::LOG as i32,
             false,
         );
     }
@@ -206,7 +233,7 @@ unsafe fn record(name: &CStr) -> *mut pg_sys::config_generic {
 
 /// Gives the setting, until the transaction ends, the value that the session began with.
 pub fn reset(name: &CStr) {
-    set_to(name, std::ptr::null(), Scope::Transaction);
+    set_to(name, std::ptr::null(), pg_sys::GucContext::PGC_USERSET, Scope::Transaction);
 }
 
 /// The setting's value; `None` when there is no such setting.

@@ -1,5 +1,6 @@
 //! `tenancy.adopt_plan()` and `adopt()`: an application of one tenant becomes one of many.
 
+mod fill;
 mod live;
 mod odd;
 mod once;

@@ -26,6 +26,7 @@ create foreign table remote (id integer) server nowhere;
 create table sharded (id integer) partition by range (id);
 create foreign table sharded_1 partition of sharded for values from (1) to (9) server nowhere;
 create table grouped (id integer primary key, name text);
+create view asked with (security_invoker) as select * from seen;
 create view by_key as select id, name from grouped group by id;
 "#;
 
@@ -51,10 +52,12 @@ fn tables_of_every_sort() {
         "-- \"My App\".typed is left alone: its columns are those of a type",
         "-- \"My App\".sharded is left alone: its part \"My App\".sharded_1 is a foreign table",
         "-- materialized view \"My App\".summed knows no row security",
+        "-- view \"My App\".seen shows the rows of all tenants",
         "-- grouped_pkey ON \"My App\".grouped stays as it is",
     ] {
         assert!(steps.iter().any(|step| step.starts_with(part)), "{part}: {steps:#?}");
     }
+    assert!(!steps.iter().any(|step| step.contains("asked")), "{steps:#?}");
     for step in &steps {
         superuser.run(step);
     }
@@ -108,6 +111,25 @@ fn the_column_has_the_type_that_others_have() {
     assert_eq!(superuser.texts("select pg_typeof(tenant_id) || ' ' || tenant_id from app.b"), ["integer 42"]);
     let key = "select pg_get_constraintdef(oid) from pg_constraint where contype = 'f' and connamespace = 'app'::regnamespace";
     assert_eq!(superuser.value(key).as_deref(), Some("FOREIGN KEY (tenant_id, a_id) REFERENCES app.a(tenant_id, id)"));
+}
+
+#[test]
+fn what_is_replicated_by_the_key_goes_on_being_changed() {
+    let fixture = fixture();
+    fixture.run(
+        "create schema app; create table app.a (id int primary key, v text unique); insert into app.a values (1, 'a');
+         create table app.b (id int primary key); insert into app.b values (1);
+         set client_min_messages = error; create publication part for table app.a (id), app.b",
+    );
+    let mut superuser = fixture.superuser();
+    let steps = superuser.texts("select ddl from tenancy.adopt_plan('app', 'acme') order by step");
+    for step in &steps {
+        superuser.run(step);
+        superuser.run("update app.a set v = v; update app.b set id = id");
+    }
+    assert!(steps.iter().any(|step| step.starts_with("-- a_pkey ON app.a stays as it is")), "{steps:#?}");
+    let keys = "select pg_get_constraintdef(oid) from pg_constraint where connamespace = 'app'::regnamespace and contype in ('p', 'u') order by 1";
+    assert_eq!(superuser.texts(keys), ["PRIMARY KEY (id)", "PRIMARY KEY (tenant_id, id)", "UNIQUE (tenant_id, v)"]);
 }
 
 #[test]

@@ -11,6 +11,9 @@ fn what_can_not_be_done_is_refused_by_both() {
          select tenancy.suspend_tenant('old');
          create schema app; create table app.notes (id int); create view app.seen as select * from app.notes;
          create table public.elsewhere (id int);
+         create schema computed; create table computed.t (tenant_id uuid generated always as (null::uuid) stored);
+         create schema short; create table short.t (tenant_id varchar(3));
+         create schema padded; create table padded.t (tenant_id char(10));
          create schema numbers; create table numbers.t (tenant_id int);
          create schema kept; create table kept.t (tenant_id uuid); select tenancy.protect('kept.t');
          grant usage on schema app to {app}",
@@ -32,6 +35,9 @@ fn what_can_not_be_done_is_refused_by_both() {
         ("'app', 'acme', '{app.seen}'", "22023"),
         ("'kept', 'acme', '{kept.t}'", "55000"),
         ("'numbers', 'acme'", "42804"),
+        ("'computed', 'acme'", "42804"),
+        ("'short', 'acme'", "42804"),
+        ("'padded', 'acme'", "42804"),
     ] {
         for function in ["adopt", "adopt_plan"] {
             superuser.refuses(&format!("select tenancy.{function}({arguments})"), sqlstate);

@@ -1,5 +1,8 @@
 //! A plan that stops anywhere goes on from there.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use tenancy_harness::postgres::Client;
 use tenancy_harness::{ACME, Fixture, Session, sqlstate};
 
@@ -72,6 +75,67 @@ fn a_step_that_fails_changes_nothing_and_is_done_again() {
         superuser.run(&step);
     }
     assert!(failed >= 12, "{failed}");
+    assert_eq!(plan(&mut superuser), Vec::<String>::new());
+    assert_eq!(counts(&mut superuser), before);
+    is_adopted(&fixture, &app);
+}
+
+#[test]
+fn a_step_that_is_killed_is_done_again() {
+    let fixture = Fixture::new();
+    fixture.run(&format!("select tenancy.create_tenant('acme', id => '{}')", ACME.id));
+    fixture.run(ODD);
+    let plan = "select ddl from tenancy.adopt_plan('My App', 'acme') order by step";
+    let mut superuser = fixture.superuser();
+    let (mut tried, mut killed) = (HashSet::new(), 0);
+    for round in 0.. {
+        let left = superuser.texts(plan);
+        let Some(step) = left.iter().find(|step| !step.starts_with("--")) else { break };
+        assert!(round < 500, "does not end: {step}");
+        if !tried.insert(step.clone()) {
+            superuser.run(step);
+            continue;
+        }
+        let mut victim = fixture.superuser();
+        let end =
+            format!("select pg_terminate_backend({})", victim.value("select pg_backend_pid()").expect("a number"));
+        let outcome = std::thread::scope(|scope| {
+            let run = scope.spawn(move || victim.batch_execute(step));
+            std::thread::sleep(Duration::from_micros(round % 8 * 700));
+            superuser.run(&end);
+            run.join().expect("it ends")
+        });
+        killed += usize::from(outcome.is_err());
+    }
+    println!("killed {killed} of {} steps", tried.len());
+    assert!(killed > 5, "only {killed} steps were killed");
+    assert_eq!(superuser.texts(plan), Vec::<String>::new());
+    let left_over =
+        "select conname::text from pg_constraint where conname like '%scoping%' or conname like '%adopting%'
+                     union all select indexrelid::regclass::text from pg_index where not indisvalid";
+    assert_eq!(superuser.texts(left_over), Vec::<String>::new());
+    let rows = format!("select count(*) from \"My App\".touched where tenant_id = '{}' and touched = 0", ACME.id);
+    assert_eq!(superuser.value(&rows).as_deref(), Some("3000"));
+}
+
+#[test]
+fn a_plan_that_is_run_twice_leaves_nothing_behind() {
+    let fixture = Fixture::new();
+    let app = application(&fixture);
+    let mut superuser = fixture.superuser();
+    let before = counts(&mut superuser);
+    let steps = plan(&mut superuser);
+    for step in &steps {
+        superuser.run(step);
+    }
+    // As from a file, or by somebody else at the same time: what is done already fails, or makes what stood in for it anew.
+    let failed = steps.iter().filter(|step| superuser.batch_execute(step).is_err()).count();
+    assert!(failed > 0 && failed < steps.len(), "{failed}");
+    let leftovers = "select count(*) from pg_class where relname like '%scoping%'";
+    assert_ne!(superuser.value(leftovers).as_deref(), Some("0"));
+    for step in plan(&mut superuser) {
+        superuser.run(&step);
+    }
     assert_eq!(plan(&mut superuser), Vec::<String>::new());
     assert_eq!(counts(&mut superuser), before);
     is_adopted(&fixture, &app);

@@ -1,6 +1,6 @@
 //! Who acts for the tenant meanwhile and afterwards.
 
-use tenancy_harness::{ACME, Fixture, GLOBEX, Session};
+use tenancy_harness::{ACME, Cluster, Config, Fixture, GLOBEX, Session};
 
 fn notes(fixture: &Fixture<'_>) {
     for tenant in [ACME, GLOBEX] {
@@ -66,10 +66,78 @@ fn a_default_given_by_alter_role_counts_in_sessions_that_go_on() {
     // One tenant per transaction, as with any default.
     sessions[0].refuses("begin; select from app.notes; select tenancy.set_tenant('globex')", "42501");
     sessions[0].run("rollback");
-    // Taken back, it ends.
+    // Like any setting of a role, it is what the session has from here on, and what RESET leads to.
     fixture.run(&format!("alter role {app} in database {} reset tenancy.default_tenant", fixture.database()));
-    assert_eq!(sessions[0].texts("select body from app.notes"), Vec::<String>::new());
+    sessions[0].run("reset all");
+    assert_eq!(sessions[0].texts("select body from app.notes order by 1"), ["a", "b"]);
     assert_eq!(fixture.connect(&app).texts("select body from app.notes"), Vec::<String>::new());
+}
+
+#[test]
+fn who_was_given_a_default_goes_on_with_it() {
+    let fixture = Fixture::new();
+    notes(&fixture);
+    let app = fixture.role("app");
+    fixture.run(&format!(
+        "insert into app.notes select n, 'n' from generate_series(2, 20000) n; analyze app.notes;
+         grant usage on schema app to {app}; grant select on app.notes to {app};
+         grant select on tenancy.tenants to {app}"
+    ));
+    let mut sessions = [(); 2].map(|()| fixture.connect(&app));
+    for session in &mut sessions {
+        session.run(
+            "set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0;
+             select tenancy.current_tenant()",
+        );
+    }
+    fixture.run("select tenancy.adopt('app', 'acme')");
+    // What workers find is what the leader has, also where they alone look.
+    let count = "select count(*) from app.notes";
+    assert!(sessions[0].texts(&format!("explain (costs off) {count}")).join("\n").contains("Parallel"));
+    assert_eq!(sessions[0].value(count).as_deref(), Some("20000"));
+    // A change in the middle of a transaction takes nothing away.
+    let mut tx = sessions[1].transaction().expect("a transaction");
+    assert_eq!(tx.value(count).as_deref(), Some("20000"));
+    tx.run("set local tenancy.user_id = 'ann'");
+    fixture.run("select tenancy.suspend_tenant('globex')");
+    assert_eq!(tx.value(count).as_deref(), Some("20000"));
+    tx.run("declare c cursor for select id from app.notes order by id; fetch 5 from c");
+    tx.commit().expect("the transaction ends");
+}
+
+#[test]
+fn nobody_gives_himself_a_default() {
+    let preloaded = Cluster::start("given", &Config::default());
+    let late = Cluster::start("given", &Config::without_preload());
+    for cluster in [&preloaded, &late] {
+        let fixture = Fixture::on(cluster);
+        notes(&fixture);
+        let app = fixture.role("app");
+        fixture.run(&format!(
+            "grant usage on schema app to {app}; grant select on app.notes to {app}; select tenancy.adopt('app', 'acme');
+             alter role {app} in database {} reset tenancy.default_tenant; alter role {app} createrole",
+            fixture.database()
+        ));
+        for loaded in [false, true] {
+            let mut client = fixture.connect(&app);
+            if loaded {
+                client.run("select tenancy.current_tenant()");
+            }
+            for target in [app.clone(), format!("{app} in database {}", fixture.database())] {
+                client.refuses(&format!("alter role {target} set tenancy.default_tenant = 'acme'"), "42501");
+            }
+            assert_eq!(client.texts("select body from app.notes"), Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn roles_that_do_not_reach_the_schema_get_none() {
+    let fixture = Fixture::new();
+    notes(&fixture);
+    let outsider = fixture.role("outsider");
+    fixture.run("grant select on app.notes to public");
+    assert!(!defaults(&fixture).iter().any(|ddl| ddl.contains(&outsider)));
 }
 
 #[test]
@@ -80,11 +148,17 @@ fn the_databases_default_counts_too_and_a_roles_own_comes_first() {
     fixture.run(&format!("grant usage on schema app to {app}; grant select on app.notes to {app}"));
     let mut session = fixture.connect(&app);
     let key = "select coalesce(tenancy.current_key(), '')";
-    assert_eq!(session.value(key).as_deref(), Some(""));
+    let mut late = fixture.connect(&app);
+    for session in [&mut session, &mut late] {
+        assert_eq!(session.value(key).as_deref(), Some(""));
+    }
     fixture.run(&format!("alter database {} set tenancy.default_tenant = 'globex'", fixture.database()));
     assert_eq!(session.value(key).as_deref(), Some("globex"));
     fixture.run(&format!("alter role {app} set tenancy.default_tenant = 'acme'"));
-    assert_eq!(session.value(key).as_deref(), Some("acme"));
+    assert_eq!(session.value(key).as_deref(), Some("globex"), "what it has, it keeps");
+    for session in [&mut late, &mut fixture.connect(&app)] {
+        assert_eq!(session.value(key).as_deref(), Some("acme"));
+    }
     assert_eq!(defaults(&fixture), Vec::<String>::new());
     // A sealed session has what it was sealed to.
     let mut sealed = fixture.connect(&app);

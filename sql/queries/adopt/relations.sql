@@ -10,7 +10,8 @@ SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind, c.relispartition
                WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'),
        p.kind, p.tenant_column::text, a.atttypid,
        (SELECT k.convalidated FROM pg_constraint AS k
-        WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conname = 'tenancy_adopting')
+        WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conname = 'tenancy_adopting'),
+       CASE WHEN a.atttypid = 'varchar'::regtype AND a.atttypmod > 0 THEN a.atttypmod - 4 END
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN tenancy.protection AS p ON p.relation = c.oid

@@ -4,6 +4,7 @@ WITH able AS (
     FROM pg_roles AS m
     WHERE NOT m.rolsuper
       AND EXISTS (SELECT FROM unnest($1) AS t(oid)
+                  JOIN pg_class AS c ON c.oid = t.oid AND has_schema_privilege(m.oid, c.relnamespace, 'USAGE')
                   WHERE has_table_privilege(m.oid, t.oid, 'SELECT, INSERT, UPDATE, DELETE')
                      OR has_any_column_privilege(m.oid, t.oid, 'SELECT, INSERT, UPDATE'))
 )

@@ -1,5 +1,5 @@
--- $1 a table, $2 the type under the domains of its tenant column: its unique and exclusion constraints and unique
--- indexes, and all that is to be kept of them.
+-- $1 a table, $2 the type under the domains of its tenant column, $3 that column's number, both 0 where it has none: its unique
+-- and exclusion constraints and unique indexes, and all that is to be kept of them.
 WITH key AS (
     SELECT i.indexrelid, i.indrelid, i.indkey::int2[] AS attnums, i.indnkeyatts, i.indnatts, i.indisvalid, i.indexprs,
            i.indpred, i.indnullsnotdistinct, i.indisreplident, i.indisclustered,
@@ -59,11 +59,9 @@ SELECT p.indexrelid, p.kind, p.relname::text, quote_ident(p.relname), format('%I
                                             b.pubname) ORDER BY b.pubname)
                     FROM pg_publication_rel AS r
                     JOIN pg_publication AS b ON b.oid = r.prpubid
-                    JOIN tenancy.protection AS q ON q.relation = r.prrelid
-                    JOIN pg_attribute AS a ON a.attrelid = r.prrelid AND a.attname = q.tenant_column
                     WHERE r.prrelid = p.indrelid AND (b.pubupdate OR b.pubdelete)
                       AND (p.indisreplident OR p.kind = 'p' AND p.relreplident = 'd')
-                      AND a.attnum <> ALL (r.prattrs::int2[])), '{}'),
+                      AND $3::int2 <> 0 AND $3::int2 <> ALL (r.prattrs::int2[])), '{}'),
        EXISTS (SELECT FROM pg_partition_tree(p.indexrelid) AS t
                JOIN pg_index AS i ON i.indexrelid = t.relid
                WHERE t.level > 0 AND (i.indisreplident OR i.indisclustered)),
