@@ -39,17 +39,27 @@ fn same_key(one: &str, other: &str, key: &[Key]) -> String {
     pairs.collect::<Vec<_>>().join(" AND ")
 }
 
-/// As JSON, whatever the types.
-fn same_values(one: &str, other: &str, columns: &[String]) -> String {
-    let row = |alias: &str| {
-        let columns: Vec<String> = columns.iter().map(|column| format!("{alias}.{column}")).collect();
-        format!("pg_catalog.to_jsonb(ROW({}))", columns.join(", "))
-    };
-    format!("pg_catalog.jsonb_eq({}, {})", row(one), row(other))
+/// A column whose values are compared: by what their type writes, or as JSON where that says too much.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Compared {
+    pub ident: String,
+    pub as_json: bool,
+}
+
+/// The values of some columns as text.
+fn image(alias: &str, columns: &[Compared]) -> String {
+    let values = columns.iter().map(|Compared { ident, as_json }| {
+        if *as_json { format!("pg_catalog.to_jsonb({alias}.{ident})") } else { format!("{alias}.{ident}") }
+    });
+    format!("ROW({})::pg_catalog.text", values.collect::<Vec<_>>().join(", "))
+}
+
+fn same_values(one: &str, other: &str, columns: &[Compared]) -> String {
+    format!("pg_catalog.texteq({}, {})", image(one, columns), image(other, columns))
 }
 
 /// Which row: by its key, and only while it has these values.
-fn found(key: &[Key], guard: &[String]) -> String {
+fn found(key: &[Key], guard: &[Compared]) -> String {
     let mut conditions = vec![same_key("t", "n", key)];
     if !guard.is_empty() {
         conditions.push(same_values("t", "n", guard));
@@ -58,7 +68,7 @@ fn found(key: &[Key], guard: &[String]) -> String {
 }
 
 /// A row of a table without key: any one of those that have these values.
-fn any_one(rows: Rows<'_>, source: &str, guard: &[String], what: &str) -> String {
+fn any_one(rows: Rows<'_>, source: &str, guard: &[Compared], what: &str) -> String {
     format!(
         "WITH one AS MATERIALIZED (SELECT t.tableoid, t.ctid, {what} FROM {} AS t, {source} WHERE {} LIMIT 1)",
         rows.relation,
@@ -68,8 +78,87 @@ fn any_one(rows: Rows<'_>, source: &str, guard: &[String], what: &str) -> String
 
 const THAT_ONE: &str = "t.ctid OPERATOR(pg_catalog.=) e.ctid AND t.tableoid OPERATOR(pg_catalog.=) e.tableoid";
 
+/// The places of rows that are there with these values, each as often as there are such; they are locked, so that
+/// nobody changes them, nor begins to refer to them.
+pub fn locked(rows: Rows<'_>, key: &[Key], guard: &[Compared]) -> String {
+    format!("{} FOR UPDATE OF t", standing(rows, key, guard))
+}
+
+/// As `locked`, and they are not.
+pub fn standing(rows: Rows<'_>, key: &[Key], guard: &[Compared]) -> String {
+    format!("SELECT e.place FROM {}, {} AS t WHERE {}", rows.single(), rows.relation, found(key, guard))
+}
+
+/// For each row, how many there are that have the same values.
+pub fn counts(rows: Rows<'_>, columns: &[Compared]) -> String {
+    format!(
+        "WITH wanted AS MATERIALIZED (SELECT e.place, {} AS image FROM {}), \
+              there AS MATERIALIZED (SELECT {} AS image, pg_catalog.count(*) AS count FROM {} AS t GROUP BY 1) \
+         SELECT coalesce(there.count, 0) FROM wanted \
+         LEFT JOIN there ON there.image OPERATOR(pg_catalog.=) wanted.image ORDER BY wanted.place",
+        image("n", columns),
+        rows.single(),
+        image("t", columns),
+        rows.relation
+    )
+}
+
+/// How the log holds a column that is given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub name: String,
+    pub ident: String,
+    pub lossy: Lossy,
+    /// The same value is written differently with other settings.
+    pub varies: bool,
+}
+
+/// What of a type JSON doesn't hold exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lossy {
+    Nothing,
+    /// NULL looks like JSON's null.
+    Null,
+    /// That anywhere within.
+    NullWithin,
+    /// The name of what depends on the search path.
+    Name,
+    /// How JSON was written.
+    All,
+}
+
+/// The places of rows of which some value can't be made again from what is recorded.
+pub fn not_held(rows: Rows<'_>, half: Option<&str>, columns: &[Held]) -> String {
+    let entry = half.map_or("e.entry".to_owned(), |half| format!("pg_catalog.jsonb_object_field(e.entry, '{half}')"));
+    let conditions = columns.iter().map(|column| {
+        let recorded = format!("pg_catalog.jsonb_object_field({entry}, {})", literal(&column.name));
+        let kind = format!("pg_catalog.jsonb_typeof({recorded})");
+        let value = format!("n.{}", column.ident);
+        let lost = match column.lossy {
+            Lossy::Nothing => "false".to_owned(),
+            Lossy::Null => format!("{kind} OPERATOR(pg_catalog.=) 'null'"),
+            Lossy::NullWithin => format!("pg_catalog.strpos({recorded}::pg_catalog.text, 'null') OPERATOR(pg_catalog.>) 0"),
+            Lossy::Name => format!("{kind} OPERATOR(pg_catalog.<>) 'null'"),
+            Lossy::All => "true".to_owned(),
+        };
+        if column.varies {
+            return lost;
+        }
+        format!(
+            "{lost} OR NOT coalesce(pg_catalog.jsonb_eq(coalesce(pg_catalog.to_jsonb({value}), 'null'), {recorded}), false)"
+        )
+    });
+    let conditions: Vec<String> = conditions.collect();
+    format!(
+        "SELECT e.place FROM {}, {} WHERE {}",
+        rows.source(),
+        rows.row(&entry, "n"),
+        if conditions.is_empty() { "false".to_owned() } else { conditions.join(" OR ") }
+    )
+}
+
 /// Undoes an INSERT.
-pub fn delete(rows: Rows<'_>, key: &[Key], guard: &[String]) -> String {
+pub fn delete(rows: Rows<'_>, key: &[Key], guard: &[Compared]) -> String {
     let relation = rows.relation;
     if key.is_empty() {
         let one = any_one(rows, &rows.single(), guard, "e.place");
@@ -91,7 +180,7 @@ pub fn insert(rows: Rows<'_>, columns: &[String]) -> String {
 }
 
 /// Undoes an UPDATE of these columns.
-pub fn update(rows: Rows<'_>, key: &[Key], set: &[String], guard: &[String]) -> String {
+pub fn update(rows: Rows<'_>, key: &[Key], set: &[String], guard: &[Compared]) -> String {
     let relation = rows.relation;
     if key.is_empty() {
         let values = set.iter().enumerate().map(|(place, column)| format!("o.{column} AS value{place}"));
@@ -118,16 +207,6 @@ pub fn taken(rows: Rows<'_>, key: &[Key]) -> String {
         rows.single(),
         rows.relation,
         same_key("t", "n", key)
-    )
-}
-
-/// The places of rows that are again as they were.
-pub fn already_undone(rows: Rows<'_>, key: &[Key], set: &[String]) -> String {
-    let (pairs, relation) = (rows.pairs(), rows.relation);
-    format!(
-        "SELECT e.place FROM {pairs}, {relation} AS t WHERE {} AND {}",
-        same_key("t", "n", key),
-        same_values("t", "o", set)
     )
 }
 
