@@ -7,10 +7,12 @@ use crate::catalog::registry::as_owner;
 use crate::catalog::undo::{self, Column, Entry, Table};
 use crate::catalog::{protection, relations};
 use crate::error::{Error, Result};
-use crate::sql::undo::{self as sql, Compared, Held, Key};
+use crate::sql::undo::{self as sql, Compared, Held, Key, Reference};
 use crate::sys::image::ExactOutput;
 use crate::sys::{Oid, backend, savepoint};
+use pgrx::PgSqlErrorCode;
 use serde_json::json;
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -42,24 +44,11 @@ pub fn revert(txid: u64, tenant: Option<Uuid>, dry_run: bool) -> Result<Vec<Stri
     }
     let _output = ExactOutput::begin();
     let tables = facts(&entries)?;
-    let steps = plan(&entries, &tables)?;
     let expected = Expected::new(txid, &entries, &tables);
     if dry_run {
-        return savepoint::rehearse(|| {
-            let counted = expected.before()?;
-            let statements = run(&steps)?;
-            undo::check_constraints()?;
-            expected.after(&counted)?;
-            Ok(statements)
-        });
+        return savepoint::rehearse(|| undo_all(&entries, &tables, &expected));
     }
-    let counted = expected.before()?;
-    let statements = run(&steps)?;
-    // What waits for the end of the transaction will be done then; here it is to be seen what comes of it.
-    savepoint::rehearse(|| {
-        undo::check_constraints()?;
-        expected.after(&counted)
-    })?;
+    let statements = undo_all(&entries, &tables, &expected)?;
     as_owner(|| {
         event::write(Event {
             event: "audit.reverted",
@@ -68,6 +57,84 @@ pub fn revert(txid: u64, tenant: Option<Uuid>, dry_run: bool) -> Result<Vec<Stri
             ..Event::default()
         })
     })?;
+    Ok(statements)
+}
+
+/// In which order changes are undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// The last first, but where several of one kind follow each other, as foreign keys have it.
+    References,
+    /// The last first; what a foreign key forbids, as soon as it doesn't any more.
+    Time,
+}
+
+/// Undoes all of it in an order in which that can be done. Foreign keys may forbid some, and others may not lead back,
+/// as what foreign keys and triggers did is undone by undoing what made them do it.
+fn undo_all(entries: &[Entry], tables: &HashMap<Oid, Facts>, expected: &Expected<'_>) -> Result<Vec<String>> {
+    let mut first = None;
+    for order in [Order::References, Order::Time] {
+        let steps = plan(entries, tables, order)?;
+        let is_unchanged = Cell::new(false);
+        let outcome = savepoint::attempt_whole(FOREIGN_KEY, || undo_in(order, &steps, expected, &is_unchanged));
+        match outcome {
+            Ok(Some(statements)) => return Ok(statements),
+            Err(error) if !is_unchanged.get() => return Err(error),
+            Err(error) => first = first.or(Some(Some(error))),
+            Ok(None) => first = first.or(Some(None)),
+        }
+    }
+    match first {
+        Some(Some(error)) => Err(error),
+        // The error is the server's own.
+        _ => {
+            let order = Order::References;
+            undo_in(order, &plan(entries, tables, order)?, expected, &Cell::new(false))
+        }
+    }
+}
+
+const FOREIGN_KEY: PgSqlErrorCode = PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION;
+
+fn undo_in(
+    order: Order,
+    steps: &[Step<'_>],
+    expected: &Expected<'_>,
+    is_unchanged: &Cell<bool>,
+) -> Result<Vec<String>> {
+    let counted = expected.before()?;
+    is_unchanged.set(true);
+    let statements = match order {
+        Order::References => steps.iter().map(Step::run).collect::<Result<_>>()?,
+        Order::Time => run_when_allowed(steps)?,
+    };
+    // What waits for the end of the transaction will be done then; here it is to be seen what comes of it.
+    savepoint::rehearse(|| {
+        undo::check_constraints()?;
+        expected.after(&counted)
+    })?;
+    Ok(statements)
+}
+
+fn run_when_allowed(steps: &[Step<'_>]) -> Result<Vec<String>> {
+    let mut statements = Vec::new();
+    let mut aside: Vec<&Step<'_>> = Vec::new();
+    for step in steps {
+        let Some(statement) = savepoint::attempt_whole(FOREIGN_KEY, || step.run())? else {
+            aside.push(step);
+            continue;
+        };
+        statements.push(statement);
+        // Some may have waited for that.
+        for waiting in std::mem::take(&mut aside) {
+            match savepoint::attempt_whole(FOREIGN_KEY, || waiting.run())? {
+                Some(statement) => statements.push(statement),
+                None => aside.push(waiting),
+            }
+        }
+    }
+    // Raises the error.
+    aside.into_iter().try_for_each(|step| step.run().map(|statement| statements.push(statement)))?;
     Ok(statements)
 }
 
@@ -93,11 +160,7 @@ impl Facts {
     }
 
     /// Columns, without those that are computed.
-    pub fn columns<'a>(
-        &self,
-        entry: &Entry,
-        columns: impl IntoIterator<Item = &'a String>,
-    ) -> Result<Vec<&Column>> {
+    pub fn columns<'a>(&self, entry: &Entry, columns: impl IntoIterator<Item = &'a String>) -> Result<Vec<&Column>> {
         let mut found = Vec::new();
         for name in columns {
             match self.column(name) {
@@ -320,9 +383,10 @@ impl<'a> Step<'a> {
     /// Rows that came later must not go along, whoever sees them.
     fn check_referrers(&self, json: &str) -> Result<()> {
         for referrer in &self.facts.table.referrers {
-            let own_key = (referrer.table == self.facts.oid).then_some(self.key.as_slice());
+            let own_key = Some(self.key.as_slice()).filter(|key| referrer.table == self.facts.oid && !key.is_empty());
             let by = relations::name(referrer.table)?;
-            let query = sql::referred_to(self.facts.rows(json), &by, &referrer.columns, own_key);
+            let reference = Reference { by: &by, columns: &referrer.columns, here: &referrer.here };
+            let query = sql::referred_to(self.facts.rows(json), reference, own_key);
             if let Some(place) = undo::read_as_owner_of(referrer.table, &query)?.into_iter().min() {
                 return Err(self.refused(place, "Rows that came later refer to the row."));
             }
@@ -340,16 +404,15 @@ impl<'a> Step<'a> {
     }
 }
 
-fn run(steps: &[Step<'_>]) -> Result<Vec<String>> {
-    steps.iter().map(Step::run).collect()
-}
-
-fn plan<'a>(entries: &'a [Entry], tables: &'a HashMap<Oid, Facts>) -> Result<Vec<Step<'a>>> {
+fn plan<'a>(entries: &'a [Entry], tables: &'a HashMap<Oid, Facts>, order: Order) -> Result<Vec<Step<'a>>> {
     let mut steps: Vec<Step<'a>> = Vec::new();
     for entry in entries {
         backend::check_for_interrupts();
         let Some(facts) = tables.get(&entry.table) else { continue };
         add(&mut steps, Step::of(facts, entry)?);
+    }
+    if order == Order::Time {
+        return Ok(steps);
     }
     // What a foreign key did along with a change is recorded after it, and can't always be undone before it.
     let edges: Vec<(Oid, Oid, bool)> = tables
@@ -357,6 +420,7 @@ fn plan<'a>(entries: &'a [Entry], tables: &'a HashMap<Oid, Facts>) -> Result<Vec
         .flat_map(|facts| facts.table.parents.iter().map(|(parent, follows)| (facts.oid, *parent, *follows)))
         .collect();
     let (any, following) = (ranks(&edges, |_| true), ranks(&edges, |follows| follows));
+    let rank = |ranks: &HashMap<Oid, usize>, step: &Step<'_>| ranks.get(&step.facts.oid).copied().unwrap_or(0);
     let mut ordered = Vec::new();
     let mut rest = steps.into_iter().peekable();
     while let Some(first) = rest.next() {
@@ -365,7 +429,6 @@ fn plan<'a>(entries: &'a [Entry], tables: &'a HashMap<Oid, Facts>) -> Result<Vec
         while let Some(next) = rest.next_if(|next| next.kind == kind) {
             alike.push(next);
         }
-        let rank = |ranks: &HashMap<Oid, usize>, step: &Step<'_>| ranks.get(&step.facts.oid).copied().unwrap_or(0);
         match kind {
             Kind::Insert => alike.sort_by_key(|step| rank(&any, step)),
             Kind::Delete => alike.sort_by_key(|step| Reverse(rank(&any, step))),

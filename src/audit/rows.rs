@@ -222,7 +222,8 @@ impl<'a> Expected<'a> {
     pub fn after(&self, counted: &[i64]) -> Result<()> {
         let (mut there, mut gone) = (Batches::default(), Batches::default());
         let former = |row: &&Row<'a>| (row.first.table, row.first.former_key.as_str());
-        let before: HashSet<(Oid, &str)> = self.rows.iter().filter(|row| !row.is_new()).map(|row| former(&row)).collect();
+        let before: HashSet<(Oid, &str)> =
+            self.rows.iter().filter(|row| !row.is_new()).map(|row| former(&row)).collect();
         for row in &self.rows {
             let Some(facts) = self.tables.get(&row.first.table) else { continue };
             if let (false, Some(was)) = (row.is_new(), &row.first.was) {
@@ -301,10 +302,10 @@ impl Facts {
 
     /// Columns as they are compared, without those that are computed.
     pub fn compared<'a>(&self, entry: &Entry, columns: impl IntoIterator<Item = &'a String>) -> Result<Vec<Compared>> {
-        let columns = self.columns(entry, columns)?.into_iter().map(|column| Compared {
-            ident: column.ident.clone(),
-            as_json: column.lossy != Lossy::Nothing,
-        });
+        let columns = self
+            .columns(entry, columns)?
+            .into_iter()
+            .map(|column| Compared { ident: column.ident.clone(), as_json: column.lossy != Lossy::Nothing });
         Ok(columns.collect())
     }
 }

@@ -3,7 +3,7 @@
 use super::{registry, spi, tenants::pg_uuid};
 use crate::error::{Error, Result};
 use crate::sql::undo::Lossy;
-use crate::sys::{Oid, relation, role};
+use crate::sys::{Oid, relation, role, types};
 use uuid::Uuid;
 
 /// An entry to be undone. Rows are `jsonb` as text.
@@ -104,7 +104,9 @@ pub fn with_later_entries(table: Oid, txid: u64, rows: &str) -> Result<Vec<i64>>
                        AND (l.op OPERATOR(pg_catalog.<>) 'UPDATE' \
                             OR EXISTS (SELECT FROM pg_catalog.unnest(l.changed::pg_catalog.text[]) AS c \
                                        WHERE pg_catalog.jsonb_exists(k.columns, c))))";
-    registry::as_owner(|| spi::write(query, &[rows.into(), table.into(), txid.to_string().into()], |row| row.require(1)))
+    registry::as_owner(|| {
+        spi::write(query, &[rows.into(), table.into(), txid.to_string().into()], |row| row.require(1))
+    })
 }
 
 /// Whether any of these columns may have been redacted once: one of that name anywhere, or something in one of the
@@ -138,6 +140,9 @@ pub struct Referrer {
     pub table: Oid,
     /// Column there, operator, column here; the operator is written `OPERATOR(…)`.
     pub columns: Vec<(String, String, String)>,
+    /// The columns here with what is under all domains: whoever made one of these must not have the rights of the
+    /// table's owner there.
+    pub here: Vec<String>,
 }
 
 /// A table as it is.
@@ -220,7 +225,12 @@ pub fn table(table: Oid) -> Result<Option<Table>> {
     )?;
     let Some(has_children) = has_children.into_iter().next() else { return Ok(None) };
     let columns = spi::read_latest(COLUMNS, &[table.into()], |row| {
-        let lossy = match (row.require::<bool>(4)?, row.require::<bool>(5)?, row.require::<bool>(6)?, row.require::<bool>(7)?) {
+        let lossy = match (
+            row.require::<bool>(4)?,
+            row.require::<bool>(5)?,
+            row.require::<bool>(6)?,
+            row.require::<bool>(7)?,
+        ) {
             (true, ..) => Lossy::All,
             (_, true, ..) => Lossy::Name,
             (_, _, true, _) => Lossy::Null,
@@ -239,10 +249,15 @@ pub fn table(table: Oid) -> Result<Option<Table>> {
         spi::read_latest(KEY, &[table.into()], |row| Ok((row.require(1)?, row.get(2)?)))?;
     let is_incomparable = key.iter().any(|(_, equals)| equals.is_none());
     let key = key.into_iter().filter_map(|(column, equals)| Some((column, equals?))).collect();
-    let referrers = spi::read_latest(
+    let referrers: Vec<References> = spi::read_latest(
         "SELECT f.conrelid, pg_catalog.array_agg(pg_catalog.quote_ident(there.attname::pg_catalog.text) ORDER BY k.place), \
                 pg_catalog.array_agg(pg_catalog.format('OPERATOR(%I.%s)', n.nspname, o.oprname) ORDER BY k.place), \
-                pg_catalog.array_agg(pg_catalog.quote_ident(here.attname::pg_catalog.text) ORDER BY k.place) \
+                pg_catalog.array_agg(pg_catalog.quote_ident(here.attname::pg_catalog.text) ORDER BY k.place), \
+                pg_catalog.array_agg(here.atttypid ORDER BY k.place), \
+                pg_catalog.array_agg(coalesce((SELECT pg_catalog.format(' COLLATE %I.%I', v.nspname, l.collname) \
+                    FROM pg_catalog.pg_collation AS l \
+                    JOIN pg_catalog.pg_namespace AS v ON v.oid OPERATOR(pg_catalog.=) l.collnamespace \
+                    WHERE l.oid OPERATOR(pg_catalog.=) here.attcollation), '') ORDER BY k.place) \
          FROM pg_catalog.pg_constraint AS f \
          CROSS JOIN ROWS FROM (pg_catalog.unnest(f.conkey), pg_catalog.unnest(f.confkey), pg_catalog.unnest(f.conpfeqop)) \
            WITH ORDINALITY AS k(there, here, operator, place) \
@@ -261,11 +276,14 @@ pub fn table(table: Oid) -> Result<Option<Table>> {
         |row| {
             let (there, operators, here): (Vec<String>, Vec<String>, Vec<String>) =
                 (row.require(2)?, row.require(3)?, row.require(4)?);
+            let (types, collations): (Vec<Oid>, Vec<String>) = (row.require(5)?, row.require(6)?);
+            let bases = here.iter().cloned().zip(types.into_iter().map(types::under_domains).zip(collations)).collect();
             let columns =
                 there.into_iter().zip(operators).zip(here).map(|((there, operator), here)| (there, operator, here));
-            Ok(Referrer { table: row.require(1)?, columns: columns.collect() })
+            Ok((row.require(1)?, columns.collect(), bases))
         },
     )?;
+    let referrers = referrers.into_iter().map(referrer).collect::<Result<_>>()?;
     let parents = spi::read_latest(
         "SELECT f.confrelid, f.confupdtype OPERATOR(pg_catalog.=) 'c' FROM pg_catalog.pg_constraint AS f \
          WHERE f.contype OPERATOR(pg_catalog.=) 'f' AND f.conrelid OPERATOR(pg_catalog.=) $1 \
@@ -274,6 +292,19 @@ pub fn table(table: Oid) -> Result<Option<Table>> {
         |row| Ok((row.require(1)?, row.require(2)?)),
     )?;
     Ok(Some(Table { columns, key, is_incomparable, referrers, parents, has_children }))
+}
+
+/// The table that refers, by which columns; and the columns here, each with the type under all domains and its collation.
+type References = (Oid, Vec<(String, String, String)>, Vec<(String, (Oid, String))>);
+
+fn referrer((table, columns, bases): References) -> Result<Referrer> {
+    let name =
+        |base: Oid| spi::read_latest("SELECT pg_catalog.format_type($1, -1)", &[base.into()], |row| row.require(1));
+    let here = bases.into_iter().map(|(column, (base, collation))| {
+        let name: Vec<String> = name(base)?;
+        Ok(format!("{column} {}{collation}", name.concat()))
+    });
+    Ok(Referrer { table, columns, here: here.collect::<Result<_>>()? })
 }
 
 /// Runs a statement as the caller, and returns the numbers that it returns.

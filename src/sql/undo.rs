@@ -16,8 +16,12 @@ pub struct Rows<'a> {
 
 impl Rows<'_> {
     fn source(self) -> String {
+        self.source_as("e")
+    }
+
+    fn source_as(self, alias: &str) -> String {
         let json = literal(self.json);
-        format!("pg_catalog.jsonb_array_elements({json}::pg_catalog.jsonb) WITH ORDINALITY AS e(entry, place)")
+        format!("pg_catalog.jsonb_array_elements({json}::pg_catalog.jsonb) WITH ORDINALITY AS {alias}(entry, place)")
     }
 
     fn row(self, entry: &str, alias: &str) -> String {
@@ -210,19 +214,32 @@ pub fn taken(rows: Rows<'_>, key: &[Key]) -> String {
     )
 }
 
-/// The places of rows that rows of another table refer to, by columns there and here with the operator between. Rows
-/// of the same table that are among these don't count.
-pub fn referred_to(rows: Rows<'_>, by: &str, columns: &[(String, String, String)], own_key: Option<&[Key]>) -> String {
+/// A foreign key that refers to a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference<'a> {
+    /// The table that refers.
+    pub by: &'a str,
+    /// Column there, operator, column here.
+    pub columns: &'a [(String, String, String)],
+    /// The columns here, with their types.
+    pub here: &'a [String],
+}
+
+/// The places of rows that rows of another table refer to. Rows of the same table that are among these don't count.
+pub fn referred_to(rows: Rows<'_>, reference: Reference<'_>, own_key: Option<&[Key]>) -> String {
     let same: Vec<String> =
-        columns.iter().map(|(there, equals, here)| format!("n.{here} {equals} c.{there}")).collect();
+        reference.columns.iter().map(|(there, equals, here)| format!("n.{here} {equals} c.{there}")).collect();
     let others = own_key.map(|key| {
         let again = rows.row("d.entry", "m");
-        let source = rows.source().replace(" AS e(entry, place)", " AS d(entry, place)");
+        let source = rows.source_as("d");
         format!(" AND NOT EXISTS (SELECT FROM {source}, {again} WHERE {})", same_key("c", "m", key))
     });
     format!(
-        "SELECT e.place FROM {} WHERE EXISTS (SELECT FROM {by} AS c WHERE {}{})",
-        rows.single(),
+        "SELECT e.place FROM {}, LATERAL pg_catalog.jsonb_to_record(e.entry) AS n({}) \
+         WHERE EXISTS (SELECT FROM {} AS c WHERE {}{})",
+        rows.source(),
+        reference.here.join(", "),
+        reference.by,
         same.join(" AND "),
         others.unwrap_or_default()
     )

@@ -197,7 +197,10 @@ fn a_column_that_was_redacted_once_is_not_one_that_came_later() {
          select tenancy.protect('people'); select tenancy.audit('people', redact => '{password}');
          select tenancy.protect('plain'); select tenancy.audit('plain')",
     );
-    shop.act("acme", "insert into people (id, name, password) values (1, 'a', 's'); insert into plain (id, name) values (1, 'a')");
+    shop.act(
+        "acme",
+        "insert into people (id, name, password) values (1, 'a', 's'); insert into plain (id, name) values (1, 'a')",
+    );
     let (deleted, plain) =
         (transaction(&shop, "acme", "delete from people"), transaction(&shop, "acme", "delete from plain"));
     shop.fixture.run("select tenancy.audit('people'); alter table plain add more text default 'm'");
@@ -219,7 +222,8 @@ fn who_begins_to_refer_to_the_row_meanwhile_is_waited_for() {
     other.run("begin; insert into chi (id, par) values (1, 1)");
     std::thread::scope(|scope| {
         let told = scope.spawn(|| refused(&mut acting(&shop, "acme"), &txid));
-        let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let waits =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
         for _ in 0..100 {
             if shop.superuser().value(waits).unwrap() == "1" {
                 break;
@@ -258,14 +262,21 @@ fn only_what_the_transaction_left_is_undone() {
          select tenancy.protect('orders'); select tenancy.audit('orders', redact => '{password}')",
     );
     shop.act("acme", "insert into orders (id, item, note) values (1, 'a', 'n'), (2, 'open', 'ann')");
-    let txid = transaction(&shop, "acme", "update orders set item = 'b' where id = 1; update orders set item = 'c' where id = 1");
+    let txid = transaction(
+        &shop,
+        "acme",
+        "update orders set item = 'b' where id = 1; update orders set item = 'c' where id = 1",
+    );
     shop.act("acme", "update orders set item = 'b' where id = 1");
     stays(&shop, "orders", &txid, "changed since");
     shop.act("acme", "update orders set item = 'a' where id = 1");
     stays(&shop, "orders", &txid, "changed since");
     // Another row by the same key.
     let txid = transaction(&shop, "acme", "update orders set item = 'closed' where id = 2");
-    shop.act("acme", "delete from orders where id = 2; insert into orders (id, item, note) values (2, 'closed', 'bob')");
+    shop.act(
+        "acme",
+        "delete from orders where id = 2; insert into orders (id, item, note) values (2, 'closed', 'bob')",
+    );
     stays(&shop, "orders", &txid, "another one came in its place");
     // A change of what isn't recorded.
     let txid = transaction(&shop, "acme", "insert into orders (id, item, password) values (5, 'five', 'x')");
@@ -302,7 +313,8 @@ fn types_that_changed_lose_nothing() {
     let renamed = transaction(&shop, "acme", "delete from houses where id = 1");
     shop.fixture.run("alter type place rename attribute street to st");
     stays(&shop, "houses", &renamed, "type has changed");
-    shop.fixture.run("alter type place rename attribute st to street; alter table houses alter price type numeric(10,0)");
+    shop.fixture
+        .run("alter type place rename attribute st to street; alter table houses alter price type numeric(10,0)");
     stays(&shop, "houses", &renamed, "type has changed");
 }
 
@@ -317,12 +329,50 @@ fn keys_that_follow_others_are_found_again() {
     shop.act("acme", "insert into p (id) values (1), (2); insert into c (pid, no, note) values (1, 1, 'a'), (1, 2, 'b'), (2, 1, 'c');
                       insert into sh (id, v) select n, n from generate_series(50, 1, -1) n");
     let (p, c, sh) = (rows(&shop, "p"), rows(&shop, "c"), rows(&shop, "sh"));
-    let txid = transaction(&shop, "acme", "update p set id = 9 where id = 1; update sh set id = id + 1; update sh set v = 'z' where id = 2");
+    let txid = transaction(
+        &shop,
+        "acme",
+        "update p set id = 9 where id = 1; update c set note = 'x' where no = 1; update sh set id = id + 1; update sh set v = 'z' where id = 2",
+    );
     assert_ne!(rows(&shop, "c"), c);
     let mut client = acting(&shop, "acme");
     client.run("set enable_nestloop = off");
     revert(&mut client, &txid, false);
     assert_eq!((rows(&shop, "p"), rows(&shop, "c"), rows(&shop, "sh")), (p, c, sh));
+}
+
+#[test]
+fn what_foreign_keys_did_is_undone_with_its_cause() {
+    let shop = Shop::with(
+        "create table p (tenant_id uuid not null, id int primary key);
+         create table n (tenant_id uuid not null, id int primary key, p int references p on delete set null);
+         create table s (tenant_id uuid not null, id int primary key, parent int references s on update cascade);
+         create table f (tenant_id uuid not null, id int primary key);
+         create table g (tenant_id uuid not null, id int primary key, f int references f on update cascade);
+         select tenancy.protect(t), tenancy.audit(t) from unnest('{p,n,s,f,g}'::regclass[]) t",
+    );
+    shop.act("acme", "insert into p (id) values (3), (4); insert into n (id, p) values (1, 3), (2, 4); insert into s (id, parent) values (1, null), (2, 1), (3, 2);
+                      insert into f (id) values (1), (2); insert into g (id, f) values (1, 1), (2, 2)");
+    let state = |shop: &Shop| ["p", "n", "s", "f", "g"].map(|table| rows(shop, table));
+    let before = state(&shop);
+    for statements in [
+        "delete from p where id = 3",
+        "update s set id = 12 where id = 1",
+        "update f set id = 14 where id = 1; update g set f = 2 where id = 1",
+        "insert into p (id) values (5); update n set p = 5 where id = 1",
+    ] {
+        let txid = transaction(&shop, "acme", statements);
+        assert_ne!(state(&shop), before, "{statements}");
+        let mut client = acting(&shop, "acme");
+        let rehearsed = revert(&mut client, &txid, true);
+        assert_eq!(revert(&mut client, &txid, false), rehearsed, "{statements}");
+        assert_eq!(state(&shop), before, "{statements}");
+    }
+    // What can't be done in any order says why.
+    let txid = transaction(&shop, "acme", "update n set p = 4 where id = 1");
+    shop.act("acme", "delete from p where id = 3");
+    let mut client = acting(&shop, "acme");
+    client.refuses(&format!("select tenancy.audit_revert('{txid}', false)"), "23503");
 }
 
 #[test]
