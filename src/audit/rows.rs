@@ -145,6 +145,9 @@ impl<'a> Batches<'a> {
     }
 }
 
+/// A whole row, and its place among the copies.
+type Copied<'a> = (usize, &'a str);
+
 /// What is looked at when a transaction is to be undone.
 pub struct Expected<'a> {
     txid: u64,
@@ -259,7 +262,7 @@ impl<'a> Expected<'a> {
     /// How many rows there are like each of the copies, in their order.
     fn counts(&self) -> Result<Vec<i64>> {
         let mut counts = Vec::new();
-        let mut batches: HashMap<(Oid, &[String]), Vec<(usize, &str)>> = HashMap::new();
+        let mut batches: HashMap<(Oid, &[String]), Vec<Copied<'_>>> = HashMap::new();
         for (place, ((table, row), (_, entry))) in self.copies.iter().enumerate() {
             counts.push(0);
             batches.entry((*table, &entry.recorded)).or_default().push((place, row));

@@ -301,8 +301,8 @@ fn without_key_it_is_the_row_itself() {
 #[test]
 fn types_that_changed_lose_nothing() {
     let shop = Shop::with(
-        "create type place as (street text, number int); create domain filled as text not null; create domain some as text check (value is not null);
-         create table houses (tenant_id uuid not null, id int primary key, place place, price numeric(10,2), f filled default 'f', s some default 's');
+        "create type place as (street text, number int); create domain filled as text not null; create domain given as text check (value is not null);
+         create table houses (tenant_id uuid not null, id int primary key, place place, price numeric(10,2), f filled default 'f', s given default 's');
          select tenancy.protect('houses'); select tenancy.audit('houses')",
     );
     shop.act("acme", "insert into houses (id, place, price) values (1, ('Main', 3), 1.5), (2, ('Side', 4), 2)");
@@ -383,7 +383,7 @@ fn periods_that_overlap_are_not_the_same() {
     }
     let shop = Shop::within(
         fixture,
-        "create table bookings (tenant_id uuid not null, during int4range, v text, primary key (during without overlaps));
+        "create table bookings (tenant_id uuid not null, rooms int4range default '[1,2)', during int4range, v text, primary key (rooms, during without overlaps));
          select tenancy.protect('bookings'); select tenancy.audit('bookings')",
     );
     shop.act("acme", "insert into bookings (during, v) values ('[1,10)', 'a')");
