@@ -171,3 +171,20 @@ debian_home() { printf '/usr/lib/postgresql/%s\n' "$1"; }
 source_home() { printf '%s/postgresql-%s\n' "$CACHE" "$1"; }
 has_debian() { [[ -x $(debian_home "$1")/bin/postgres && -f /usr/include/postgresql/$1/server/postgres.h ]]; }
 has_source_build() { [[ -f $(source_home "$1")/complete ]]; }
+
+# Puts what the requirements file $2 pins into the virtual environment $1, from PyPI, once; $3 is Python that runs when it is there.
+provide_venv() {
+    local venv=$1 wanted=$2 check=$3
+    if ! cmp --quiet "$wanted" "$venv/complete" || ! "$venv/bin/python" -c "$check" 2>/dev/null; then
+        step "$(basename -- "$venv"): virtual environment" install_venv "$venv" "$wanted"
+    fi
+}
+
+install_venv() {
+    local venv=$1 wanted=$2
+    rm -rf -- "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --disable-pip-version-check --only-binary :all: --requirement "$wanted"
+    # Written last: an interrupted installation is not taken for a whole one.
+    cp -- "$wanted" "$venv/complete"
+}

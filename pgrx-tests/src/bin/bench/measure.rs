@@ -141,12 +141,13 @@ mod tests {
     fn the_warm_up_round_does_not_count_and_turns_alternate() {
         let mut order = String::new();
         let turns = Turns { rounds: 1, slices: 2, calls: 5 };
-        let times = alternate(turns, ['a', 'b'], |way| {
+        let times = alternate(turns, ['a', 'b', 'c'], |way| {
             order.push(way);
-            Duration::from_secs(1)
+            Duration::from_secs(if way == 'b' { 3 } else { 1 })
         });
-        assert_eq!(order, "abababab");
+        assert_eq!(order, "abcbcacababc");
         assert_eq!((times[0].rounds.as_slice(), times[0].calls), ([2.0].as_slice(), 10));
+        assert_eq!(times[1].rounds, [6.0]);
     }
 
     #[test]
