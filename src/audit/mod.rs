@@ -1,9 +1,10 @@
 //! The audit log: recording what statements change (`record`), having tables recorded (`manage`), and
-//! sealing what was recorded (`seal`, `chain`), and undoing it (`revert`, `rows`).
+//! sealing what was recorded (`seal`, `chain`), and undoing it (`revert`, `rows`, `owned`).
 //! May import `catalog` and below.
 
 mod chain;
 mod manage;
+mod owned;
 mod record;
 mod revert;
 mod rows;

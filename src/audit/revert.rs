@@ -1,5 +1,6 @@
 //! Undoing what a transaction changed in a tenant's rows, as far as nothing has changed them since.
 
+use super::owned::{self, Owned};
 use super::rows::{Expected, MOST_BYTES, SEVERAL};
 use crate::catalog::audited::{self, Config};
 use crate::catalog::event::{self, Event};
@@ -12,7 +13,7 @@ use crate::sys::image::ExactOutput;
 use crate::sys::{Oid, backend, savepoint};
 use pgrx::PgSqlErrorCode;
 use serde_json::json;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -104,8 +105,8 @@ fn undo_in(
 ) -> Result<Vec<String>> {
     let counted = expected.before()?;
     is_unchanged.set(true);
-    let statements = match order {
-        Order::References => steps.iter().map(Step::run).collect::<Result<_>>()?,
+    let mut statements = match order {
+        Order::References => steps.iter().map(Step::run).collect::<Result<Vec<_>>>()?.concat(),
         Order::Time => run_when_allowed(steps)?,
     };
     // What waits for the end of the transaction will be done then; here it is to be seen what comes of it.
@@ -113,6 +114,7 @@ fn undo_in(
         undo::check_constraints()?;
         expected.after(&counted)
     })?;
+    statements.extend(expected.left_to_triggers());
     Ok(statements)
 }
 
@@ -120,21 +122,21 @@ fn run_when_allowed(steps: &[Step<'_>]) -> Result<Vec<String>> {
     let mut statements = Vec::new();
     let mut aside: Vec<&Step<'_>> = Vec::new();
     for step in steps {
-        let Some(statement) = savepoint::attempt_whole(FOREIGN_KEY, || step.run())? else {
+        let Some(done) = savepoint::attempt_whole(FOREIGN_KEY, || step.run())? else {
             aside.push(step);
             continue;
         };
-        statements.push(statement);
+        statements.extend(done);
         // Some may have waited for that.
         for waiting in std::mem::take(&mut aside) {
             match savepoint::attempt_whole(FOREIGN_KEY, || waiting.run())? {
-                Some(statement) => statements.push(statement),
+                Some(done) => statements.extend(done),
                 None => aside.push(waiting),
             }
         }
     }
     // Raises the error.
-    aside.into_iter().try_for_each(|step| step.run().map(|statement| statements.push(statement)))?;
+    aside.into_iter().try_for_each(|step| step.run().map(|done| statements.extend(done)))?;
     Ok(statements)
 }
 
@@ -148,10 +150,11 @@ pub struct Facts {
     pub tenant_column: Option<String>,
     /// Columns that are not recorded may have been redacted.
     had_redacted: bool,
+    pub owned: RefCell<Owned>,
 }
 
 impl Facts {
-    fn column(&self, name: &str) -> Option<&Column> {
+    pub fn column(&self, name: &str) -> Option<&Column> {
         self.table.columns.iter().find(|one| one.name == name)
     }
 
@@ -209,8 +212,10 @@ fn facts(entries: &[Entry]) -> Result<HashMap<Oid, Facts>> {
         }
         let columns = table.columns.iter().map(|column| column.name.clone()).collect();
         let had_redacted = undo::may_have_been_redacted(columns, names)?;
-        tables.insert(entry.table, Facts { oid: entry.table, name, table, config, tenant_column, had_redacted });
+        let owned = RefCell::default();
+        tables.insert(entry.table, Facts { oid: entry.table, name, table, config, tenant_column, had_redacted, owned });
     }
+    tables.values().try_for_each(|facts| owned::look(facts, entries))?;
     Ok(tables)
 }
 
@@ -253,13 +258,9 @@ impl<'a> Step<'a> {
             None => Vec::new(),
         };
         let columns = if kind == Kind::Delete { Vec::new() } else { facts.columns(entry, &entry.columns)? };
-        let held = |column: &Column| Held {
-            name: column.name.clone(),
-            ident: column.ident.clone(),
-            lossy: column.lossy,
-            varies: column.varies,
-        };
-        let columns = columns.into_iter().map(held).collect();
+        let owned = facts.owned.borrow();
+        let is_counted = |column: &Column| kind == Kind::Update && owned.is_counted(entry, &column.name);
+        let columns = columns.into_iter().filter(|column| !is_counted(column)).map(owned::held).collect();
         let bytes = entry.was.as_ref().map_or(0, String::len) + entry.now.as_ref().map_or(0, String::len);
         let keys = (HashSet::from([entry.key.as_str()]), HashSet::from([entry.former_key.as_str()]));
         let step = Self { facts, kind, key, columns, guard, entries: vec![entry], keys, bytes };
@@ -332,11 +333,15 @@ impl<'a> Step<'a> {
         format!("[{}]", rows.collect::<Vec<_>>().join(", "))
     }
 
-    /// Does it, and returns the statement.
-    fn run(&self) -> Result<String> {
+    /// Does it, and returns the statements.
+    fn run(&self) -> Result<Vec<String>> {
         if self.kind == Kind::Update && self.columns.is_empty() {
             let ids: Vec<String> = self.entries.iter().map(|entry| entry.id.to_string()).collect();
-            return Ok(format!("-- {}: nothing was recorded to give back, of {}", ids.join(", "), self.facts.name));
+            return Ok(vec![format!(
+                "-- {}: nothing was recorded to give back, of {}",
+                ids.join(", "),
+                self.facts.name
+            )]);
         }
         let json = self.json();
         let rows = self.facts.rows(&json);
@@ -347,7 +352,6 @@ impl<'a> Step<'a> {
                 return Err(self.refused(place, reason));
             }
         }
-        let columns: Vec<String> = self.columns.iter().map(|column| column.ident.clone()).collect();
         let statement = match self.kind {
             Kind::Insert => {
                 if !self.key.is_empty()
@@ -355,15 +359,16 @@ impl<'a> Step<'a> {
                 {
                     return Err(self.refused(place, "Its key is in use again."));
                 }
-                let statement = sql::insert(rows, &columns);
+                let statement = sql::insert(rows, &self.columns);
                 undo::run_whole(&statement)?;
-                return Ok(statement);
+                let set_again = owned::give_back(self.facts, &self.key, &self.entries)?;
+                return Ok(std::iter::once(statement).chain(set_again).collect());
             }
             Kind::Delete => {
                 self.check_referrers(&json)?;
                 sql::delete(rows, &self.key, &self.guard)
             }
-            Kind::Update => sql::update(rows, &self.key, &columns, &self.guard),
+            Kind::Update => sql::update(rows, &self.key, &self.columns, &self.guard),
         };
         let mut done = HashSet::new();
         for place in undo::run(&sql::returning_places(&statement))? {
@@ -377,13 +382,17 @@ impl<'a> Step<'a> {
         {
             return Err(self.refused(place, "The row was changed since, or is not there any more."));
         }
-        Ok(statement)
+        Ok(vec![statement])
     }
 
     /// Rows that came later must not go along, whoever sees them.
     fn check_referrers(&self, json: &str) -> Result<()> {
         for referrer in &self.facts.table.referrers {
-            let own_key = Some(self.key.as_slice()).filter(|key| referrer.table == self.facts.oid && !key.is_empty());
+            if referrer.is_unsafe {
+                return Err(self.refused(1, "Rows may refer to it by a type that has a domain within."));
+            }
+            let own_key = (referrer.table == self.facts.oid && !self.key.is_empty())
+                .then_some((self.key.as_slice(), self.facts.table.bare_key.as_slice()));
             let by = relations::name(referrer.table)?;
             let reference = Reference { by: &by, columns: &referrer.columns, here: &referrer.here };
             let query = sql::referred_to(self.facts.rows(json), reference, own_key);

@@ -1,9 +1,10 @@
 //! What a transaction did to each row, and so what the row must be like before that is undone, and after.
 
+use super::owned::compared;
 use super::revert::Facts;
 use crate::catalog::undo::{self, Entry};
-use crate::error::Result;
-use crate::sql::undo::{self as sql, Compared, Lossy, Rows};
+use crate::error::{Error, Result};
+use crate::sql::undo::{self as sql, Compared, Key, Lossy, Rows};
 use crate::sys::{Oid, backend};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -119,9 +120,28 @@ impl Batch<'_> {
     }
 }
 
+impl Batch<'_> {
+    /// In which columns the first row that is not among the places is not as it was.
+    fn told(&self, places: &[i64], key: &[Key]) -> Result<Option<Error>> {
+        let is_missing = |place: &usize| !places.contains(&(*place as i64 + 1));
+        let Some((row, entry)) = (0..self.rows.len()).find(is_missing).map(|place| self.rows[place]) else {
+            return Ok(None);
+        };
+        let sets = self.facts.sets(|column| self.columns.iter().any(|one| one.ident == column.ident));
+        let pair = format!("[{{\"was\": {row}, \"now\": {row}}}]");
+        let names = undo::run_for_texts(&sql::differing(self.facts.rows(&pair), key, &sets))?;
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let reason = format!("In \"{}\" the row would not be as it was: {OTHERWISE}", names.join("\", \""));
+        Ok(Some(self.facts.cant(entry, reason)))
+    }
+}
+
 pub const SEVERAL: &str = "Several rows have its key.";
-const NOT_AS_IT_WAS: &str = "The row would not be as it was: triggers, rules or actions of foreign keys do otherwise. \
-                             Columns that tenancy.audit() is told to ignore may differ.";
+const NOT_AS_IT_WAS: &str = "The row would not be as it was: triggers, rules or actions of foreign keys do otherwise.";
+const OTHERWISE: &str = "triggers, rules or actions of foreign keys do otherwise. \
+                         Columns that tenancy.audit() is told to ignore may differ.";
 
 #[derive(Default)]
 struct Batches<'a> {
@@ -179,7 +199,7 @@ impl<'a> Expected<'a> {
         let mut batches = Batches::default();
         for row in self.rows.iter().filter(|row| !row.is_gone()) {
             let (Some(facts), Some(now)) = (self.tables.get(&row.last.table), &row.last.now) else { continue };
-            batches.add(facts, at_stake(facts, row, row.last, row.is_new())?, now, row.last);
+            batches.add(facts, at_stake(facts, row, row.last, row.is_new(), !row.is_new())?, now, row.last);
         }
         for batch in batches.all {
             let (key, json) = (batch.facts.key(batch.rows[0].1)?, batch.json());
@@ -230,7 +250,7 @@ impl<'a> Expected<'a> {
         for row in &self.rows {
             let Some(facts) = self.tables.get(&row.first.table) else { continue };
             if let (false, Some(was)) = (row.is_new(), &row.first.was) {
-                there.add(facts, at_stake(facts, row, row.first, row.is_gone())?, was, row.first);
+                there.add(facts, at_stake(facts, row, row.first, row.is_gone(), true)?, was, row.first);
             }
             if let (false, Some(now)) = (row.is_gone(), &row.last.now)
                 && !before.contains(&(row.last.table, row.last.key.as_str()))
@@ -241,7 +261,9 @@ impl<'a> Expected<'a> {
         for batch in there.all {
             let (key, json) = (batch.facts.key(batch.rows[0].1)?, batch.json());
             let places = undo::run(&sql::standing(batch.facts.rows(&json), &key, &batch.columns))?;
-            batch.check_each_once(&places, NOT_AS_IT_WAS)?;
+            if let Err(error) = batch.check_each_once(&places, NOT_AS_IT_WAS) {
+                return Err(batch.told(&places, &key)?.unwrap_or(error));
+            }
         }
         for batch in gone.all {
             let (key, json) = (batch.facts.key(batch.rows[0].1)?, batch.json());
@@ -257,6 +279,17 @@ impl<'a> Expected<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Tells of columns that are as triggers set them.
+    pub fn left_to_triggers(&self) -> Vec<String> {
+        let mut told: Vec<String> = self
+            .tables
+            .values()
+            .filter_map(|facts| Some(format!("-- {}: triggers set {}", facts.name, facts.owned.borrow().told()?)))
+            .collect();
+        told.sort();
+        told
     }
 
     /// How many rows there are like each of the copies, in their order.
@@ -282,11 +315,15 @@ impl<'a> Expected<'a> {
     }
 }
 
-/// The columns that must be as they are recorded in an entry of the row, whose row it is among them.
-fn at_stake(facts: &Facts, row: &Row<'_>, entry: &Entry, whole: bool) -> Result<Vec<Compared>> {
+/// The columns that must be as they are recorded in an entry of the row, whose row it is among them. Those that
+/// triggers own may be left out.
+fn at_stake(facts: &Facts, row: &Row<'_>, entry: &Entry, whole: bool, but_owned: bool) -> Result<Vec<Compared>> {
+    let owned = facts.owned.borrow();
     let counts = |column: &&String| {
         facts.tenant_column.as_ref() == Some(*column)
-            || (whole || row.changed.contains(column.as_str())) && !facts.config.ignore.contains(column)
+            || (whole || row.changed.contains(column.as_str()))
+                && !facts.config.ignore.contains(column)
+                && !(but_owned && owned.has(column))
     };
     facts.compared(entry, entry.recorded.iter().filter(counts))
 }
@@ -294,7 +331,7 @@ fn at_stake(facts: &Facts, row: &Row<'_>, entry: &Entry, whole: bool) -> Result<
 impl Facts {
     /// The columns of which a change can't be seen by what is recorded.
     fn unseen(&self) -> Vec<&str> {
-        let of_type = self.table.columns.iter().filter(|column| column.lossy != Lossy::Nothing);
+        let of_type = self.table.columns.iter().filter(|column| !matches!(column.lossy, Lossy::Nothing | Lossy::Null));
         let redacted = self.config.redact.iter().map(String::as_str);
         of_type.map(|column| column.name.as_str()).chain(redacted).collect()
     }
@@ -305,10 +342,7 @@ impl Facts {
 
     /// Columns as they are compared, without those that are computed.
     pub fn compared<'a>(&self, entry: &Entry, columns: impl IntoIterator<Item = &'a String>) -> Result<Vec<Compared>> {
-        let columns = self
-            .columns(entry, columns)?
-            .into_iter()
-            .map(|column| Compared { ident: column.ident.clone(), as_json: column.lossy != Lossy::Nothing });
+        let columns = self.columns(entry, columns)?.into_iter().map(compared);
         Ok(columns.collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{registry, spi, tenants::pg_uuid};
 use crate::error::{Error, Result};
-use crate::sql::undo::Lossy;
+use crate::sql::undo::{Lossy, Nature};
 use crate::sys::{Oid, relation, role, types};
 use uuid::Uuid;
 
@@ -38,8 +38,10 @@ const ENTRIES: &str = "SELECT l.id, l.at::pg_catalog.text, l.tbl::pg_catalog.oid
         CASE WHEN l.op OPERATOR(pg_catalog.=) 'UPDATE' \
              THEN ARRAY(SELECT c FROM pg_catalog.unnest(l.changed::pg_catalog.text[]) AS c \
                         WHERE pg_catalog.jsonb_exists(l.old_row, c)) \
-             ELSE ARRAY(SELECT pg_catalog.jsonb_object_keys(coalesce(l.old_row, l.new_row))) END, \
-        ARRAY(SELECT pg_catalog.jsonb_object_keys(coalesce(l.new_row, l.old_row))), \
+             ELSE ARRAY(SELECT k FROM pg_catalog.jsonb_object_keys(coalesce(l.old_row, l.new_row)) AS k \
+                        WHERE k OPERATOR(pg_catalog.<>) '') END, \
+        ARRAY(SELECT k FROM pg_catalog.jsonb_object_keys(coalesce(l.new_row, l.old_row)) AS k \
+              WHERE k OPERATOR(pg_catalog.<>) ''), \
         coalesce(l.changed::pg_catalog.text[], '{}') \
      FROM tenancy.audit_log AS l \
      WHERE l.txid OPERATOR(pg_catalog.=) $1::pg_catalog.xid8 AND l.tenant_id OPERATOR(pg_catalog.=) $2 \
@@ -132,6 +134,9 @@ pub struct Column {
     pub lossy: Lossy,
     /// The same value is written differently with other settings.
     pub varies: bool,
+    /// A domain is somewhere within its type.
+    pub holds_domain: bool,
+    pub nature: Nature,
 }
 
 /// A foreign key by which a row that is deleted takes others along, or changes them.
@@ -143,6 +148,8 @@ pub struct Referrer {
     /// The columns here with what is under all domains: whoever made one of these must not have the rights of the
     /// table's owner there.
     pub here: Vec<String>,
+    /// That can't be told for what is within some type.
+    pub is_unsafe: bool,
 }
 
 /// A table as it is.
@@ -151,6 +158,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The columns of the primary key, or else of the replica identity, each with its equality.
     pub key: Vec<(String, String)>,
+    /// These with what is under all domains, as for `Referrer::here`.
+    pub bare_key: Vec<String>,
     /// Some column of the key has none.
     pub is_incomparable: bool,
     pub referrers: Vec<Referrer>,
@@ -158,6 +167,9 @@ pub struct Table {
     pub parents: Vec<(Oid, bool)>,
     /// Tables inherit from it, and aren't its partitions.
     pub has_children: bool,
+    /// Somebody's triggers may set columns before a row is inserted, and updated.
+    pub sets_on_insert: bool,
+    pub sets_on_update: bool,
 }
 
 const COLUMNS: &str = "WITH RECURSIVE parts(attnum, type, place) AS ( \
@@ -181,15 +193,26 @@ pg_catalog.regnamespace,pg_catalog.regoper,pg_catalog.regoperator,pg_catalog.reg
 pg_catalog.regprocedure,pg_catalog.regrole,pg_catalog.regtype}'::pg_catalog.regtype[]::pg_catalog.oid[])) AS name, \
          pg_catalog.bool_or(type OPERATOR(pg_catalog.=) 'pg_catalog.jsonb'::pg_catalog.regtype AND place OPERATOR(pg_catalog.=) 0) AS jsonb, \
          pg_catalog.bool_or(type OPERATOR(pg_catalog.=) 'pg_catalog.jsonb'::pg_catalog.regtype) AS within, \
-         pg_catalog.bool_or(type OPERATOR(pg_catalog.=) ANY ('{pg_catalog.timestamptz,pg_catalog.money}'::pg_catalog.regtype[]::pg_catalog.oid[])) AS varies \
-       FROM parts GROUP BY attnum) \
+         pg_catalog.bool_or(type OPERATOR(pg_catalog.=) ANY ('{pg_catalog.timestamptz,pg_catalog.money}'::pg_catalog.regtype[]::pg_catalog.oid[])) AS varies, \
+         pg_catalog.bool_or(place OPERATOR(pg_catalog.>) 0 AND typtype OPERATOR(pg_catalog.=) 'd') AS domain, \
+         pg_catalog.max(CASE WHEN place OPERATOR(pg_catalog.>) 0 THEN NULL \
+           WHEN type OPERATOR(pg_catalog.=) ANY ('{\
+pg_catalog.timestamptz,pg_catalog.timestamp,pg_catalog.date}'::pg_catalog.regtype[]::pg_catalog.oid[]) THEN typname \
+           WHEN type OPERATOR(pg_catalog.=) ANY ('{\
+pg_catalog.int2,pg_catalog.int4,pg_catalog.int8,pg_catalog.numeric,pg_catalog.uuid,pg_catalog.bytea}'\
+::pg_catalog.regtype[]::pg_catalog.oid[]) THEN 'number' END::pg_catalog.text COLLATE \"C\") AS nature \
+       FROM parts JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) parts.type GROUP BY attnum) \
      SELECT a.attname::pg_catalog.text, pg_catalog.quote_ident(a.attname::pg_catalog.text), \
-            a.attgenerated OPERATOR(pg_catalog.<>) '', k.json, k.name, k.jsonb, k.within, k.varies \
+            a.attgenerated OPERATOR(pg_catalog.<>) '', k.json, k.name, k.jsonb, k.within, k.varies, k.domain, k.nature \
      FROM pg_catalog.pg_attribute AS a JOIN kinds AS k ON k.attnum OPERATOR(pg_catalog.=) a.attnum \
      WHERE a.attrelid OPERATOR(pg_catalog.=) $1 ORDER BY a.attnum";
 
 // In GiST, strategies are the operator class's own, and of a period the key is by overlap.
-const KEY: &str = "SELECT a.attname::pg_catalog.text, \
+const KEY: &str = "SELECT a.attname::pg_catalog.text, pg_catalog.quote_ident(a.attname::pg_catalog.text), a.atttypid, \
+        coalesce((SELECT pg_catalog.format(' COLLATE %I.%I', v.nspname, l.collname) \
+                  FROM pg_catalog.pg_collation AS l \
+                  JOIN pg_catalog.pg_namespace AS v ON v.oid OPERATOR(pg_catalog.=) l.collnamespace \
+                  WHERE l.oid OPERATOR(pg_catalog.=) a.attcollation), ''), \
         (SELECT pg_catalog.format('OPERATOR(%I.%s)', n.nspname, o.oprname) \
          FROM pg_catalog.pg_operator AS o \
          JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace \
@@ -243,12 +266,29 @@ pub fn table(table: Oid) -> Result<Option<Table>> {
             is_generated: row.require(3)?,
             lossy,
             varies: row.require(8)?,
+            holds_domain: row.require(9)?,
+            nature: match row.get::<String>(10)?.as_deref() {
+                Some("timestamptz") => Nature::Time,
+                Some("timestamp") => Nature::LocalTime,
+                Some("date") => Nature::Date,
+                Some(_) => Nature::Number,
+                None => Nature::Other,
+            },
         })
     })?;
-    let key: Vec<(String, Option<String>)> =
-        spi::read_latest(KEY, &[table.into()], |row| Ok((row.require(1)?, row.get(2)?)))?;
-    let is_incomparable = key.iter().any(|(_, equals)| equals.is_none());
-    let key = key.into_iter().filter_map(|(column, equals)| Some((column, equals?))).collect();
+    let key: Vec<KeyColumn> = spi::read_latest(KEY, &[table.into()], |row| {
+        let bare = (row.require(2)?, (types::under_domains(row.require(3)?), row.require(4)?));
+        Ok((row.require(1)?, bare, row.get(5)?))
+    })?;
+    let is_incomparable = key.iter().any(|(_, _, equals)| equals.is_none());
+    let bare_key = key.iter().map(|(_, column, _)| bare(column)).collect::<Result<_>>()?;
+    let key: Vec<(String, String)> =
+        key.into_iter().filter_map(|(column, _, equals)| Some((column, equals?))).collect();
+    let (sets_on_insert, sets_on_update) =
+        spi::read_latest(SETTING, &[table.into()], |row| Ok((row.require(1)?, row.require(2)?)))?
+            .into_iter()
+            .next()
+            .unwrap_or_default();
     let referrers: Vec<References> = spi::read_latest(
         "SELECT f.conrelid, pg_catalog.array_agg(pg_catalog.quote_ident(there.attname::pg_catalog.text) ORDER BY k.place), \
                 pg_catalog.array_agg(pg_catalog.format('OPERATOR(%I.%s)', n.nspname, o.oprname) ORDER BY k.place), \
@@ -283,7 +323,17 @@ pub fn table(table: Oid) -> Result<Option<Table>> {
             Ok((row.require(1)?, columns.collect(), bases))
         },
     )?;
-    let referrers = referrers.into_iter().map(referrer).collect::<Result<_>>()?;
+    let of_domains =
+        |name: &str| columns.iter().any(|column| column.holds_domain && (column.ident == name || column.name == name));
+    let in_key = key.iter().any(|(name, _)| of_domains(name));
+    let referrers = referrers
+        .into_iter()
+        .map(|(by, columns, here)| {
+            let is_unsafe = in_key || here.iter().any(|(name, _)| of_domains(name));
+            let here = here.iter().map(bare).collect::<Result<_>>()?;
+            Ok(Referrer { table: by, columns, here, is_unsafe })
+        })
+        .collect::<Result<_>>()?;
     let parents = spi::read_latest(
         "SELECT f.confrelid, f.confupdtype OPERATOR(pg_catalog.=) 'c' FROM pg_catalog.pg_constraint AS f \
          WHERE f.contype OPERATOR(pg_catalog.=) 'f' AND f.conrelid OPERATOR(pg_catalog.=) $1 \
@@ -291,25 +341,59 @@ pub fn table(table: Oid) -> Result<Option<Table>> {
         &[table.into()],
         |row| Ok((row.require(1)?, row.require(2)?)),
     )?;
-    Ok(Some(Table { columns, key, is_incomparable, referrers, parents, has_children }))
+    Ok(Some(Table {
+        columns,
+        key,
+        bare_key,
+        is_incomparable,
+        referrers,
+        parents,
+        has_children,
+        sets_on_insert,
+        sets_on_update,
+    }))
 }
 
-/// The table that refers, by which columns; and the columns here, each with the type under all domains and its collation.
-type References = (Oid, Vec<(String, String, String)>, Vec<(String, (Oid, String))>);
+/// A column, quoted, with the type under all domains, and its collation.
+type Bare = (String, (Oid, String));
 
-fn referrer((table, columns, bases): References) -> Result<Referrer> {
-    let name =
-        |base: Oid| spi::read_latest("SELECT pg_catalog.format_type($1, -1)", &[base.into()], |row| row.require(1));
-    let here = bases.into_iter().map(|(column, (base, collation))| {
-        let name: Vec<String> = name(base)?;
-        Ok(format!("{column} {}{collation}", name.concat()))
-    });
-    Ok(Referrer { table, columns, here: here.collect::<Result<_>>()? })
+/// The table that refers, by which columns; and the columns here.
+type References = (Oid, Vec<(String, String, String)>, Vec<Bare>);
+
+/// A column of the key, and its equality.
+type KeyColumn = (String, Bare, Option<String>);
+
+fn bare((column, (base, collation)): &Bare) -> Result<String> {
+    let name: Vec<String> =
+        spi::read_latest("SELECT pg_catalog.format_type($1, -1)", &[(*base).into()], |row| row.require(1))?;
+    Ok(format!("{column} {}{collation}", name.concat()))
 }
+
+// Rows are seen BEFORE (2) they are inserted (4) or updated (16), each (1).
+const SETTING: &str = "SELECT coalesce(pg_catalog.bool_or((t.tgtype OPERATOR(pg_catalog.&) 7::pg_catalog.int2) OPERATOR(pg_catalog.=) 7), false), \
+        coalesce(pg_catalog.bool_or((t.tgtype OPERATOR(pg_catalog.&) 19::pg_catalog.int2) OPERATOR(pg_catalog.=) 19), false) \
+     FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid \
+     WHERE NOT t.tgisinternal AND t.tgenabled OPERATOR(pg_catalog.<>) 'D' \
+       AND p.pronamespace OPERATOR(pg_catalog.<>) 'tenancy'::pg_catalog.regnamespace::pg_catalog.oid \
+       AND (t.tgrelid OPERATOR(pg_catalog.=) $1 OR t.tgrelid OPERATOR(pg_catalog.=) ANY (ARRAY( \
+              SELECT p.relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.regclass) AS p)))";
 
 /// Runs a statement as the caller, and returns the numbers that it returns.
 pub fn run(statement: &str) -> Result<Vec<i64>> {
     spi::numbers_as_client(statement)
+}
+
+/// As `run`, for texts.
+pub fn run_for_texts(statement: &str) -> Result<Vec<String>> {
+    spi::rows_as_client(statement, |row| row.require(1))
+}
+
+/// A row's place, the values of some columns, and whether something holds for each of them.
+pub type Look = (i64, Vec<String>, Vec<bool>);
+
+/// As `run`, for what is to be known of rows.
+pub fn look(statement: &str) -> Result<Vec<Look>> {
+    spi::rows_as_client(statement, |row| Ok((row.require(1)?, row.require(2)?, row.require(3)?)))
 }
 
 /// Runs a query as the owner of a table, exempt from row security, as PostgreSQL does for foreign keys; returns numbers.
