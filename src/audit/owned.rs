@@ -12,6 +12,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 const ROWS: usize = 8;
 const KINDS: usize = 16;
 
+/// A row of one column, as text.
+const NULL: &str = "()";
+
 /// The columns of a table that triggers own, as far as that is known.
 #[derive(Debug, Default)]
 pub struct Owned {
@@ -65,7 +68,7 @@ pub fn look(facts: &Facts, entries: &[Entry]) -> Result<()> {
         return Ok(());
     }
     let mut kinds: HashMap<&[String], Vec<&Entry>> = HashMap::new();
-    for entry in entries.iter().filter(|entry| entry.table == facts.oid && entry.op == "UPDATE") {
+    for entry in entries.iter().filter(|entry| entry.table == facts.oid && entry.now.is_some()) {
         let is_full = kinds.len() >= KINDS;
         match kinds.get_mut(entry.columns.as_slice()) {
             Some(some) if some.len() < ROWS => some.push(entry),
@@ -74,7 +77,11 @@ pub fn look(facts: &Facts, entries: &[Entry]) -> Result<()> {
         }
     }
     for (columns, entries) in kinds {
-        let pairs = entries.iter().filter_map(|entry| Some((entry.was.as_deref()?, entry.now.as_deref()?)));
+        // What was inserted is not given back, but must be as it was left.
+        let pairs = entries.iter().filter_map(|entry| {
+            let now = entry.now.as_deref()?;
+            Some((entry.was.as_deref().unwrap_or(now), now))
+        });
         let sets = facts.sets(|column| columns.contains(&column.name));
         let owned = owned(facts, &facts.key(entries[0])?, &json(pairs), &sets, true)?;
         let counted = owned.iter().filter(|set| set.nature == Nature::Number).map(|set| set.compared.name.clone());
@@ -85,20 +92,18 @@ pub fn look(facts: &Facts, entries: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-/// Of rows that have been inserted gives back what triggers have set. Returns the statement, if there is any.
-pub fn give_back(facts: &Facts, key: &[Key], entries: &[&Entry]) -> Result<Option<String>> {
-    if !facts.table.sets_on_insert || key.is_empty() {
-        return Ok(None);
-    }
+/// Of rows that have been inserted, or updated, gives back what triggers have set on the occasion. Returns the statement,
+/// if there is any.
+pub fn give_back(facts: &Facts, key: &[Key], columns: &[Held], entries: &[&Entry]) -> Result<Option<String>> {
     let json = json(entries.iter().filter_map(|entry| entry.was.as_deref()).map(|was| (was, was)));
     let rows = facts.rows(&json);
-    let recorded = |column: &Column| entries.iter().all(|entry| entry.columns.contains(&column.name));
-    let differing = undo::run_for_texts(&sql::differing(rows, key, &facts.sets(recorded)))?;
+    let was_given = |column: &Column| columns.iter().any(|given| given.name == column.name);
+    let differing = undo::run_for_texts(&sql::differing(rows, key, &facts.sets(was_given)))?;
     let mut sets = facts.sets(|column| differing.contains(&column.name));
     if facts.table.sets_on_update {
         let owned = owned(facts, key, &json, &sets, false)?;
-        sets.retain(|set| owned.iter().all(|owned| owned.compared != set.compared));
         facts.owned.borrow_mut().all.extend(owned.into_iter().map(|set| set.compared.name));
+        sets.retain(|set| !facts.owned.borrow().has(&set.compared.name));
     }
     if sets.is_empty() {
         return Ok(None);
@@ -145,14 +150,25 @@ fn owned_of(facts: &Facts, key: &[Key], json: &str, sets: &[Set], may_count: boo
         let others: Vec<Set> = sets.iter().filter(|other| other.compared != set.compared).cloned().collect();
         let touched = &set.compared.ident;
         let Some(left) = tried(&sql::tried(rows, key, &facts.held(&others), touched, sets))? else { continue };
+        // Not only when something else changes, such as a state.
+        let alone = facts.held(std::slice::from_ref(set));
+        let Some(alone) = tried(&sql::tried(rows, key, &alone, touched, sets))? else { continue };
         let is_owned = differ.iter().all(|look| {
-            let Some(after) = left.iter().find(|after| after.0 == look.0) else { return false };
-            let of_now = |look: &Look| look.2.get(place) == Some(&true);
+            let find = |looks: &'_ [Look]| looks.iter().position(|after| after.0 == look.0);
+            let (Some(after), Some(single)) = (find(&left), find(&alone)) else { return false };
+            let (after, single) = (&left[after], &alone[single]);
+            // Nobody acts, who did before.
+            let says_nothing = |look: &Look| {
+                look.1.get(place).is_some_and(|value| value == NULL)
+                    && value(&now, look.0).is_some_and(|value| value == NULL)
+            };
+            let of_now = |look: &Look| look.2.get(place) == Some(&true) && !says_nothing(look);
             let counts = may_count
                 && set.nature == Nature::Number
                 && !others.is_empty()
                 && value(&now, look.0).as_ref() != after.1.get(place);
-            of_now(look) && of_now(after) || counts
+            let overwritten = value(&was, look.0).as_ref() != single.1.get(place);
+            overwritten && (of_now(look) && of_now(after) && of_now(single) || counts)
         });
         if is_owned {
             owned.push(set.clone());

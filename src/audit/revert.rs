@@ -361,8 +361,8 @@ impl<'a> Step<'a> {
                 }
                 let statement = sql::insert(rows, &self.columns);
                 undo::run_whole(&statement)?;
-                let set_again = owned::give_back(self.facts, &self.key, &self.entries)?;
-                return Ok(std::iter::once(statement).chain(set_again).collect());
+                let sets = self.facts.table.sets_on_insert;
+                return self.with_rest(statement, sets);
             }
             Kind::Delete => {
                 self.check_referrers(&json)?;
@@ -382,7 +382,17 @@ impl<'a> Step<'a> {
         {
             return Err(self.refused(place, "The row was changed since, or is not there any more."));
         }
-        Ok(vec![statement])
+        let sets = self.kind == Kind::Update && self.facts.table.sets_on_update;
+        self.with_rest(statement, sets)
+    }
+
+    /// The statement, and what gives back the rest, if triggers may have set something.
+    fn with_rest(&self, statement: String, sets: bool) -> Result<Vec<String>> {
+        if !sets || self.key.is_empty() {
+            return Ok(vec![statement]);
+        }
+        let rest = owned::give_back(self.facts, &self.key, &self.columns, &self.entries)?;
+        Ok(std::iter::once(statement).chain(rest).collect())
     }
 
     /// Rows that came later must not go along, whoever sees them.

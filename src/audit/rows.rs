@@ -199,7 +199,7 @@ impl<'a> Expected<'a> {
         let mut batches = Batches::default();
         for row in self.rows.iter().filter(|row| !row.is_gone()) {
             let (Some(facts), Some(now)) = (self.tables.get(&row.last.table), &row.last.now) else { continue };
-            batches.add(facts, at_stake(facts, row, row.last, row.is_new(), !row.is_new())?, now, row.last);
+            batches.add(facts, at_stake(facts, row, row.last, row.is_new())?, now, row.last);
         }
         for batch in batches.all {
             let (key, json) = (batch.facts.key(batch.rows[0].1)?, batch.json());
@@ -250,7 +250,7 @@ impl<'a> Expected<'a> {
         for row in &self.rows {
             let Some(facts) = self.tables.get(&row.first.table) else { continue };
             if let (false, Some(was)) = (row.is_new(), &row.first.was) {
-                there.add(facts, at_stake(facts, row, row.first, row.is_gone(), true)?, was, row.first);
+                there.add(facts, at_stake(facts, row, row.first, row.is_gone())?, was, row.first);
             }
             if let (false, Some(now)) = (row.is_gone(), &row.last.now)
                 && !before.contains(&(row.last.table, row.last.key.as_str()))
@@ -315,15 +315,15 @@ impl<'a> Expected<'a> {
     }
 }
 
-/// The columns that must be as they are recorded in an entry of the row, whose row it is among them. Those that
-/// triggers own may be left out.
-fn at_stake(facts: &Facts, row: &Row<'_>, entry: &Entry, whole: bool, but_owned: bool) -> Result<Vec<Compared>> {
+/// The columns that must be as they are recorded in an entry of the row, whose row it is among them; those that
+/// triggers own are not.
+fn at_stake(facts: &Facts, row: &Row<'_>, entry: &Entry, whole: bool) -> Result<Vec<Compared>> {
     let owned = facts.owned.borrow();
     let counts = |column: &&String| {
         facts.tenant_column.as_ref() == Some(*column)
             || (whole || row.changed.contains(column.as_str()))
                 && !facts.config.ignore.contains(column)
-                && !(but_owned && owned.has(column))
+                && !owned.has(column)
     };
     facts.compared(entry, entry.recorded.iter().filter(counts))
 }

@@ -185,11 +185,13 @@ impl Set {
                   AND {time} OPERATOR(pg_catalog.<=) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) {second}))"
             )
         };
+        // Nobody, where no user is known.
         let who = format!(
             "{} OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT ROW(w.who)::pg_catalog.text FROM (VALUES \
                 (current_user::pg_catalog.text), (session_user::pg_catalog.text), \
-                (pg_catalog.current_setting('tenancy.user_id', true))) AS w(who) \
-             WHERE w.who OPERATOR(pg_catalog.<>) ''))",
+                (pg_catalog.current_setting('tenancy.user_id', true)), \
+                (CASE WHEN pg_catalog.current_setting('tenancy.user_id', true) OPERATOR(pg_catalog.<>) '' \
+                  THEN pg_catalog.current_setting('tenancy.user_id', true) END)) AS w(who)))",
             self.value(Side::Table)
         );
         let holds = match self.nature {
