@@ -119,7 +119,7 @@ fn json<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 }
 
 /// Those that a trigger sets, of columns to be given back: whatever is written, and even when nothing is, they have the
-/// present time, or who acts, afterwards; or a number that is another one each time, while something else is given back.
+/// present time, or who acts, afterwards; or a number that is another one each time.
 fn owned(facts: &Facts, key: &[Key], json: &str, sets: &[Set], may_count: bool) -> Result<Vec<Set>> {
     if let Some(owned) = owned_of(facts, key, json, sets, may_count)? {
         return Ok(owned);
@@ -152,23 +152,23 @@ fn owned_of(facts: &Facts, key: &[Key], json: &str, sets: &[Set], may_count: boo
         let Some(left) = tried(&sql::tried(rows, key, &facts.held(&others), touched, sets))? else { continue };
         // Not only when something else changes, such as a state.
         let alone = facts.held(std::slice::from_ref(set));
-        let Some(alone) = tried(&sql::tried(rows, key, &alone, touched, sets))? else { continue };
+        let statement = sql::tried(rows, key, &alone, touched, sets);
+        let Some(alone) = tried(&statement)? else { continue };
+        let twice = || undo::look(&statement).and_then(|_| undo::look(&statement));
+        let Some(again) = discarded(twice)? else { continue };
         let is_owned = differ.iter().all(|look| {
-            let find = |looks: &'_ [Look]| looks.iter().position(|after| after.0 == look.0);
-            let (Some(after), Some(single)) = (find(&left), find(&alone)) else { return false };
-            let (after, single) = (&left[after], &alone[single]);
-            // Nobody acts, who did before.
-            let says_nothing = |look: &Look| {
-                look.1.get(place).is_some_and(|value| value == NULL)
-                    && value(&now, look.0).is_some_and(|value| value == NULL)
+            let holds = |looks: &[Look]| value(looks, look.0);
+            let is_null = |looks: &[Look]| holds(looks).is_some_and(|value| value == NULL);
+            // NULL is nobody, where somebody was before.
+            let is_of_now = |looks: &Vec<Look>| {
+                looks.iter().any(|one| one.0 == look.0 && one.2.get(place) == Some(&true))
+                    && !(is_null(looks) && is_null(&now))
             };
-            let of_now = |look: &Look| look.2.get(place) == Some(&true) && !says_nothing(look);
-            let counts = may_count
-                && set.nature == Nature::Number
-                && !others.is_empty()
-                && value(&now, look.0).as_ref() != after.1.get(place);
-            let overwritten = value(&was, look.0).as_ref() != single.1.get(place);
-            overwritten && (of_now(look) && of_now(after) && of_now(single) || counts)
+            let is_another = holds(&left) != holds(&alone) || holds(&again) != holds(&alone);
+            let counts = may_count && set.nature == Nature::Number && holds(&left) != holds(&now) && is_another;
+            [&left, &alone, &again].into_iter().all(|looks| holds(looks).is_some())
+                && holds(&alone) != holds(&was)
+                && ([&given, &left, &alone].into_iter().all(is_of_now) || counts)
         });
         if is_owned {
             owned.push(set.clone());
@@ -179,7 +179,11 @@ fn owned_of(facts: &Facts, key: &[Key], json: &str, sets: &[Set], may_count: boo
 
 /// What an update would do, if it is possible.
 fn tried(statement: &str) -> Result<Option<Vec<Look>>> {
-    match subxact::discarded(|| undo::look(statement)) {
+    discarded(|| undo::look(statement))
+}
+
+fn discarded(look: impl FnOnce() -> Result<Vec<Look>>) -> Result<Option<Vec<Look>>> {
+    match subxact::discarded(look) {
         Ok(looks) => Ok(Some(looks)),
         // Cancelling it, and the like.
         Err(Failure::Own(error)) => Err(error),
