@@ -138,11 +138,11 @@ fn what_triggers_set_on_each_update_is_theirs() {
             client.value("select concat_ws(' ', item, note, status) from notes where id = 1").unwrap(),
             "a closed"
         );
-        // One after the other.
-        let inserted = transaction(&shop, "acme", "insert into notes (id, item) values (3, 'c')");
-        let updated = transaction(&shop, "acme", "update notes set item = 'z' where id = 3");
-        revert(&mut client, &updated, false);
-        if !body.contains("distinct") && !body.contains("nullif") {
+        // One after the other. What was made NULL may be something else than nobody.
+        if !body.contains("nullif") {
+            let inserted = transaction(&shop, "acme", "insert into notes (id, item) values (3, 'c')");
+            let updated = transaction(&shop, "acme", "update notes set item = 'z' where id = 3");
+            revert(&mut client, &updated, false);
             revert(&mut client, &inserted, false);
             assert_eq!(rows(&shop, is).len(), 2);
         }
