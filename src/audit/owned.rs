@@ -95,13 +95,14 @@ pub fn look(facts: &Facts, entries: &[Entry]) -> Result<()> {
 /// Of rows that have been inserted, or updated, gives back what triggers have set on the occasion. Returns the statement,
 /// if there is any.
 pub fn give_back(facts: &Facts, key: &[Key], columns: &[Held], entries: &[&Entry]) -> Result<Option<String>> {
+    let was_updated = entries.iter().all(|entry| entry.op == "UPDATE");
     let json = json(entries.iter().filter_map(|entry| entry.was.as_deref()).map(|was| (was, was)));
     let rows = facts.rows(&json);
     let was_given = |column: &Column| columns.iter().any(|given| given.name == column.name);
     let differing = undo::run_for_texts(&sql::differing(rows, key, &facts.sets(was_given)))?;
     let mut sets = facts.sets(|column| differing.contains(&column.name));
     if facts.table.sets_on_update {
-        let owned = owned(facts, key, &json, &sets, false)?;
+        let owned = owned(facts, key, &json, &sets, was_updated)?;
         facts.owned.borrow_mut().all.extend(owned.into_iter().map(|set| set.compared.name));
         sets.retain(|set| !facts.owned.borrow().has(&set.compared.name));
     }

@@ -130,6 +130,11 @@ fn what_triggers_set_on_each_update_is_theirs() {
             client.value("select count(*) from notes where version < 3").unwrap(),
             if body.contains("version") { "0" } else { "2" }
         );
+        // Of a row that has gone since, in the same transaction, too.
+        let txid =
+            transaction(&shop, "acme", "update notes set item = 'z' where id = 1; delete from notes where id = 1");
+        revert(&mut client, &txid, false);
+        assert_eq!(rows(&shop, is), before, "{body}");
         // Later changes of other columns are not in the way, by the trigger either.
         let txid = transaction(&shop, "acme", "update notes set item = 'z', note = 'n' where id = 1");
         shop.act("acme", "set tenancy.user_id = 'eve'; update notes set status = 'closed' where id = 1");
