@@ -297,4 +297,4 @@ CREATE FUNCTION tenancy.audit_revert(txid xid8, dry_run boolean DEFAULT true) RE
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'audit_revert_wrapper';
 COMMENT ON FUNCTION tenancy.audit_revert(xid8, boolean) IS
-    'Undoes what a transaction changed in the rows of the tenant in force, the last change first, with the rights of the caller; a dry run takes it back. Returns the statements. Raises 42501 without a tenant, 55000 where rows were changed since, or what they were is not recorded';
+    'Undoes what a transaction changed in the rows of the tenant in force, the last change first, with the rights of the caller; a dry run takes it back. Returns the statements. Raises 42501 without a tenant, 55000 where rows were changed since, what they were is not recorded, or they would not be as they were';

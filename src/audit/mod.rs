@@ -1,11 +1,13 @@
 //! The audit log: recording what statements change (`record`), having tables recorded (`manage`), and
-//! sealing what was recorded (`seal`, `chain`), and undoing it (`revert`).
+//! sealing what was recorded (`seal`, `chain`), and undoing it (`revert`, `rows`, `owned`).
 //! May import `catalog` and below.
 
 mod chain;
 mod manage;
+mod owned;
 mod record;
 mod revert;
+mod rows;
 mod seal;
 
 pub use crate::catalog::audited::Config;

@@ -223,7 +223,7 @@ impl<'a> Recorder<'a> {
         while let Some(row) = rows.next() {
             let is_old = op == Op::Delete;
             let image = if is_old { &mut self.old } else { &mut self.new };
-            write(&self.memory, &layout.row, &layout.columns, row, image)?;
+            write(&self.memory, image, |out| layout.row.write_exactly(&layout.columns, row, out))?;
             self.write_key(row)?;
             let tenant = self.tenant(row)?;
             self.log(layout.recorded_as, expected)?;
@@ -242,8 +242,8 @@ impl<'a> Recorder<'a> {
                 self.memory.reset();
                 continue;
             }
-            write(&self.memory, &layout.row, &layout.columns, before, &mut self.old)?;
-            write(&self.memory, &layout.row, &layout.columns, after, &mut self.new)?;
+            write(&self.memory, &mut self.old, |out| layout.row.write_exactly(&layout.columns, before, out))?;
+            write(&self.memory, &mut self.new, |out| layout.row.write_exactly(&layout.columns, after, out))?;
             let (giver, tenant) = (self.tenant(before)?, self.tenant(after)?);
             self.log(layout.recorded_as, expected)?;
             if giver != tenant {
@@ -291,7 +291,7 @@ impl<'a> Recorder<'a> {
 
     fn write_key(&mut self, row: Row<'_>) -> Result<()> {
         match &self.layout.key {
-            Some(key) => write(&self.memory, key, &self.layout.columns, row, &mut self.key),
+            Some(key) => write(&self.memory, &mut self.key, |out| key.write(&self.layout.columns, row, out)),
             None => Ok(()),
         }
     }
@@ -304,10 +304,10 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Writes a row as an object into `out`, and frees what that took.
-fn write(memory: &Memory, shape: &Shape, columns: &Columns, row: Row<'_>, out: &mut Vec<u8>) -> Result<()> {
+/// Has an object written into `out`, and frees what that took.
+fn write(memory: &Memory, out: &mut Vec<u8>, object: impl FnOnce(&mut Vec<u8>) -> bool) -> Result<()> {
     out.clear();
-    let fits = memory.within(|| shape.write(columns, row, out));
+    let fits = memory.within(|| object(out));
     memory.reset();
     if fits { Ok(()) } else { Err(Error::RowTooLarge) }
 }

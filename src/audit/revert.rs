@@ -1,28 +1,29 @@
 //! Undoing what a transaction changed in a tenant's rows, as far as nothing has changed them since.
 
+use super::owned::{self, Owned};
+use super::rows::{Expected, MOST_BYTES, SEVERAL};
 use crate::catalog::audited::{self, Config};
 use crate::catalog::event::{self, Event};
 use crate::catalog::registry::as_owner;
-use crate::catalog::relations;
-use crate::catalog::undo::{self, Entry, Table};
+use crate::catalog::undo::{self, Column, Entry, Table};
+use crate::catalog::{protection, relations};
 use crate::error::{Error, Result};
-use crate::sql::undo::{self as sql, Key, Rows};
+use crate::sql::undo::{self as sql, Compared, Held, Key, Reference};
 use crate::sys::image::ExactOutput;
-use crate::sys::{Oid, savepoint};
+use crate::sys::{Oid, backend, savepoint};
+use pgrx::PgSqlErrorCode;
 use serde_json::json;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
-
-/// Rows are changed together, as many as one statement changed, up to so many bytes of JSON.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Undoes what a transaction changed in the tenant's rows, the last first. Returns the statements. A dry run does it
 /// too, and takes it back.
 ///
 /// # Errors
-/// 42501 without a tenant; 55000 where later changes are in the way, or what was before is not recorded; what the
-/// statements raise.
+/// 42501 without a tenant; 55000 where later changes are in the way, what was before is not recorded, or the rows would
+/// not be what they were; what the statements raise.
 pub fn revert(txid: u64, tenant: Option<Uuid>, dry_run: bool) -> Result<Vec<String>> {
     let tenant = tenant.ok_or(Error::NoTenant)?;
     let entries = undo::entries(txid, tenant)?;
@@ -36,75 +37,155 @@ pub fn revert(txid: u64, tenant: Option<Uuid>, dry_run: bool) -> Result<Vec<Stri
             reason: "It changed tables that the role may not read, or that have gone.",
         });
     }
+    if entries.is_empty() {
+        if !undo::has_ended(txid)? {
+            return Err(Error::CantUndoAll { txid, reason: "It has not ended, or nothing is known of it." });
+        }
+        return Ok(Vec::new());
+    }
     let _output = ExactOutput::begin();
     let tables = facts(&entries)?;
-    let steps = plan(&entries, &tables)?;
+    let expected = Expected::new(txid, &entries, &tables);
     if dry_run {
-        return savepoint::rehearse(|| {
-            let statements = run(&steps)?;
-            undo::check_constraints()?;
-            Ok(statements)
-        });
+        return savepoint::rehearse(|| undo_all(&entries, &tables, &expected));
     }
-    let statements = run(&steps)?;
-    if !statements.is_empty() {
-        as_owner(|| {
-            event::write(Event {
-                event: "audit.reverted",
-                tenant: Some(tenant),
-                detail: Some(json!({ "txid": txid.to_string(), "entries": entries.len() })),
-                ..Event::default()
-            })
-        })?;
+    let statements = undo_all(&entries, &tables, &expected)?;
+    as_owner(|| {
+        event::write(Event {
+            event: "audit.reverted",
+            tenant: Some(tenant),
+            detail: Some(json!({ "txid": txid.to_string(), "entries": entries.len() })),
+            ..Event::default()
+        })
+    })?;
+    Ok(statements)
+}
+
+/// In which order changes are undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// The last first, but where several of one kind follow each other, as foreign keys have it.
+    References,
+    /// The last first; what a foreign key forbids, as soon as it doesn't any more.
+    Time,
+}
+
+/// Undoes all of it in an order in which that can be done. Foreign keys may forbid some, and others may not lead back,
+/// as what foreign keys and triggers did is undone by undoing what made them do it.
+fn undo_all(entries: &[Entry], tables: &HashMap<Oid, Facts>, expected: &Expected<'_>) -> Result<Vec<String>> {
+    let mut first = None;
+    for order in [Order::References, Order::Time] {
+        let steps = plan(entries, tables, order)?;
+        let is_unchanged = Cell::new(false);
+        let outcome = savepoint::attempt_whole(FOREIGN_KEY, || undo_in(order, &steps, expected, &is_unchanged));
+        match outcome {
+            Ok(Some(statements)) => return Ok(statements),
+            Err(error) if !is_unchanged.get() => return Err(error),
+            Err(error) => first = first.or(Some(Some(error))),
+            Ok(None) => first = first.or(Some(None)),
+        }
     }
+    match first {
+        Some(Some(error)) => Err(error),
+        // The error is the server's own.
+        _ => {
+            let order = Order::References;
+            undo_in(order, &plan(entries, tables, order)?, expected, &Cell::new(false))
+        }
+    }
+}
+
+const FOREIGN_KEY: PgSqlErrorCode = PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION;
+
+fn undo_in(
+    order: Order,
+    steps: &[Step<'_>],
+    expected: &Expected<'_>,
+    is_unchanged: &Cell<bool>,
+) -> Result<Vec<String>> {
+    let counted = expected.before()?;
+    is_unchanged.set(true);
+    let mut statements = match order {
+        Order::References => steps.iter().map(Step::run).collect::<Result<Vec<_>>>()?.concat(),
+        Order::Time => run_when_allowed(steps)?,
+    };
+    // What waits for the end of the transaction will be done then; here it is to be seen what comes of it.
+    savepoint::rehearse(|| {
+        undo::check_constraints()?;
+        expected.after(&counted)
+    })?;
+    statements.extend(expected.left_to_triggers());
+    Ok(statements)
+}
+
+fn run_when_allowed(steps: &[Step<'_>]) -> Result<Vec<String>> {
+    let mut statements = Vec::new();
+    let mut aside: Vec<&Step<'_>> = Vec::new();
+    for step in steps {
+        let Some(done) = savepoint::attempt_whole(FOREIGN_KEY, || step.run())? else {
+            aside.push(step);
+            continue;
+        };
+        statements.extend(done);
+        // Some may have waited for that.
+        for waiting in std::mem::take(&mut aside) {
+            match savepoint::attempt_whole(FOREIGN_KEY, || waiting.run())? {
+                Some(done) => statements.extend(done),
+                None => aside.push(waiting),
+            }
+        }
+    }
+    // Raises the error.
+    aside.into_iter().try_for_each(|step| step.run().map(|done| statements.extend(done)))?;
     Ok(statements)
 }
 
 /// A table as it is now.
 #[derive(Debug)]
-struct Facts {
-    oid: Oid,
-    name: String,
-    table: Table,
-    config: Config,
+pub struct Facts {
+    pub oid: Oid,
+    pub name: String,
+    pub table: Table,
+    pub config: Config,
+    pub tenant_column: Option<String>,
+    /// Columns that are not recorded may have been redacted.
+    had_redacted: bool,
+    pub owned: RefCell<Owned>,
 }
 
 impl Facts {
-    fn ident(&self, column: &str) -> Option<&str> {
-        self.table.columns.iter().find(|one| one.name == column).map(|one| one.ident.as_str())
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.table.columns.iter().find(|one| one.name == name)
     }
 
-    fn is_generated(&self, column: &str) -> bool {
-        self.table.columns.iter().any(|one| one.name == column && one.is_generated)
-    }
-
-    fn cant(&self, entry: &Entry, reason: String) -> Error {
+    pub fn cant(&self, entry: &Entry, reason: String) -> Error {
         Error::CantUndo { id: entry.id, relation: self.name.clone(), reason }
     }
 
-    /// Columns by their quoted names, without those that are computed.
-    fn idents<'a>(&self, entry: &Entry, columns: impl IntoIterator<Item = &'a String>) -> Result<Vec<String>> {
-        let mut idents = Vec::new();
-        for column in columns {
-            if self.is_generated(column) {
-                continue;
-            }
-            match self.ident(column) {
-                Some(ident) => idents.push(ident.to_owned()),
-                None => return Err(self.cant(entry, format!("Column \"{column}\" is not there any more."))),
+    /// Columns, without those that are computed.
+    pub fn columns<'a>(&self, entry: &Entry, columns: impl IntoIterator<Item = &'a String>) -> Result<Vec<&Column>> {
+        let mut found = Vec::new();
+        for name in columns {
+            match self.column(name) {
+                Some(column) if column.is_generated => {}
+                Some(column) => found.push(column),
+                None => return Err(self.cant(entry, format!("Column \"{name}\" is not there any more."))),
             }
         }
-        Ok(idents)
+        Ok(found)
     }
 
     /// The key, with quoted names.
-    fn key(&self, entry: &Entry) -> Result<Vec<Key>> {
+    pub fn key(&self, entry: &Entry) -> Result<Vec<Key>> {
+        if self.table.is_incomparable {
+            return Err(self.cant(entry, "Nothing tells whether keys are equal.".into()));
+        }
         let mut key = Vec::new();
-        for (column, equals) in &self.table.key {
-            if !entry.recorded.contains(column) {
-                return Err(self.cant(entry, format!("Column \"{column}\" of the key was not there.")));
+        for (name, equals) in &self.table.key {
+            if !entry.recorded.contains(name) {
+                return Err(self.cant(entry, format!("Column \"{name}\" of the key was not there.")));
             }
-            key.extend(self.ident(column).map(|ident| (ident.to_owned(), equals.clone())));
+            key.extend(self.column(name).map(|column| (column.ident.clone(), equals.clone())));
         }
         Ok(key)
     }
@@ -123,9 +204,18 @@ fn facts(entries: &[Entry]) -> Result<HashMap<Oid, Facts>> {
         };
         let table = undo::table(entry.table)?.ok_or_else(gone)?;
         let config = audited::find(entry.table)?.unwrap_or_default();
+        let tenant_column = protection::recorded_column(entry.table)?;
         let name = relations::name(entry.table)?;
-        tables.insert(entry.table, Facts { oid: entry.table, name, table, config });
+        let mut names = vec![name.clone(), entry.table_name.clone()];
+        for ancestor in relations::ancestors(entry.table)? {
+            names.push(relations::name(ancestor)?);
+        }
+        let columns = table.columns.iter().map(|column| column.name.clone()).collect();
+        let had_redacted = undo::may_have_been_redacted(columns, names)?;
+        let owned = RefCell::default();
+        tables.insert(entry.table, Facts { oid: entry.table, name, table, config, tenant_column, had_redacted, owned });
     }
+    tables.values().try_for_each(|facts| owned::look(facts, entries))?;
     Ok(tables)
 }
 
@@ -144,36 +234,36 @@ struct Step<'a> {
     kind: Kind,
     key: Vec<Key>,
     /// The columns that are given back.
-    columns: Vec<String>,
-    /// The columns that must be as the change left them.
-    guard: Vec<String>,
+    columns: Vec<Held>,
+    /// What tells which row it is, with the key or without.
+    guard: Vec<Compared>,
     entries: Vec<&'a Entry>,
+    /// The keys that the rows have now, and will have.
+    keys: (HashSet<&'a str>, HashSet<&'a str>),
     bytes: usize,
 }
 
 impl<'a> Step<'a> {
-    fn of(facts: &'a Facts, entry: &'a Entry, must_stay: Option<&Stays>) -> Result<Self> {
+    fn of(facts: &'a Facts, entry: &'a Entry) -> Result<Self> {
         let kind = match entry.op.as_str() {
             "INSERT" => Kind::Delete,
             "DELETE" => Kind::Insert,
             _ => Kind::Update,
         };
         let key = facts.key(entry)?;
-        let ignored = |column: &&String| facts.config.ignore.contains(column);
-        let whole: Vec<&String> = entry.recorded.iter().filter(|column| !ignored(column)).collect();
-        let guard = match must_stay {
+        let guard = match &facts.tenant_column {
             _ if kind == Kind::Insert => Vec::new(),
-            // Nothing else tells which row it is.
-            _ if key.is_empty() => facts.idents(entry, whole)?,
+            _ if key.is_empty() => facts.compared(entry, &entry.recorded)?,
+            Some(column) => facts.compared(entry, [column])?,
             None => Vec::new(),
-            Some(Stays::Whole) => facts.idents(entry, whole)?,
-            Some(Stays::Columns(columns)) => {
-                facts.idents(entry, columns.iter().filter(|column| entry.recorded.contains(column)))?
-            }
         };
-        let columns = if kind == Kind::Delete { Vec::new() } else { facts.idents(entry, &entry.columns)? };
+        let columns = if kind == Kind::Delete { Vec::new() } else { facts.columns(entry, &entry.columns)? };
+        let owned = facts.owned.borrow();
+        let is_counted = |column: &Column| kind == Kind::Update && owned.is_counted(entry, &column.name);
+        let columns = columns.into_iter().filter(|column| !is_counted(column)).map(owned::held).collect();
         let bytes = entry.was.as_ref().map_or(0, String::len) + entry.now.as_ref().map_or(0, String::len);
-        let step = Self { facts, kind, key, columns, guard, entries: vec![entry], bytes };
+        let keys = (HashSet::from([entry.key.as_str()]), HashSet::from([entry.former_key.as_str()]));
+        let step = Self { facts, kind, key, columns, guard, entries: vec![entry], keys, bytes };
         step.check(entry)?;
         Ok(step)
     }
@@ -196,7 +286,7 @@ impl<'a> Step<'a> {
         let lost = facts.table.columns.iter().enumerate().find(|(place, column)| {
             !column.is_generated
                 && !is_known(&column.name)
-                && (*place < known || facts.config.redact.contains(&column.name))
+                && (*place < known || facts.had_redacted || facts.config.redact.contains(&column.name))
         });
         match lost {
             Some((_, column)) => Err(facts.cant(entry, format!("Column \"{}\" was not recorded.", column.name))),
@@ -212,18 +302,22 @@ impl<'a> Step<'a> {
             && self.columns == other.columns
             && self.guard == other.guard
             && self.bytes + other.bytes <= MOST_BYTES
-            // Of an UPDATE a row may come twice.
             && (self.kind != Kind::Update || other.entries.iter().all(|entry| self.is_apart(entry)));
         if !fits {
             return Some(other);
         }
         self.bytes += other.bytes;
         self.entries.extend(other.entries);
+        self.keys.0.extend(other.keys.0);
+        self.keys.1.extend(other.keys.1);
         None
     }
 
+    /// Of an UPDATE a row may come twice, or take the key of another one.
     fn is_apart(&self, entry: &Entry) -> bool {
-        self.entries.iter().all(|own| own.key != entry.key && own.former_key != entry.key)
+        let (now, before) = &self.keys;
+        let (key, former) = (entry.key.as_str(), entry.former_key.as_str());
+        !now.contains(key) && !before.contains(key) && !now.contains(former) && !before.contains(former)
     }
 
     fn json(&self) -> String {
@@ -239,48 +333,80 @@ impl<'a> Step<'a> {
         format!("[{}]", rows.collect::<Vec<_>>().join(", "))
     }
 
-    /// Does it, and returns the statement.
-    fn run(&self) -> Result<String> {
+    /// Does it, and returns the statements.
+    fn run(&self) -> Result<Vec<String>> {
         if self.kind == Kind::Update && self.columns.is_empty() {
             let ids: Vec<String> = self.entries.iter().map(|entry| entry.id.to_string()).collect();
-            return Ok(format!("-- {}: nothing was recorded to give back, of {}", ids.join(", "), self.facts.name));
+            return Ok(vec![format!(
+                "-- {}: nothing was recorded to give back, of {}",
+                ids.join(", "),
+                self.facts.name
+            )]);
         }
         let json = self.json();
-        let rows = Rows { relation: &self.facts.name, json: &json };
-        if self.kind == Kind::Insert {
-            if !self.key.is_empty()
-                && let Some(place) = undo::run(&sql::taken(rows, &self.key))?.into_iter().min()
-            {
-                return Err(self.refused(place, "Its key is in use again."));
+        let rows = self.facts.rows(&json);
+        if self.kind != Kind::Delete {
+            let half = (self.kind == Kind::Update).then_some("was");
+            if let Some(place) = undo::run(&sql::not_held(rows, half, &self.columns))?.into_iter().min() {
+                let reason = "The log doesn't hold a value exactly, or its type has changed.";
+                return Err(self.refused(place, reason));
             }
-            let statement = sql::insert(rows, &self.columns);
-            undo::run_whole(&statement)?;
-            return Ok(statement);
-        }
-        if self.kind == Kind::Delete {
-            self.check_referrers(rows)?;
         }
         let statement = match self.kind {
-            Kind::Delete => sql::delete(rows, &self.key, &self.guard),
-            _ => sql::update(rows, &self.key, &self.columns, &self.guard),
+            Kind::Insert => {
+                if !self.key.is_empty()
+                    && let Some(place) = undo::run(&sql::taken(rows, &self.key))?.into_iter().min()
+                {
+                    return Err(self.refused(place, "Its key is in use again."));
+                }
+                let statement = sql::insert(rows, &self.columns);
+                undo::run_whole(&statement)?;
+                let sets = self.facts.table.sets_on_insert;
+                return self.with_rest(statement, sets);
+            }
+            Kind::Delete => {
+                self.check_referrers(&json)?;
+                sql::delete(rows, &self.key, &self.guard)
+            }
+            Kind::Update => sql::update(rows, &self.key, &self.columns, &self.guard),
         };
-        let mut done: HashSet<i64> = undo::run(&sql::returning_places(&statement))?.into_iter().collect();
-        if done.len() < self.entries.len() && self.kind == Kind::Update && !self.key.is_empty() {
-            done.extend(undo::run(&sql::already_undone(rows, &self.key, &self.columns))?);
+        let mut done = HashSet::new();
+        for place in undo::run(&sql::returning_places(&statement))? {
+            if !done.insert(place) {
+                return Err(self.refused(place, SEVERAL));
+            }
         }
-        match (1..=self.entries.len() as i64).find(|place| !done.contains(place)) {
-            Some(place) => Err(self.refused(place, "The row was changed since, or is not there any more.")),
-            None => Ok(statement),
+        // One that has a key may have been done by a trigger or a foreign key on the way.
+        if self.key.is_empty()
+            && let Some(place) = (1..=self.entries.len() as i64).find(|place| !done.contains(place))
+        {
+            return Err(self.refused(place, "The row was changed since, or is not there any more."));
         }
+        let sets = self.kind == Kind::Update && self.facts.table.sets_on_update;
+        self.with_rest(statement, sets)
     }
 
-    /// Rows that came later must not go along.
-    fn check_referrers(&self, rows: Rows<'_>) -> Result<()> {
+    /// The statement, and what gives back the rest, if triggers may have set something.
+    fn with_rest(&self, statement: String, sets: bool) -> Result<Vec<String>> {
+        if !sets || self.key.is_empty() {
+            return Ok(vec![statement]);
+        }
+        let rest = owned::give_back(self.facts, &self.key, &self.columns, &self.entries)?;
+        Ok(std::iter::once(statement).chain(rest).collect())
+    }
+
+    /// Rows that came later must not go along, whoever sees them.
+    fn check_referrers(&self, json: &str) -> Result<()> {
         for referrer in &self.facts.table.referrers {
-            let own_key = (referrer.table == self.facts.oid).then_some(self.key.as_slice());
+            if referrer.is_unsafe {
+                return Err(self.refused(1, "Rows may refer to it by a type that has a domain within."));
+            }
+            let own_key = (referrer.table == self.facts.oid && !self.key.is_empty())
+                .then_some((self.key.as_slice(), self.facts.table.bare_key.as_slice()));
             let by = relations::name(referrer.table)?;
-            let query = sql::referred_to(rows, &by, &referrer.columns, own_key);
-            if let Some(place) = undo::run(&query)?.into_iter().min() {
+            let reference = Reference { by: &by, columns: &referrer.columns, here: &referrer.here };
+            let query = sql::referred_to(self.facts.rows(json), reference, own_key);
+            if let Some(place) = undo::read_as_owner_of(referrer.table, &query)?.into_iter().min() {
                 return Err(self.refused(place, "Rows that came later refer to the row."));
             }
         }
@@ -297,55 +423,15 @@ impl<'a> Step<'a> {
     }
 }
 
-fn run(steps: &[Step<'_>]) -> Result<Vec<String>> {
-    steps.iter().map(Step::run).collect()
-}
-
-/// What of a row must be as the transaction left it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Stays {
-    Whole,
-    Columns(BTreeSet<String>),
-}
-
-/// For each entry, the last first: what must have stayed, or nothing when a later entry of the same row has been
-/// undone before, and triggers may have changed it meanwhile.
-fn stays(entries: &[Entry]) -> Vec<Option<Stays>> {
-    let mut changed: HashMap<(Oid, &str), Stays> = HashMap::new();
-    let mut stays: Vec<Option<Stays>> = Vec::with_capacity(entries.len());
-    for entry in entries.iter().rev() {
-        let before = changed.remove(&(entry.table, entry.former_key.as_str()));
-        let now = match (entry.op.as_str(), before) {
-            ("INSERT", _) | (_, Some(Stays::Whole)) => Stays::Whole,
-            (_, Some(Stays::Columns(mut columns))) => {
-                columns.extend(entry.changed.iter().cloned());
-                Stays::Columns(columns)
-            }
-            (_, None) => Stays::Columns(entry.changed.iter().cloned().collect()),
-        };
-        if entry.op != "DELETE" {
-            changed.insert((entry.table, &entry.key), now.clone());
-        }
-        stays.push(Some(now));
-    }
-    stays.reverse();
-    let mut undone: HashSet<(Oid, &str)> = HashSet::new();
-    for (entry, stays) in entries.iter().zip(&mut stays) {
-        if undone.remove(&(entry.table, entry.key.as_str())) {
-            *stays = None;
-        }
-        if entry.op != "INSERT" {
-            undone.insert((entry.table, &entry.former_key));
-        }
-    }
-    stays
-}
-
-fn plan<'a>(entries: &'a [Entry], tables: &'a HashMap<Oid, Facts>) -> Result<Vec<Step<'a>>> {
+fn plan<'a>(entries: &'a [Entry], tables: &'a HashMap<Oid, Facts>, order: Order) -> Result<Vec<Step<'a>>> {
     let mut steps: Vec<Step<'a>> = Vec::new();
-    for (entry, stays) in entries.iter().zip(stays(entries)) {
+    for entry in entries {
+        backend::check_for_interrupts();
         let Some(facts) = tables.get(&entry.table) else { continue };
-        add(&mut steps, Step::of(facts, entry, stays.as_ref())?);
+        add(&mut steps, Step::of(facts, entry)?);
+    }
+    if order == Order::Time {
+        return Ok(steps);
     }
     // What a foreign key did along with a change is recorded after it, and can't always be undone before it.
     let edges: Vec<(Oid, Oid, bool)> = tables
@@ -353,6 +439,7 @@ fn plan<'a>(entries: &'a [Entry], tables: &'a HashMap<Oid, Facts>) -> Result<Vec
         .flat_map(|facts| facts.table.parents.iter().map(|(parent, follows)| (facts.oid, *parent, *follows)))
         .collect();
     let (any, following) = (ranks(&edges, |_| true), ranks(&edges, |follows| follows));
+    let rank = |ranks: &HashMap<Oid, usize>, step: &Step<'_>| ranks.get(&step.facts.oid).copied().unwrap_or(0);
     let mut ordered = Vec::new();
     let mut rest = steps.into_iter().peekable();
     while let Some(first) = rest.next() {
@@ -361,7 +448,6 @@ fn plan<'a>(entries: &'a [Entry], tables: &'a HashMap<Oid, Facts>) -> Result<Vec
         while let Some(next) = rest.next_if(|next| next.kind == kind) {
             alike.push(next);
         }
-        let rank = |ranks: &HashMap<Oid, usize>, step: &Step<'_>| ranks.get(&step.facts.oid).copied().unwrap_or(0);
         match kind {
             Kind::Insert => alike.sort_by_key(|step| rank(&any, step)),
             Kind::Delete => alike.sort_by_key(|step| Reverse(rank(&any, step))),
@@ -402,38 +488,6 @@ fn ranks(edges: &[(Oid, Oid, bool)], counts: impl Fn(bool) -> bool) -> HashMap<O
 mod tests {
     use super::*;
 
-    fn entry(id: i64, op: &str, former_key: &str, key: &str, changed: &[&str]) -> Entry {
-        Entry {
-            id,
-            table: Oid::from(1),
-            table_name: "t".into(),
-            op: op.into(),
-            key: key.into(),
-            former_key: former_key.into(),
-            was: None,
-            now: None,
-            columns: Vec::new(),
-            recorded: Vec::new(),
-            changed: changed.iter().map(|column| (*column).to_owned()).collect(),
-        }
-    }
-
-    fn columns(names: &[&str]) -> Option<Stays> {
-        Some(Stays::Columns(names.iter().map(|name| (*name).to_owned()).collect()))
-    }
-
-    #[test]
-    fn a_row_is_looked_at_once_for_all_that_the_transaction_changed_in_it() {
-        let entries = [
-            entry(5, "UPDATE", "1", "7", &["a"]),
-            entry(4, "UPDATE", "2", "2", &["c"]),
-            entry(3, "UPDATE", "1", "1", &["b"]),
-            entry(2, "DELETE", "3", "3", &[]),
-            entry(1, "UPDATE", "3", "3", &["d"]),
-        ];
-        assert_eq!(stays(&entries), [columns(&["a", "b"]), columns(&["c"]), None, columns(&["d"]), None]);
-    }
-
     #[test]
     fn tables_come_after_those_that_they_refer_to() {
         let oid = Oid::from;
@@ -442,21 +496,5 @@ mod tests {
         assert_eq!(rank(&ranks(&edges, |_| true)), [0, 1, 2, 1]);
         assert_eq!(rank(&ranks(&edges, |follows| follows)), [0, 1, 0, 1]);
         assert!(!ranks(&[(oid(1), oid(2), true), (oid(2), oid(1), true)], |_| true).is_empty());
-    }
-
-    #[test]
-    fn a_row_that_came_with_the_transaction_must_be_as_it_left_it() {
-        let entries = [entry(2, "UPDATE", "1", "1", &["a"]), entry(1, "INSERT", "1", "1", &[])];
-        assert_eq!(stays(&entries), [Some(Stays::Whole), None]);
-    }
-
-    #[test]
-    fn a_key_that_is_used_again_is_of_another_row() {
-        let entries = [
-            entry(3, "INSERT", "1", "1", &[]),
-            entry(2, "DELETE", "1", "1", &[]),
-            entry(1, "UPDATE", "1", "1", &["a"]),
-        ];
-        assert_eq!(stays(&entries), [Some(Stays::Whole), columns(&["a"]), None]);
     }
 }

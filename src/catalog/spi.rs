@@ -191,5 +191,10 @@ pub fn prepared_as_client<T>(
 
 /// As `run_as_client`, for a statement that returns numbers.
 pub fn numbers_as_client(statement: &str) -> Result<Vec<i64>> {
-    Spi::connect_mut(|client| client.update(statement, None, &[])?.map(|tuple| Row(tuple).require(1)).collect())
+    rows_as_client(statement, |row| row.require(1))
+}
+
+/// As `run_as_client`, and maps the rows it returns.
+pub fn rows_as_client<T>(statement: &str, map: impl Fn(Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+    Spi::connect_mut(|client| client.update(statement, None, &[])?.map(|tuple| map(Row(tuple))).collect())
 }

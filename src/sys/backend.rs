@@ -58,6 +58,11 @@ impl Drop for Raised<'_> {
     }
 }
 
+/// Lets the statement be cancelled here.
+pub fn check_for_interrupts() {
+    pgrx::check_for_interrupts!();
+}
+
 /// Waits, and lets the statement be cancelled meanwhile.
 pub fn pause(time: Duration) {
     wait(time);

@@ -188,13 +188,45 @@ impl Shape {
     /// Appends the row as an object. Returns false for one that is too large. What is allocated on the way is left
     /// in the current memory context.
     pub fn write(&self, columns: &Columns, row: Row<'_>, out: &mut Vec<u8>) -> bool {
-        let mut object = self.template.begin(out);
+        self.push_all(columns, row, &mut self.template.begin(out), |_| {})
+    }
+
+    /// As `write`. Where columns hold JSON's null, which looks like NULL, the object has a key more, the empty string,
+    /// with their names: no column has that name.
+    pub fn write_exactly(&self, columns: &Columns, row: Row<'_>, out: &mut Vec<u8>) -> bool {
+        let (start, mut nulls) = (out.len(), Vec::new());
+        let fits = self.push_all(columns, row, &mut self.template.begin(out), |name| nulls.push(name));
+        if nulls.is_empty() || !fits {
+            return fits;
+        }
+        out.truncate(start);
+        let names = self.places.iter().map(|place| columns.list[*place].name.as_str());
+        let keys: Vec<&str> = std::iter::once("").chain(names).collect();
+        let template = Template::new(&keys);
+        let mut object = template.begin(out);
+        object.push(Value::Container(&jsonb::strings(&nulls)));
+        self.push_all(columns, row, &mut object, |_| {})
+    }
+
+    /// Tells which columns hold JSON's null.
+    fn push_all<'a>(
+        &self,
+        columns: &'a Columns,
+        row: Row<'_>,
+        object: &mut jsonb::Writer<'_>,
+        mut is_null: impl FnMut(&'a str),
+    ) -> bool {
         for place in &self.places {
             let column = &columns.list[*place];
             match row.get(column) {
                 None => object.push(Value::Null),
-                // SAFETY: the row is of the table that the columns are of.
-                Some(datum) => unsafe { push(&mut object, column, datum) },
+                Some(datum) => {
+                    // SAFETY: the row is of the table that the columns are of.
+                    unsafe { push(object, column, datum) }
+                    if object.was_null() {
+                        is_null(&column.name);
+                    }
+                }
             }
         }
         object.fits()

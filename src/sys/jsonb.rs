@@ -14,6 +14,7 @@ const LENGTH: u32 = 0x0fff_ffff;
 const TYPE: u32 = 0x7000_0000;
 
 const IS_OBJECT: u32 = 0x2000_0000;
+const IS_ARRAY: u32 = 0x4000_0000;
 const IS_SCALAR: u32 = 0x1000_0000;
 
 /// Every so many entries one has an offset.
@@ -69,7 +70,7 @@ impl Template {
         let start = out.len();
         out.extend(&self.head);
         let total = self.keys_length;
-        Writer { out, start, count: self.count, place: 0, total }
+        Writer { out, start, count: self.count, place: 0, total, was_null: false }
     }
 }
 
@@ -81,11 +82,13 @@ pub struct Writer<'a> {
     place: usize,
     /// The length of all data so far.
     total: usize,
+    was_null: bool,
 }
 
 impl Writer<'_> {
     /// Writes the next value.
     pub fn push(&mut self, value: Value<'_>) {
+        self.was_null = value == Value::Null;
         let before = self.out.len();
         let kind = match value {
             Value::Null => IS_NULL,
@@ -114,6 +117,11 @@ impl Writer<'_> {
         self.place += 1;
     }
 
+    /// Whether the value that was written last is JSON's null.
+    pub fn was_null(&self) -> bool {
+        self.was_null
+    }
+
     /// Whether the object is one that PostgreSQL can hold.
     pub fn fits(&self) -> bool {
         self.total <= LENGTH as usize
@@ -122,6 +130,19 @@ impl Writer<'_> {
     fn pad(&mut self) {
         self.out.resize(self.out.len().next_multiple_of(WORD), 0);
     }
+}
+
+/// The root container of an array of strings.
+pub fn strings(strings: &[&str]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend((strings.len() as u32 | IS_ARRAY).to_ne_bytes());
+    let mut end = 0;
+    for (place, string) in strings.iter().enumerate() {
+        end += string.len();
+        out.extend(entry(place, IS_STRING, string.len(), end).to_ne_bytes());
+    }
+    strings.iter().for_each(|string| out.extend(string.as_bytes()));
+    out
 }
 
 fn entry(place: usize, kind: u32, length: usize, end: usize) -> u32 {
@@ -225,6 +246,17 @@ mod tests {
         }
         assert_eq!(entries[32] & LENGTH, 33 * 3);
         assert_eq!(entries[64], IS_TRUE | HAS_OFFSET | 120);
+    }
+
+    #[test]
+    fn an_array_of_strings_is_read() {
+        let read: Vec<Vec<u8>> = elements(&strings(&["a", "", "bc"]))
+            .filter_map(|element| match element {
+                Element::String(bytes) => Some(bytes.to_vec()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(read, [b"a".to_vec(), Vec::new(), b"bc".to_vec()]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Savepoints of our own: trying what may fail.
 
+use crate::error::Result;
 use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
 
@@ -34,6 +35,44 @@ pub fn attempt<T: UnwindSafe + RefUnwindSafe>(expected: PgSqlErrorCode, work: im
         pg_sys::MemoryContextSwitchTo(context);
         pg_sys::CurrentResourceOwner = owner;
         result
+    }
+}
+
+/// As `attempt`, for what may also return an error: then the savepoint is rolled back as well.
+pub fn attempt_whole<T: UnwindSafe + RefUnwindSafe>(
+    expected: PgSqlErrorCode,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<Option<T>>
+where
+    Result<T>: UnwindSafe + RefUnwindSafe,
+{
+    // SAFETY: as for `attempt`.
+    unsafe {
+        let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(context);
+        let work = AssertUnwindSafe(work);
+        let roll_back = move || {
+            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+            pg_sys::MemoryContextSwitchTo(context);
+            pg_sys::CurrentResourceOwner = owner;
+        };
+        let on_error = AssertUnwindSafe(roll_back);
+        let result: Option<Result<T>> = PgTryBuilder::new(move || Some({ work }.0()))
+            .catch_when(expected, |_| None)
+            .catch_others(move |error| {
+                { &on_error }.0();
+                error.rethrow()
+            })
+            .execute();
+        if let Some(Ok(_)) = result {
+            pg_sys::ReleaseCurrentSubTransaction();
+            pg_sys::MemoryContextSwitchTo(context);
+            pg_sys::CurrentResourceOwner = owner;
+        } else {
+            roll_back();
+        }
+        result.transpose()
     }
 }
 

@@ -9,6 +9,7 @@ mod partitions;
 mod replay;
 mod replication;
 mod revert;
+mod reverted;
 mod seal;
 mod statements;
 
