@@ -256,8 +256,8 @@ pub fn insert_like(
     name: Option<&str>,
 ) -> Result<Option<(Uuid, TenantKey)>> {
     let rows = spi::write(
-        "INSERT INTO tenancy.tenants (id, key, name, plan, region, settings) \
-         SELECT new.id, coalesce($3, new.id::pg_catalog.text), coalesce($4, t.name), t.plan, t.region, t.settings \
+        "INSERT INTO tenancy.tenants (id, key, name, plan, region, settings, parent) \
+         SELECT new.id, coalesce($3, new.id::pg_catalog.text), coalesce($4, t.name), t.plan, t.region, t.settings, t.parent \
          FROM tenancy.tenants AS t, (SELECT coalesce($2, pg_catalog.gen_random_uuid()) AS id) AS new \
          WHERE t.id OPERATOR(pg_catalog.=) $1 \
          ON CONFLICT DO NOTHING RETURNING id, key",
@@ -282,6 +282,7 @@ fn make_immediate(mut names: Vec<&str>) -> Result<()> {
 pub struct Registered {
     pub name: Option<String>,
     pub plan: Option<String>,
+    pub parent: Option<Uuid>,
     pub region: Option<String>,
     /// JSON.
     pub settings: String,
@@ -290,9 +291,18 @@ pub struct Registered {
 /// What the registry says of a tenant. Needs the rights of the extension's owner.
 pub fn registered(tenant: Uuid) -> Result<Registered> {
     let rows = spi::read(
-        "SELECT name, plan, region, settings::pg_catalog.text FROM tenancy.tenants WHERE id OPERATOR(pg_catalog.=) $1",
+        "SELECT name, plan, region, settings::pg_catalog.text, parent FROM tenancy.tenants WHERE id OPERATOR(pg_catalog.=) $1",
         &[pg_uuid(tenant).into()],
-        |row| Ok(Registered { name: row.get(1)?, plan: row.get(2)?, region: row.get(3)?, settings: row.require(4)? }),
+        |row| {
+            let parent: Option<pgrx::Uuid> = row.get(5)?;
+            Ok(Registered {
+                name: row.get(1)?,
+                plan: row.get(2)?,
+                region: row.get(3)?,
+                settings: row.require(4)?,
+                parent: parent.map(|id| Uuid::from_bytes(*id.as_bytes())),
+            })
+        },
     )?;
     rows.into_iter().next().ok_or(Error::NotInstalled)
 }
@@ -349,7 +359,7 @@ pub fn strip_events(tenant: Uuid) -> Result<i64> {
 pub fn strip_tenant(tenant: Uuid) -> Result<()> {
     changed(
         "UPDATE tenancy.tenants SET key = id::pg_catalog.text, name = NULL, status = 'erased', plan = NULL, region = NULL, \
-                settings = '{}', status_changed_at = pg_catalog.now() \
+                settings = '{}', parent = NULL, status_changed_at = pg_catalog.now() \
          WHERE id OPERATOR(pg_catalog.=) $1",
         tenant,
     )

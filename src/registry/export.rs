@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::sql::literal;
 use crate::sql::transfer::{self, Owner, Rows, say};
 use crate::sys::Oid;
+use uuid::Uuid;
 
 /// One line for each table: how many rows it has of the tenant, and a digest of what they hold, which is the same in another
 /// database and under another name. Called as the extension's owner, with settings that change no value's text.
@@ -124,7 +125,7 @@ fn beginning(tenant: &TenantRow) -> Result<String> {
          \\else\n\\set tenant_key {}\n\\if :{{?tenant_id}}\n\\else\n\\set tenant_id '{id}'\n\\endif\n\\endif\n\
          {IMPORT_BEGINS}\n\
          SELECT tenancy.create_tenant(nullif(:'tenant_key', ''), id => nullif(:'tenant_id', '')::pg_catalog.uuid, \
-         name => {}, plan => (SELECT p.name FROM tenancy.plans AS p WHERE p.name = {}), region => {}, settings => {}) \
+         name => {}, plan => (SELECT p.name FROM tenancy.plans AS p WHERE p.name = {}), region => {}, settings => {}{}) \
          AS tenant_id \\gset\n\
          SELECT t.key AS tenant_key FROM tenancy.tenants AS t WHERE t.id = :'tenant_id' \\gset",
         transfer::psql_literal(&key),
@@ -132,7 +133,16 @@ fn beginning(tenant: &TenantRow) -> Result<String> {
         optional(&registered.plan),
         optional(&registered.region),
         literal(&registered.settings),
+        registered.parent.map(below).unwrap_or_default(),
     ))
+}
+
+/// Places the tenant where it was, if the database that it comes to has its parent.
+fn below(parent: Uuid) -> String {
+    format!(
+        ", parent => (SELECT p.id::pg_catalog.text FROM tenancy.tenants AS p \
+                      WHERE p.id = '{parent}' AND p.status IN ('active', 'suspended'))"
+    )
 }
 
 /// Has the exporting script write what the importing one is to compare.
