@@ -50,6 +50,7 @@ extension_sql_file!("../sql/install/16_settings.sql", name = "settings", require
 extension_sql_file!("../sql/install/17_hosts.sql", name = "hosts", requires = ["settings"]);
 extension_sql_file!("../sql/install/18_lifecycle.sql", name = "lifecycle", requires = ["hosts"]);
 extension_sql_file!("../sql/install/19_adopt.sql", name = "adopt", requires = ["lifecycle"]);
+extension_sql_file!("../sql/install/20_trees.sql", name = "trees", requires = ["adopt"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

@@ -35,18 +35,22 @@ CREATE TABLE tenancy.tenants (
     settings          jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
     created_at        timestamptz NOT NULL DEFAULT now(),
     status_changed_at timestamptz NOT NULL DEFAULT now(),
+    parent            uuid,
     CONSTRAINT tenants_key_is_valid
         CHECK (char_length(key) BETWEEN 1 AND 255 AND key = btrim(key) AND key !~ '[[:cntrl:]]'),
     CONSTRAINT tenants_uuid_key_is_id
         CHECK (key !~* '^\{?[0-9a-f]{4}(-?[0-9a-f]{4}){7}\}?$' OR key = id::text)
 );
 CREATE INDEX tenants_plan_idx ON tenancy.tenants (plan);
+CREATE INDEX tenants_parent_idx ON tenancy.tenants (parent) WHERE parent IS NOT NULL;
 COMMENT ON TABLE tenancy.tenants IS
     'Registered tenants; a role sees the tenant it acts for, bypassing roles see all';
 COMMENT ON COLUMN tenancy.tenants.id IS 'What uuid tenant columns hold';
 COMMENT ON COLUMN tenancy.tenants.key IS 'What text and integer tenant columns hold: the name other systems use';
 COMMENT ON COLUMN tenancy.tenants.status IS 'active, suspended, archived or erased; only an active tenant can be acted for';
 COMMENT ON COLUMN tenancy.tenants.region IS 'Where the tenant''s data may be used (setting tenancy.region); NULL means everywhere';
+COMMENT ON COLUMN tenancy.tenants.parent IS
+    'The tenant that it is placed below, and which reads its rows in tables of kind tree; NULL means none';
 
 CREATE TABLE tenancy.access (
     tenant_id  uuid REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
@@ -63,7 +67,7 @@ COMMENT ON COLUMN tenancy.access.mode IS
 
 CREATE TABLE tenancy.protection (
     relation      regclass NOT NULL PRIMARY KEY,
-    kind          text NOT NULL CHECK (kind IN ('tenant', 'shared', 'append_only', 'global')),
+    kind          text NOT NULL CHECK (kind IN ('tenant', 'shared', 'append_only', 'tree', 'global')),
     tenant_column name,
     recorded_at   timestamptz NOT NULL DEFAULT now(),
     CHECK ((kind = 'global') = (tenant_column IS NULL))
@@ -98,7 +102,13 @@ SELECT setval('tenancy.event_log_id_seq', (extract(epoch FROM clock_timestamp())
 
 -- The rows belong to the user: pg_dump takes them along.
 SELECT pg_extension_config_dump('tenancy.plans', '');
-SELECT pg_extension_config_dump('tenancy.tenants', '');
+-- Parents before those below them, for dumps of INSERT commands: each of these is checked by itself.
+SELECT pg_extension_config_dump('tenancy.tenants', $$ORDER BY CASE WHEN tenants.parent IS NOT NULL THEN (
+    WITH RECURSIVE above(id) AS (
+        SELECT tenants.parent
+      UNION
+        SELECT t.parent FROM tenancy.tenants AS t JOIN above ON t.id OPERATOR(pg_catalog.=) above.id WHERE t.parent IS NOT NULL)
+    SELECT pg_catalog.count(*) FROM above) ELSE 0 END$$);
 -- Roles are dumped by name; that of a role that was dropped would come back as somebody else's number.
 SELECT pg_extension_config_dump('tenancy.access',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid OPERATOR(pg_catalog.=) role)');

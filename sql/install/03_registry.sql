@@ -43,13 +43,14 @@ CREATE FUNCTION tenancy.create_tenant(
     name text DEFAULT NULL,
     plan text DEFAULT NULL,
     region text DEFAULT NULL,
-    settings jsonb DEFAULT '{}'
+    settings jsonb DEFAULT '{}',
+    parent text DEFAULT NULL
 ) RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'create_tenant_wrapper';
-REVOKE EXECUTE ON FUNCTION tenancy.create_tenant(text, uuid, text, text, text, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION tenancy.create_tenant(text, uuid, text, text, text, jsonb) IS
-    'Registers an active tenant and returns its id; a NULL key becomes the id. Raises 22023 malformed key or settings, 42704 unknown plan, 42710 id or key taken';
+REVOKE EXECUTE ON FUNCTION tenancy.create_tenant(text, uuid, text, text, text, jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.create_tenant(text, uuid, text, text, text, jsonb, text) IS
+    'Registers an active tenant, below a parent if one is named, and returns its id; a NULL key becomes the id. Raises 22023 malformed key or settings, 42704 unknown plan or parent, 42710 id or key taken, 55000 parent archived or erased, 54000 more levels than a tree can have';
 
 CREATE FUNCTION tenancy.suspend_tenant(tenant text, reason text DEFAULT NULL) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

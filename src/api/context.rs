@@ -23,6 +23,22 @@ native_function! {
     context::copied_number
 }
 
+native_function! {
+    /// `tenancy.visible_tenants()`: the ids of the tenant and of all below it, or NULL without a context.
+    tenancy_visible_tenants, pg_finfo_tenancy_visible_tenants, context::current_ids, context::copied_ids
+}
+
+native_function! {
+    /// `tenancy.visible_keys()`: their keys, or NULL without a context.
+    tenancy_visible_keys, pg_finfo_tenancy_visible_keys, context::current_keys, context::copied_keys
+}
+
+native_function! {
+    /// `tenancy.visible_key_ints()`: their keys as numbers, as far as they are some, or NULL without a context.
+    tenancy_visible_key_ints, pg_finfo_tenancy_visible_key_ints, context::current_visible_numbers,
+    context::copied_visible_numbers
+}
+
 #[pg_extern(sql = false)]
 fn set_tenant_by_name(tenant: Option<&str>, is_local: Option<bool>) -> Result<pgrx::Uuid, ErrorReport> {
     let id = context::set_tenant(required(tenant, "tenant")?, required(is_local, "is_local")?)?;

@@ -17,9 +17,15 @@ fn create_tenant(
     plan: Option<String>,
     region: Option<String>,
     settings: Option<AnyElement>,
+    parent: Option<&str>,
 ) -> Result<pgrx::Uuid, ErrorReport> {
     let id = id.map(|id| uuid::Uuid::from_bytes(*id.as_bytes()));
-    Ok(pg_uuid(registry::create_tenant(key, id, name, plan, region, jsonb(settings))?))
+    Ok(pg_uuid(registry::create_tenant(key, id, name, plan, region, jsonb(settings), parent)?))
+}
+
+#[pg_extern(sql = false)]
+fn set_parent(tenant: Option<&str>, parent: Option<&str>) -> Result<(), ErrorReport> {
+    Ok(registry::set_parent(required(tenant, "tenant")?, parent)?)
 }
 
 #[pg_extern(sql = false)]

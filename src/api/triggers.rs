@@ -28,6 +28,16 @@ native_row_trigger! {
     tenancy_plan_moved, pg_finfo_tenancy_plan_moved, crate::registry::plan_moved
 }
 
+native_row_trigger! {
+    /// `tenancy.parent_set()`: refuses a place in the tree that can't be.
+    tenancy_parent_set, pg_finfo_tenancy_parent_set, crate::registry::parent_set
+}
+
+native_row_trigger! {
+    /// `tenancy.parent_left()`: refuses to leave tenants without their parent.
+    tenancy_parent_left, pg_finfo_tenancy_parent_left, crate::registry::parent_left
+}
+
 native_trigger! {
     /// `tenancy.forget_dropped()`: removes the records of dropped tables.
     tenancy_forget_dropped, pg_finfo_tenancy_forget_dropped, |_| protection::forget_dropped()

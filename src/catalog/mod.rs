@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod event;
 pub mod guard;
 pub mod hardening;
+pub mod hierarchy;
 pub mod host;
 pub mod hosts;
 pub mod indexes;

@@ -26,6 +26,17 @@ pub enum Family {
     Number,
 }
 
+impl Family {
+    /// The function that gives the tenants whose rows the one in force reads in tables of kind tree, in the column's terms.
+    pub fn visible_function(self) -> &'static str {
+        match self {
+            Self::Id => "tenancy.visible_tenants()",
+            Self::Key => "tenancy.visible_keys()",
+            Self::Number => "tenancy.visible_key_ints()",
+        }
+    }
+}
+
 /// A column that may be the tenant column.
 #[derive(Debug, Clone)]
 pub struct Column {

@@ -171,6 +171,8 @@ pub enum Owner {
     Nobody,
     /// The tenant in force.
     Current,
+    /// A tenant below the one in force, which reads its rows here.
+    Below,
     /// Another tenant, or any while none is in force.
     Other,
 }
@@ -183,6 +185,8 @@ pub struct Wanted<'a> {
     pub tenant_column: Option<&'a Ident>,
     /// What that column holds for the tenant in force, as SQL.
     pub tenant: Option<&'a str>,
+    /// The function that gives, in the column's terms, the tenants whose rows it reads, where it reads others' than its own.
+    pub visible: Option<&'static str>,
     /// Only among the rows of the tenant in force.
     pub own_only: bool,
     /// The caller's search path, on which what policies call may rely.
@@ -210,6 +214,7 @@ fn found(row: spi::Row<'_>) -> Result<Found> {
     let owner = match (row.get::<bool>(2)?, row.get::<bool>(3)?) {
         (Some(true), _) => Some(Owner::Nobody),
         (Some(false), Some(true)) => Some(Owner::Current),
+        (Some(false), _) if row.get::<bool>(4)? == Some(true) => Some(Owner::Below),
         (Some(false), _) => Some(Owner::Other),
         (None, _) => None,
     };
@@ -234,14 +239,19 @@ fn look_up(
         .tenant_column
         .zip(wanted.tenant)
         .map(|(column, tenant)| sql::equal(format_args!("wanted.{column}"), tenant));
+    let is_visible = wanted
+        .tenant_column
+        .zip(wanted.visible)
+        .map(|(column, visible)| sql::equal(format_args!("wanted.{column}"), format_args!("ANY ({visible})")));
     if wanted.own_only {
         conditions.push(is_current.clone().unwrap_or_else(|| "false".into()));
     }
     // A cast to the table's own type does nothing, and keeps a column named like the alias out of it.
     let query = format!(
-        "SELECT (wanted.*)::{table}, {}, {} FROM {table} AS wanted WHERE {} LIMIT 2",
+        "SELECT (wanted.*)::{table}, {}, {}, {} FROM {table} AS wanted WHERE {} LIMIT 2",
         wanted.tenant_column.map_or("NULL::pg_catalog.bool".into(), |column| format!("wanted.{column} IS NULL")),
         is_current.as_deref().unwrap_or("NULL::pg_catalog.bool"),
+        is_visible.as_deref().unwrap_or("NULL::pg_catalog.bool"),
         conditions.join(" AND "),
         table = wanted.ident,
     );

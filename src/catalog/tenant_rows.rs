@@ -306,8 +306,8 @@ pub fn insert_like(
     name: Option<&str>,
 ) -> Result<Option<(Uuid, TenantKey)>> {
     let rows = spi::write(
-        "INSERT INTO tenancy.tenants (id, key, name, plan, region, settings) \
-         SELECT new.id, coalesce($3, new.id::pg_catalog.text), coalesce($4, t.name), t.plan, t.region, t.settings \
+        "INSERT INTO tenancy.tenants (id, key, name, plan, region, settings, parent) \
+         SELECT new.id, coalesce($3, new.id::pg_catalog.text), coalesce($4, t.name), t.plan, t.region, t.settings, t.parent \
          FROM tenancy.tenants AS t, (SELECT coalesce($2, pg_catalog.gen_random_uuid()) AS id) AS new \
          WHERE t.id OPERATOR(pg_catalog.=) $1 \
          ON CONFLICT DO NOTHING RETURNING id, key",
@@ -369,7 +369,7 @@ pub fn strip_events(tenant: Uuid) -> Result<i64> {
 pub fn strip_tenant(tenant: Uuid) -> Result<()> {
     changed(
         "UPDATE tenancy.tenants SET key = id::pg_catalog.text, name = NULL, status = 'erased', plan = NULL, region = NULL, \
-                settings = '{}', status_changed_at = pg_catalog.now() \
+                settings = '{}', parent = NULL, status_changed_at = pg_catalog.now() \
          WHERE id OPERATOR(pg_catalog.=) $1",
         tenant,
     )

@@ -100,14 +100,15 @@ pub struct NewTenant {
     pub region: Option<String>,
     /// An object.
     pub settings: Option<Jsonb>,
+    pub parent: Option<Uuid>,
 }
 
 /// Inserts a tenant; without an id it gets a random one, without a key its id. Returns the id, or
 /// `None` when the id or the key is taken.
 pub fn insert(tenant: NewTenant) -> Result<Option<Uuid>> {
     let rows = spi::write(
-        "INSERT INTO tenancy.tenants (id, key, name, plan, region, settings) \
-         SELECT new.id, coalesce($2, new.id::pg_catalog.text), $3, $4, $5, coalesce($6, '{}') \
+        "INSERT INTO tenancy.tenants (id, key, name, plan, region, settings, parent) \
+         SELECT new.id, coalesce($2, new.id::pg_catalog.text), $3, $4, $5, coalesce($6, '{}'), $7 \
          FROM (SELECT coalesce($1, pg_catalog.gen_random_uuid()) AS id) AS new \
          ON CONFLICT DO NOTHING RETURNING id",
         &[
@@ -117,6 +118,7 @@ pub fn insert(tenant: NewTenant) -> Result<Option<Uuid>> {
             tenant.plan.into(),
             tenant.region.into(),
             json::argument(tenant.settings.as_ref()),
+            tenant.parent.map(pg_uuid).into(),
         ],
         |row| row.require::<pgrx::Uuid>(1),
     )?;

@@ -128,6 +128,7 @@ pub fn doubt() {
 pub fn refresh() {
     super::membership::refresh();
     if STALE.replace(false) {
+        super::visible::clear();
         CACHE.with_borrow_mut(|cache| {
             cache.tenants.clear();
             cache.count = 0;

@@ -1,7 +1,7 @@
 //! What policies read once per row: the resolved context, as datums ready to be returned.
 
 use super::cache::Tenant;
-use super::cursors;
+use super::{cursors, visible};
 use crate::error::Result;
 use crate::sys::backend::BackendCell;
 use crate::sys::flag::Flag;
@@ -43,6 +43,7 @@ static TENANT: BackendCell<Option<Uuid>> = BackendCell::new(None);
 pub fn forget() {
     HOT.set(UNRESOLVED);
     CURRENT.set(UNRESOLVED);
+    visible::forget();
     STANDING.set(UNKNOWN);
 }
 
@@ -71,6 +72,7 @@ pub fn remember(role: Oid, tenant: Option<&Tenant>) {
     };
     CURRENT.set(hot);
     Flag::Unsettled.set(true);
+    visible::forget();
     TENANT.set(tenant.map(|tenant| tenant.id));
     if !procedure::is_running() {
         HOT.set(hot);
@@ -92,6 +94,7 @@ fn read(cell: &BackendCell<Hot>, value: impl Fn(&Hot) -> Nullable) -> Option<Nul
 /// Can't fail.
 pub fn close_fast_path() {
     HOT.set(UNRESOLVED);
+    visible::forget();
     STANDING.set(UNKNOWN);
 }
 

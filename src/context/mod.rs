@@ -20,6 +20,7 @@ mod set;
 mod settings;
 mod status;
 mod token;
+mod visible;
 
 pub use aside::set_aside;
 pub use cache_key::cache_key;
@@ -33,6 +34,8 @@ pub use seal::{seal, unseal};
 pub use set::{acting, authenticate, clear_tenant, require, set_tenant};
 pub use settings::{setting, setting_bool, setting_int, setting_text, settings};
 pub use status::{Status, status};
+pub use visible::{copied_ids, copied_keys, copied_numbers as copied_visible_numbers};
+pub use visible::{current_ids, current_keys, current_numbers as current_visible_numbers};
 
 use crate::error::{Error, Result};
 use crate::guc::{self, Listener};
@@ -138,6 +141,7 @@ fn transaction_ended(committed: bool) {
     pin::release();
     token::transaction_ended();
     cache::transaction_ended();
+    visible::transaction_ended();
     presence::transaction_ended();
     given::transaction_ended();
 }

@@ -28,6 +28,18 @@ pub enum Lifecycle {
     KeyOfAll { key: String, relation: String },
     #[error("a tenant can't be erased in a transaction of this isolation level")]
     ErasureIsolation,
+    #[error("the parent of a tenant can't be the tenant itself, or one below it")]
+    ParentIsBelow,
+    #[error("the parent of a tenant is no tenant")]
+    ParentIsNone,
+    #[error("other tenants are below the tenant")]
+    StillParent,
+    #[error("a tenant that others are below can't be erased")]
+    ErasesParent,
+    #[error("a tree of tenants can't have so many levels")]
+    TreeTooDeep,
+    #[error("too many tenants are below the tenant")]
+    TreeTooLarge,
 }
 
 impl Lifecycle {
@@ -38,13 +50,16 @@ impl Lifecycle {
             UnknownHandler { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             NotFunctionOwner(_) => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             UnsuitableHandler(_) => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
-            NotConfirmed => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            NotConfirmed | ParentIsBelow => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            ParentIsNone | StillParent => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
+            TreeTooDeep | TreeTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             HandlerGone { .. }
             | UnclassifiedTables(_)
             | OwnersDiffer(_)
             | TableChanged(_)
             | RowsRemain { .. }
             | KeyOfAll { .. }
+            | ErasesParent
             | ErasureIsolation => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         }
     }
@@ -71,6 +86,12 @@ impl Lifecycle {
             UnsuitableHandler(_) => {
                 "A handler is an ordinary function of (uuid, jsonb) that returns one value, or void.".into()
             }
+            ParentIsBelow => "Tenants form trees: nobody is below himself.".into(),
+            ParentIsNone => "Column parent holds the id of a tenant that is not erased.".into(),
+            StillParent => "Their column parent holds its id.".into(),
+            ErasesParent => "They would be left without a place in the tree.".into(),
+            TreeTooDeep => "There can be 32, the topmost tenant's included.".into(),
+            TreeTooLarge => "The rows of 100000 tenants at most can be read at once.".into(),
             _ => return None,
         })
     }
@@ -91,6 +112,13 @@ impl Lifecycle {
             RowsRemain { .. } => "Nothing was erased. Disable what keeps them while the tenant is erased.".into(),
             KeyOfAll { .. } => "Call tenancy.scope_unique() for it.".into(),
             ErasureIsolation => "Use READ COMMITTED.".into(),
+            ParentIsBelow => "Move what is to be above first, with tenancy.set_parent().".into(),
+            ParentIsNone => "tenancy.create_tenant() registers a tenant.".into(),
+            StillParent | ErasesParent => {
+                "Move them with tenancy.set_parent(), or erase them first: tenancy.tenants has its id as their parent.".into()
+            }
+            TreeTooDeep => "Place the tenant higher.".into(),
+            TreeTooLarge => "Act for a tenant further below, or read as a role with BYPASSRLS.".into(),
             _ => return None,
         })
     }

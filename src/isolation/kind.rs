@@ -10,6 +10,8 @@ pub enum Kind {
     Shared,
     /// A tenant may insert and read its rows, never change them.
     AppendOnly,
+    /// As `Tenant`, and the tenants above its owner read a row as well.
+    Tree,
     /// Deliberately without tenants.
     Global,
 }
@@ -21,11 +23,12 @@ impl Kind {
             "tenant" => Self::Tenant,
             "shared" => Self::Shared,
             "append_only" => Self::AppendOnly,
+            "tree" => Self::Tree,
             "global" => Self::Global,
             _ => {
                 return Err(Error::InvalidArgument {
                     what: "kind",
-                    reason: format!("\"{text}\" is none of tenant, shared, append_only, global"),
+                    reason: format!("\"{text}\" is none of tenant, shared, append_only, tree, global"),
                 });
             }
         })
@@ -36,6 +39,7 @@ impl Kind {
             Self::Tenant => "tenant",
             Self::Shared => "shared",
             Self::AppendOnly => "append_only",
+            Self::Tree => "tree",
             Self::Global => "global",
         }
     }

@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_protected_table_needs_nothing() {
-        for kind in [Kind::Tenant, Kind::Shared, Kind::AppendOnly] {
+        for kind in [Kind::Tenant, Kind::Shared, Kind::AppendOnly, Kind::Tree] {
             assert_eq!(protect(&[protected(kind)], goal(kind)), Ok(vec![]), "{kind:?}");
         }
     }

@@ -27,10 +27,12 @@ pub struct Wanted {
 }
 
 /// Every name that a policy of ours can have, whatever the kind.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 10] = [
     "tenant_isolation",
+    "tenant_isolation_delete",
     "tenant_isolation_insert",
     "tenant_isolation_shared",
+    "tenant_isolation_update",
     "tenant_isolation_floor",
     "tenant_isolation_floor_delete",
     "tenant_isolation_floor_insert",
@@ -55,6 +57,16 @@ fn own(column: &Column, family: Family) -> Predicate {
         None => format!("({ident} = {function})"),
     };
     Predicate { written: format!("{ident} OPERATOR(pg_catalog.=) {function}"), printed }
+}
+
+/// The row belongs to the tenant in force, or to one below it.
+fn own_or_below(column: &Column, family: Family) -> Predicate {
+    let (ident, function) = (&column.ident, family.visible_function());
+    let printed = match &column.coerced_to {
+        Some(target) => format!("(({ident})::{target} = ANY ({function}))"),
+        None => format!("({ident} = ANY ({function}))"),
+    };
+    Predicate { written: format!("{ident} OPERATOR(pg_catalog.=) ANY ({function})"), printed }
 }
 
 /// The row belongs to nobody, and some tenant is in force.
@@ -117,6 +129,20 @@ pub fn wanted(kind: Kind, column: &Column, family: Family) -> Vec<Wanted> {
                 policy("tenant_isolation_insert", true, Insert, None, e),
             ]
         }
+        Kind::Tree => {
+            let readable = own_or_below(column, family);
+            let r = Some(&readable);
+            vec![
+                policy("tenant_isolation_floor_select", false, Select, r, None),
+                policy("tenant_isolation_floor_insert", false, Insert, None, e),
+                policy("tenant_isolation_floor_update", false, Update, e, e),
+                policy("tenant_isolation_floor_delete", false, Delete, e, None),
+                policy("tenant_isolation", true, Select, r, None),
+                policy("tenant_isolation_insert", true, Insert, None, e),
+                policy("tenant_isolation_update", true, Update, e, e),
+                policy("tenant_isolation_delete", true, Delete, e, None),
+            ]
+        }
     }
 }
 
@@ -144,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_command_has_a_floor_and_every_permissive_policy_bears_a_predicate() {
-        for kind in [Kind::Tenant, Kind::Shared, Kind::AppendOnly] {
+        for kind in [Kind::Tenant, Kind::Shared, Kind::AppendOnly, Kind::Tree] {
             let policies = wanted(kind, &column("tenant_id", Family::Id), Family::Id);
             for command in [Command::Select, Command::Insert, Command::Update, Command::Delete] {
                 let covers = |p: &&Wanted| p.command == Command::All || p.command == command;
@@ -159,9 +185,20 @@ mod tests {
 
     #[test]
     fn operators_are_written_with_their_schema() {
-        for policy in wanted(Kind::Shared, &column("\"T\"", Family::Key), Family::Key) {
+        for kind in [Kind::Shared, Kind::Tree] {
+            for policy in wanted(kind, &column("\"T\"", Family::Key), Family::Key) {
+                for predicate in [policy.using, policy.check].into_iter().flatten() {
+                    assert!(!predicate.written.contains(" = "), "{}", predicate.written);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_reading_reaches_below() {
+        for policy in wanted(Kind::Tree, &column("tenant_id", Family::Number), Family::Number) {
             for predicate in [policy.using, policy.check].into_iter().flatten() {
-                assert!(!predicate.written.contains(" = "), "{}", predicate.written);
+                assert_eq!(predicate.written.contains("visible"), policy.command == Command::Select, "{}", policy.name);
             }
         }
     }

@@ -3,7 +3,8 @@
 
 use super::outcome::{Outcome, beyond, code, permission, reading};
 use super::scene::{Came, Ground, Scene, act_for, insert, values_of};
-use crate::catalog::attack;
+use crate::catalog::registry::as_owner;
+use crate::catalog::{attack, hierarchy};
 use crate::error::Result;
 use crate::sql::equal;
 use crate::sys::option::{self, Scope};
@@ -30,7 +31,7 @@ pub struct Attack {
 impl Attack {
     /// Only some tables have what it goes for.
     pub fn is_special(&self) -> bool {
-        self.name.starts_with("part_") || ["view", "write_shared", "change_own", "references"].contains(&self.name)
+        self.name.starts_with("part_") || ["view", "write_shared", "change_own", "write_below", "references"].contains(&self.name)
     }
 }
 
@@ -38,7 +39,7 @@ const fn attack(name: &'static str, control: Control, run: fn(&Scene<'_>) -> Opt
     Attack { name, control, run }
 }
 
-pub const ATTACKS: [Attack; 36] = [
+pub const ATTACKS: [Attack; 37] = [
     attack("read", Control::Read, read),
     attack("count", Control::Read, count),
     attack("aggregate", Control::Read, aggregate),
@@ -62,6 +63,7 @@ pub const ATTACKS: [Attack; 36] = [
     attack("merge", Control::Insert, merge),
     attack("write_shared", Control::Insert, write_shared),
     attack("change_own", Control::Read, change_own),
+    attack("write_below", Control::Read, write_below),
     attack("part_read", Control::Read, part_read),
     attack("part_insert", Control::Insert, part_insert),
     attack("part_update", Control::Update, part_update),
@@ -398,6 +400,44 @@ fn change_own(scene: &Scene<'_>) -> Option<Outcome> {
         format!("DELETE FROM {table} RETURNING 1"),
     ];
     Outcome::worst(statements.iter().map(|statement| reading(scene.run(statement, 1))))
+}
+
+/// Rows of tenants below are there to be read, and neither to be locked nor written.
+fn write_below(scene: &Scene<'_>) -> Option<Outcome> {
+    if scene.target.kind != "tree" {
+        return None;
+    }
+    let row = &scene.rows()?.other;
+    let (table, column) = (scene.table(), &scene.target.tenant_column);
+    let (mine, other) = (&scene.target.mine, &scene.target.other);
+    let theirs = equal(column, other);
+    let as_parent = |work: &dyn Fn() -> Result<usize>| {
+        scene.as_mine(|| {
+            as_owner(|| hierarchy::set_parent(scene.lab.other.id, Some(scene.lab.mine.id)))?;
+            work()
+        })
+    };
+    let read = format!("SELECT 1 FROM {table} WHERE {theirs} LIMIT 1");
+    match as_parent(&|| attack::run(&read, None, 0)) {
+        Came::Rows(1..) => {}
+        Came::Rows(0) => return Some(Outcome::Untried("the parent could not read the row either".into())),
+        Came::Refused(sqlstate) => {
+            return Some(Outcome::Untried(format!("the parent could not read the row either: {}", code(&sqlstate))));
+        }
+    }
+    let statements = [
+        format!("{read} FOR UPDATE"),
+        format!("{read} FOR KEY SHARE"),
+        format!("UPDATE {table} SET {column} = {column} WHERE {theirs} RETURNING 1"),
+        format!("UPDATE {table} SET {column} = {mine} WHERE {theirs} RETURNING 1"),
+        format!("DELETE FROM {table} WHERE {theirs} RETURNING 1"),
+        format!("UPDATE {table} SET {column} = {other} WHERE {} RETURNING 1", equal(column, mine)),
+    ];
+    let writes = statements.iter().map(|statement| reading(as_parent(&|| attack::run(statement, None, 1))));
+    let insertion = std::iter::once_with(|| {
+        reading(as_parent(&|| attack::run(&insert(&scene.target.root.bed, other), Some(row), 0)))
+    });
+    Outcome::worst(writes.chain(insertion))
 }
 
 /// The same attack on every part of the table, addressed by its own name.

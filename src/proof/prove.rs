@@ -125,6 +125,7 @@ fn tenant(number: &str) -> Result<Tenant> {
         plan: None,
         region: None,
         settings: None,
+        parent: None,
     };
     let id: Uuid = tenants::insert(tenant)?.ok_or_else(|| Error::AlreadyExists(format!("tenant \"{number}\"")))?;
     Ok(Tenant { id, key: number.to_owned() })
@@ -337,6 +338,7 @@ fn applies(attack: &Attack, target: &Target) -> bool {
         "view" => !target.views.is_empty(),
         "write_shared" => target.kind == "shared",
         "change_own" => target.kind == "append_only",
+        "write_below" => target.kind == "tree",
         _ => !attack.is_special() || !target.parts.is_empty(),
     }
 }

@@ -66,6 +66,7 @@ fn explain(table: Oid, key: &Jsonb, acting: &Acting, path: String) -> Result<Vec
         owner: brief.owner,
         is_owner: role::has_privileges_of(role::current(), brief.owner),
         is_protected: tenant_column.is_some(),
+        is_tree: record.as_ref().is_some_and(|record| record.kind == "tree"),
         acting,
         path,
         tenant: relation.column.as_ref().and_then(|column| literal(acting, column.family?, &column.type_name)),
@@ -107,6 +108,8 @@ struct Asked<'a> {
     owner: Oid,
     is_owner: bool,
     is_protected: bool,
+    /// Tenants read the rows of those below them.
+    is_tree: bool,
     acting: &'a Acting,
     /// The caller's search path.
     path: String,
@@ -304,6 +307,9 @@ impl Asked<'_> {
             (None, _) => return,
             (Some(Owner::Nobody), _) => (Some(true), "it belongs to no tenant"),
             (Some(Owner::Current), _) => (Some(true), "it belongs to the tenant in force"),
+            (Some(Owner::Below), _) => {
+                (Some(true), "it belongs to a tenant below the one in force, which reads it and does not write it")
+            }
             (Some(Owner::Other), Acting::For { .. }) => (Some(false), "it belongs to another tenant"),
             (Some(Owner::Other), _) => (None, "it belongs to a tenant, and none is in force"),
         };
@@ -317,6 +323,12 @@ impl Asked<'_> {
             key,
             tenant_column: self.relation.column.as_ref().map(|column| &column.ident),
             tenant: self.tenant.as_deref(),
+            visible: match (self.is_tree, self.acting) {
+                (true, Acting::For { .. }) => {
+                    self.relation.column.as_ref().and_then(|column| column.family).map(Family::visible_function)
+                }
+                _ => None,
+            },
             own_only,
             path: &self.path,
         }

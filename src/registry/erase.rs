@@ -5,7 +5,7 @@ use super::order;
 use crate::catalog::event::Event;
 use crate::catalog::tenant_rows::{self, Own, Table};
 use crate::catalog::tenants::{self, TenantRow};
-use crate::catalog::{audit_log, protection, relations, removal};
+use crate::catalog::{audit_log, hierarchy, protection, relations, removal};
 use crate::error::{Error, Lifecycle, Result};
 use crate::sys::{Oid, digest, lock, relation, xact};
 use crate::tenant::TenantRef;
@@ -23,13 +23,17 @@ pub type Removed = (Oid, i64);
 ///
 /// # Errors
 /// 42704 unknown tenant; 22023 when `confirm` is not its key; 55000 when it is not archived, a table with a tenant column
-/// is neither protected nor classified, rows remain, or in another isolation level than READ COMMITTED; what foreign
+/// is neither protected nor classified, rows remain, other tenants are below it, or in another isolation level than READ COMMITTED; what foreign
 /// keys, triggers and handlers raise.
 ///
 /// What others have hung on tables and events runs on the way. So whatever is run with the rights of a table's owner is looked
 /// up right before, and nothing is left for the end of the transaction.
 pub fn erase_tenant(tenant: &str, confirm: Option<&str>, dry_run: bool, erase_audit: bool) -> Result<Vec<Removed>> {
     let name = TenantRef::parse(tenant)?;
+    if !dry_run {
+        // In the order in which others take the two.
+        hierarchy::lock()?;
+    }
     let unknown = || Error::UnknownTenant(tenant.to_owned());
     let found = if dry_run { tenants::find(&name)? } else { tenants::lock(&name)? }.ok_or_else(unknown)?;
     if found.status == "erased" || !dry_run && found.status != "archived" {
@@ -40,6 +44,9 @@ pub fn erase_tenant(tenant: &str, confirm: Option<&str>, dry_run: bool, erase_au
     }
     if !dry_run && !xact::is_read_committed() {
         return Err(Lifecycle::ErasureIsolation.into());
+    }
+    if !dry_run && hierarchy::has_children(found.id)? {
+        return Err(Lifecycle::ErasesParent.into());
     }
     let unclassified = tenant_rows::unclassified()?;
     if !unclassified.is_empty() {

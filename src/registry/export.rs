@@ -128,6 +128,11 @@ fn beginning(tenant: &TenantRow) -> String {
     let id = tenant.id.to_string();
     // A key that is the id would be another tenant's under another id.
     let key = if tenant.key.as_str() == id { String::new() } else { tenant.key.as_str().to_owned() };
+    // Where it was, if the database that it comes to has its parent.
+    let parent = format!(
+        "(SELECT p.id::pg_catalog.text FROM tenancy.tenants AS p \
+          WHERE p.id = {NAMED}::pg_catalog.uuid AND p.status IN ('active', 'suspended'))"
+    );
     let text = format!(
         "\\set ON_ERROR_STOP on\n\
          \\if :{{?tenant_key}}\n\\if :{{?tenant_id}}\n\\else\n\\set tenant_id ''\n\\endif\n\
@@ -135,13 +140,13 @@ fn beginning(tenant: &TenantRow) -> String {
          {IMPORT_BEGINS}\n\
          SELECT tenancy.create_tenant(nullif(:'tenant_key', ''), id => nullif(:'tenant_id', '')::pg_catalog.uuid, \
          name => {NAMED}, plan => (SELECT p.name FROM tenancy.plans AS p WHERE p.name = {NAMED}), region => {NAMED}, \
-         settings => {NAMED}) AS tenant_id \\gset\n\
+         settings => {NAMED}, parent => {parent}) AS tenant_id \\gset\n\
          SELECT t.key AS tenant_key FROM tenancy.tenants AS t WHERE t.id = :'tenant_id' \\gset",
         transfer::psql_literal(&key),
     );
     transfer::say_each(
         &text,
-        &["t.name", "t.plan", "t.region", "t.settings::pg_catalog.text"],
+        &["t.name", "t.plan", "t.region", "t.settings::pg_catalog.text", "t.parent::pg_catalog.text"],
         &format!("tenancy.tenants AS t WHERE t.id OPERATOR(pg_catalog.=) '{id}'"),
     )
 }

@@ -1,7 +1,7 @@
 //! A tenant's life: created, suspended, resumed, archived.
 
 use super::handlers::{self, Kind};
-use super::settings;
+use super::{parents, settings};
 use crate::catalog::event::Event;
 use crate::catalog::plans;
 use crate::catalog::tenants::{self, NewTenant};
@@ -14,8 +14,9 @@ use uuid::Uuid;
 /// Registers a tenant. Without a key it is known by its id; a key that reads as a UUID is the id.
 ///
 /// # Errors
-/// 22023 malformed key, or a key that reads as another tenant's id; 42704 unknown plan; 42710 when
-/// the id or key is taken; what a handler raises.
+/// 22023 malformed key, or a key that reads as another tenant's id; 42704 unknown plan or parent; 42710 when
+/// the id or key is taken; 55000 when the parent is archived or erased; 54000 when the tree would get too many levels; what
+/// a handler raises.
 pub fn create_tenant(
     key: Option<&str>,
     id: Option<Uuid>,
@@ -23,6 +24,7 @@ pub fn create_tenant(
     plan: Option<String>,
     region: Option<String>,
     settings: Option<Jsonb>,
+    parent: Option<&str>,
 ) -> Result<Uuid> {
     let (id, key) = identity(key, id)?;
     settings::check(settings.as_ref())?;
@@ -34,15 +36,20 @@ pub fn create_tenant(
     if region.as_deref().is_some_and(str::is_empty) {
         return Err(Error::InvalidArgument { what: "region", reason: "it must not be empty".into() });
     }
+    let parent = parent.map(parents::place).transpose()?;
     let called = match (&key, id) {
         (Some(key), _) => key.as_str().to_owned(),
         (None, Some(id)) => id.to_string(),
         (None, None) => "tenant".into(),
     };
-    let detail = json!({ "key": key.as_ref().map(TenantKey::as_str), "plan": plan, "region": region });
-    let told = json!({ "plan": plan, "region": region });
+    let mut detail = json!({ "key": key.as_ref().map(TenantKey::as_str), "plan": plan, "region": region });
+    let mut told = json!({ "plan": plan, "region": region });
+    if let Some(parent) = parent {
+        detail["parent"] = parent.to_string().into();
+        told["parent"] = parent.to_string().into();
+    }
     let named = key.as_ref().map(|key| key.as_str().to_owned());
-    let tenant = NewTenant { id, key, name, plan, region, settings };
+    let tenant = NewTenant { id, key, name, plan, region, settings, parent };
     let id = tenants::insert(tenant)?.ok_or_else(|| Error::AlreadyExists(format!("tenant \"{called}\"")))?;
     let entry = Event { event: "tenant.created", tenant: Some(id), detail: Some(detail), ..Event::default() };
     handlers::happened(Kind::Created, &named.unwrap_or_else(|| id.to_string()), entry, told)?;

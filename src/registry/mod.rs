@@ -12,6 +12,7 @@ mod jwt_keys;
 mod lifecycle;
 mod members;
 mod order;
+mod parents;
 mod plans;
 mod settings;
 
@@ -25,5 +26,6 @@ pub use hosts::{add_host, remove_host};
 pub use jwt_keys::{NewKey, add_jwt_key, import_jwks, remove_jwt_key};
 pub use lifecycle::{Transition, create_tenant, transition};
 pub use members::{accept_invitation, add_member, invite_member, owner_left, remove_member};
+pub use parents::{parent_left, parent_set, set_parent};
 pub use plans::create_plan;
 pub use settings::set_setting;

@@ -2,6 +2,7 @@
 //! versions. Outward all functions are safe; each `unsafe` block argues why. Imports `error` alone.
 
 pub mod append;
+pub mod array;
 pub mod backend;
 pub mod change;
 pub mod clock;

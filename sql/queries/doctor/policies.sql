@@ -11,7 +11,8 @@
 ), policy AS (
     SELECT pol.oid, pol.polrelid, pol.polname, pol.polcmd, pol.polpermissive,
            pol.polroles, pol.polroles = '{0}'::oid[] AS to_public,
-           pol.polname IN ('tenant_isolation', 'tenant_isolation_insert', 'tenant_isolation_shared',
+           pol.polname IN ('tenant_isolation', 'tenant_isolation_delete', 'tenant_isolation_insert',
+                           'tenant_isolation_shared', 'tenant_isolation_update',
                            'tenant_isolation_floor', 'tenant_isolation_floor_delete',
                            'tenant_isolation_floor_insert', 'tenant_isolation_floor_select',
                            'tenant_isolation_floor_update') AND p.oid IS NOT NULL AS ours,

@@ -15,14 +15,15 @@
 )
 SELECT 'TRIGGER_NOT_ALWAYS', format('%I ON %I.%I', t.tgname, n.nspname, c.relname), NULL::text,
        format('ALTER TABLE %I.%I ENABLE %sTRIGGER %I', n.nspname, c.relname,
-              CASE WHEN t.tgname LIKE 'keep\_owner\_at\_%' OR t.tgname = 'plan_moved' THEN '' ELSE 'ALWAYS ' END, t.tgname), NULL::text
+              CASE WHEN t.tgname LIKE 'keep\_owner\_at\_%' OR t.tgname LIKE 'parent\_%' OR t.tgname = 'plan_moved' THEN '' ELSE 'ALWAYS ' END, t.tgname), NULL::text
 FROM pg_trigger AS t
 JOIN own_function AS f ON f.oid = t.tgfoid
 JOIN pg_class AS c ON c.oid = t.tgrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
--- Those of protected tables are a matter of drift, and what is replicated keeps the owners that it has elsewhere.
+-- Those of protected tables are a matter of drift, and what is replicated keeps the owners and places that it has elsewhere.
 WHERE t.tgenabled <> 'A' AND t.tgname <> 'tenant_isolation_truncate'
-  AND NOT (t.tgenabled = 'O' AND t.tgname IN ('keep_owner_at_update', 'keep_owner_at_delete', 'plan_moved'))
+  AND NOT (t.tgenabled = 'O' AND t.tgname IN ('keep_owner_at_update', 'keep_owner_at_delete', 'parent_set', 'parent_left', 'parent_renamed',
+                                                  'plan_moved'))
   AND ($1::oid IS NULL OR c.relnamespace = $1)
 UNION ALL
 SELECT CASE e.evtenabled WHEN 'D' THEN 'EVENT_TRIGGER_DISABLED' ELSE 'TRIGGER_NOT_ALWAYS' END,

@@ -1,0 +1,103 @@
+//! A change of the tree is seen by every session at its next statement.
+
+use tenancy_harness::{Cluster, Config, Fixture, Session};
+
+use crate::{Forest, begin, family, seen, visible};
+
+#[test]
+fn a_move_is_seen_by_open_transactions_at_their_next_statement() {
+    let forest = Forest::new();
+    for isolation in ["read committed", "repeatable read", "serializable"] {
+        let (mut above, mut below) = (forest.connect(), forest.connect());
+        let (mut above, mut below) = (begin_at(&mut above, 2, isolation), begin_at(&mut below, 1, isolation));
+        assert_eq!(seen(&mut above, "t_text"), family(2));
+        assert_eq!(seen(&mut below, "t_text"), family(1));
+        forest.fixture.run("select tenancy.set_parent('11', '21')");
+        assert_eq!(seen(&mut above, "t_text"), ["11", "111", "112", "2", "21"], "{isolation}");
+        assert_eq!(seen(&mut below, "t_text"), ["1", "12"], "{isolation}");
+        forest.fixture.run("select tenancy.set_parent('11', '1')");
+        assert_eq!(seen(&mut above, "t_text"), family(2), "{isolation}");
+        assert_eq!(seen(&mut below, "t_text"), family(1), "{isolation}");
+    }
+}
+
+fn begin_at<'c>(client: &'c mut tenancy_harness::postgres::Client, key: u32, isolation: &str) -> tenancy_harness::postgres::Transaction<'c> {
+    client.run(&format!("set default_transaction_isolation = '{isolation}'"));
+    begin(client, key)
+}
+
+#[test]
+fn new_and_erased_tenants_are_seen_as_well() {
+    let forest = Forest::new();
+    let mut client = forest.connect();
+    client.run("set tenancy.tenant_id = '2'");
+    assert_eq!(visible(&mut client), ["2", "21"]);
+    forest.fixture.run("select tenancy.create_tenant('22', parent => '2'), tenancy.create_tenant('221', parent => '22')");
+    assert_eq!(visible(&mut client), ["2", "21", "22", "221"]);
+    forest.fixture.run("select tenancy.suspend_tenant('221'); select tenancy.archive_tenant('221'); select tenancy.erase_tenant('221', confirm => '221', dry_run => false)");
+    assert_eq!(visible(&mut client), ["2", "21", "22"]);
+    // By plain statements of a superuser too.
+    forest.fixture.run("update tenancy.tenants set parent = null where key = '22'");
+    assert_eq!(visible(&mut client), ["2", "21"]);
+}
+
+#[test]
+fn what_is_rolled_back_leaves_nothing_behind() {
+    let forest = Forest::new();
+    let mut superuser = forest.fixture.superuser();
+    superuser.run("set tenancy.tenant_id = '2'");
+    superuser.run("begin");
+    assert_eq!(visible(&mut superuser), ["2", "21"]);
+    superuser.run("savepoint a; select tenancy.set_parent('3', '21')");
+    assert_eq!(visible(&mut superuser), ["2", "21", "3"]);
+    let mut other = forest.connect();
+    other.run("set tenancy.tenant_id = '2'");
+    assert_eq!(visible(&mut other), ["2", "21"]);
+    superuser.run("rollback to a");
+    assert_eq!(visible(&mut superuser), ["2", "21"]);
+    superuser.run("select tenancy.set_parent('3', '2'); rollback");
+    assert_eq!(visible(&mut superuser), ["2", "21"]);
+    assert_eq!(visible(&mut other), ["2", "21"]);
+}
+
+#[test]
+fn a_cursor_goes_on_with_what_it_was_opened_for() {
+    let forest = Forest::new();
+    let mut client = forest.connect();
+    let mut tx = begin(&mut client, 11);
+    tx.run("declare c cursor for select body from t_uuid order by body");
+    assert_eq!(tx.texts("fetch 6 from c").len(), 6);
+    assert_eq!(tx.texts("fetch all from c").len(), 9);
+}
+
+#[test]
+fn a_prepared_transaction_moves_when_it_is_committed() {
+    let forest = Forest::new();
+    let mut client = forest.connect();
+    client.run("set tenancy.tenant_id = '2'");
+    assert_eq!(visible(&mut client), ["2", "21"]);
+    forest.fixture.run("begin; update tenancy.tenants set parent = (select id from tenancy.tenants where key = '21') where key = '3'; prepare transaction 'move'");
+    assert_eq!(visible(&mut client), ["2", "21"]);
+    forest.fixture.run("commit prepared 'move'");
+    assert_eq!(visible(&mut client), ["2", "21", "3"]);
+}
+
+#[test]
+fn a_standby_reads_the_tree_and_hears_of_moves() {
+    let primary = Cluster::start("primary", &Config::default());
+    let standby = primary.standby();
+    let forest = Forest::within(Fixture::on(&primary));
+    standby.wait_for_catch_up(&primary);
+    let mut client = standby.connect_to(forest.fixture.database(), &forest.app);
+    for table in ["t_uuid", "t_varchar", "t_smallint"] {
+        assert_eq!(seen(&mut begin(&mut client, 1), table), family(1));
+        assert_eq!(seen(&mut begin(&mut client, 2), table), family(2));
+    }
+    let mut tx = begin(&mut client, 2);
+    assert_eq!(seen(&mut tx, "t_uuid"), family(2));
+    forest.fixture.run("select tenancy.set_parent('3', '21')");
+    standby.wait_for_catch_up(&primary);
+    assert_eq!(seen(&mut tx, "t_uuid"), ["2", "21", "3"]);
+    drop(tx);
+    client.refuses("select tenancy.set_parent('3', null)", "42501");
+}

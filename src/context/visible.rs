@@ -1,0 +1,176 @@
+//! The tenants whose rows the tenant in force may read: itself and all that are below it in the tree. Found at first use,
+//! kept per backend until the registry changes, and handed out as arrays that policies compare with.
+
+use super::{cache, hot};
+use crate::catalog::hierarchy::{self, MAX_VISIBLE};
+use crate::error::Result;
+use crate::guc;
+use crate::sys::array::{self, ArrayImage};
+use crate::sys::backend::BackendCell;
+use crate::sys::fmgr::Nullable;
+use crate::sys::{INVALID_OID, Oid, procedure, role};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use uuid::Uuid;
+
+/// Of one tenant, in the terms of each type of tenant column; itself first, then generation by generation.
+#[derive(Debug)]
+struct Visible {
+    count: usize,
+    ids: ArrayImage,
+    keys: ArrayImage,
+    /// Of those whose keys are numbers.
+    numbers: ArrayImage,
+    in_use: Cell<bool>,
+}
+
+#[derive(Default)]
+struct Cache {
+    by_tenant: HashMap<Uuid, Rc<Visible>>,
+    /// Tenants in all arrays together, which is what bounds the memory: with keys of usual length some 100 bytes each.
+    count: usize,
+    /// Arrays whose datums this transaction may still hold.
+    in_use: Vec<Rc<Visible>>,
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::default();
+}
+
+/// The arrays as last found, for the fast path to hand out as they are. They hold for `role` alone.
+#[derive(Clone, Copy)]
+struct Hot {
+    role: Oid,
+    ids: Nullable,
+    keys: Nullable,
+    numbers: Nullable,
+}
+
+const UNKNOWN: Hot = Hot { role: INVALID_OID, ids: None, keys: None, numbers: None };
+
+static HOT: BackendCell<Hot> = BackendCell::new(UNKNOWN);
+
+/// Whether the transaction holds any; apart, because it is asked at the end of each.
+static IN_USE: BackendCell<bool> = BackendCell::new(false);
+
+/// The context is another one, or may be. Can't fail.
+pub fn forget() {
+    HOT.set(UNKNOWN);
+}
+
+/// The registry has changed: whatever is kept is void, but lives as long as the transaction that uses it.
+pub fn clear() {
+    CACHE.with_borrow_mut(|cache| {
+        cache.by_tenant.clear();
+        cache.count = 0;
+    });
+}
+
+/// Lets go of what the transaction held.
+pub fn transaction_ended() {
+    if IN_USE.replace(false) {
+        CACHE.with_borrow_mut(|cache| cache.in_use.drain(..).for_each(|visible| visible.in_use.set(false)));
+    }
+}
+
+#[inline(always)]
+fn read(value: impl Fn(&Hot) -> Nullable) -> Option<Nullable> {
+    let hot = HOT.get();
+    (hot.role == role::outer()).then(|| value(&hot))
+}
+
+/// Ids as a `uuid[]` datum; `None` while unknown.
+#[inline(always)]
+pub fn current_ids() -> Option<Nullable> {
+    read(|hot| hot.ids)
+}
+
+/// Keys as a `text[]` datum; `None` while unknown.
+#[inline(always)]
+pub fn current_keys() -> Option<Nullable> {
+    read(|hot| hot.keys)
+}
+
+/// Keys that are numbers as a `bigint[]` datum; `None` while unknown.
+#[inline(always)]
+pub fn current_numbers() -> Option<Nullable> {
+    read(|hot| hot.numbers)
+}
+
+/// Ids as a datum of its own; NULL without a context.
+///
+/// # Errors
+/// As for `resolve`; 54000 when there are more tenants below than can be handled.
+pub fn copied_ids() -> Result<Nullable> {
+    found(|visible| &visible.ids)
+}
+
+/// Keys, likewise.
+pub fn copied_keys() -> Result<Nullable> {
+    found(|visible| &visible.keys)
+}
+
+/// Keys that are numbers, likewise.
+pub fn copied_numbers() -> Result<Nullable> {
+    found(|visible| &visible.numbers)
+}
+
+fn found(array: fn(&Visible) -> &ArrayImage) -> Result<Nullable> {
+    let visible = loop {
+        // Says for whom a cursor reads, and takes in what others have announced.
+        let Some(tenant) = hot::id()? else { return Ok(None) };
+        let visible = of(tenant)?;
+        // A change may arrive while the tree is being read, and is announced only once.
+        if !cache::is_stale() {
+            break visible;
+        }
+    };
+    // The arguments of a procedure outlive the transaction that they come from.
+    if !procedure::is_running() {
+        HOT.set(Hot {
+            role: role::outer(),
+            ids: Some(visible.ids.datum()),
+            keys: Some(visible.keys.datum()),
+            numbers: Some(visible.numbers.datum()),
+        });
+    }
+    Ok(Some(array::copy(array(&visible).datum())))
+}
+
+fn of(tenant: Uuid) -> Result<Rc<Visible>> {
+    if let Some(visible) = CACHE.with_borrow(|cache| cache.by_tenant.get(&tenant).cloned()) {
+        hold(&visible);
+        return Ok(visible);
+    }
+    let region = guc::region();
+    let members = hierarchy::family(tenant, |of| !matches!((&region, of), (Some(here), Some(there)) if here != there))?;
+    let numbers: Vec<i64> = members.iter().filter_map(|member| member.key.number()).collect();
+    let visible = Rc::new(Visible {
+        count: members.len(),
+        ids: ArrayImage::of_uuids(&members.iter().map(|member| member.id).collect::<Vec<_>>()),
+        keys: ArrayImage::of_texts(members.iter().map(|member| member.key.as_str())),
+        numbers: ArrayImage::of_numbers(&numbers),
+        in_use: Cell::new(false),
+    });
+    if !cache::is_stale() {
+        CACHE.with_borrow_mut(|cache| {
+            if cache.count + visible.count > MAX_VISIBLE {
+                cache.by_tenant.clear();
+                cache.count = 0;
+            }
+            cache.by_tenant.insert(tenant, Rc::clone(&visible));
+            cache.count += visible.count;
+        });
+    }
+    hold(&visible);
+    Ok(visible)
+}
+
+/// Keeps the datums valid until the transaction has ended.
+fn hold(visible: &Rc<Visible>) {
+    IN_USE.set(true);
+    if !visible.in_use.replace(true) {
+        CACHE.with_borrow_mut(|cache| cache.in_use.push(Rc::clone(visible)));
+    }
+}
