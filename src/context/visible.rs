@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::guc;
 use crate::sys::array::{self, ArrayImage};
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::fmgr::Nullable;
 use crate::sys::{INVALID_OID, Oid, procedure, role};
 use std::cell::{Cell, RefCell};
@@ -170,6 +171,7 @@ fn of(tenant: Uuid) -> Result<Rc<Visible>> {
 /// Keeps the datums valid until the transaction has ended.
 fn hold(visible: &Rc<Visible>) {
     IN_USE.set(true);
+    Flag::Unsettled.set(true);
     if !visible.in_use.replace(true) {
         CACHE.with_borrow_mut(|cache| cache.in_use.push(Rc::clone(visible)));
     }

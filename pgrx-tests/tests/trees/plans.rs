@@ -38,7 +38,10 @@ fn other_kinds_are_as_they_were() {
            from pg_policy where polrelid = 'plain'::regclass order by polname",
     );
     let own = "(tenant_id = tenancy.current_tenant())";
-    assert_eq!(policies, [format!("tenant_isolation|*|t|{own}|{own}"), format!("tenant_isolation_floor|*|f|{own}|{own}")]);
+    assert_eq!(
+        policies,
+        [format!("tenant_isolation|*|t|{own}|{own}"), format!("tenant_isolation_floor|*|f|{own}|{own}")]
+    );
     let (one, two) = (literal("uuid", 1), literal("uuid", 11));
     superuser.run(&format!("insert into plain values ({one}, '1 1'), ({two}, '11 1')"));
     let mut client = forest.connect();
@@ -52,7 +55,8 @@ fn a_cached_plan_follows_the_tenant_and_the_tree() {
         for column_type in TYPES {
             let mut client = forest.connect();
             client.run(&format!("set plan_cache_mode = {mode}"));
-            let all = client.prepare(&format!("select distinct body from t_{column_type} where id = $1 order by 1")).unwrap();
+            let all =
+                client.prepare(&format!("select distinct body from t_{column_type} where id = $1 order by 1")).unwrap();
             for _ in 0..SWITCHES {
                 for key in [1, 11, 2, 3] {
                     let mut tx = begin(&mut client, key);
@@ -99,8 +103,11 @@ fn parallel_workers_read_the_same() {
         for column_type in TYPES {
             for key in [1, 11, 2] {
                 let mut tx = begin(&mut client, key);
-                let query = format!("select count(*), string_agg(distinct split_part(body, ' ', 1), ',') from t_{column_type}");
-                let plan = tx.texts(&format!("explain (analyze, costs off, timing off, summary off) select count(body) from t_{column_type}"));
+                let query =
+                    format!("select count(*), string_agg(distinct split_part(body, ' ', 1), ',') from t_{column_type}");
+                let plan = tx.texts(&format!(
+                    "explain (analyze, costs off, timing off, summary off) select count(body) from t_{column_type}"
+                ));
                 let plan = plan.join("\n");
                 assert!(plan.contains("Workers Launched: ") && !plan.contains("Workers Launched: 0"), "{plan}");
                 let row = tx.query_one(&query, &[]).unwrap();

@@ -187,7 +187,11 @@ fn partitions_and_children_are_read_the_same_way() {
         let below = format!("delete from parted_1 where tenant_id <> '{}'", id(key));
         assert_eq!(tx.affected(&below), 0);
         assert_eq!(tx.affected(&format!("update derived set body = body where tenant_id <> {key}")), 0);
-        refuses_in_savepoint(&mut tx, &format!("insert into parted_1 values (1, {}, 'x')", literal("uuid", 111)), "42501");
+        refuses_in_savepoint(
+            &mut tx,
+            &format!("insert into parted_1 values (1, {}, 'x')", literal("uuid", 111)),
+            "42501",
+        );
     }
     superuser.refuses("select tenancy.protect('parted_1')", "55000");
 }
