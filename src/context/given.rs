@@ -7,6 +7,7 @@
 use super::{claims, seal};
 use crate::guc;
 use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
 use crate::sys::{INVALID_OID, option, role, xact};
 
 /// Whether this transaction has looked.
@@ -27,6 +28,7 @@ pub fn look_up() {
         return;
     }
     LOOKED.set(true);
+    Flag::Unsettled.set(true);
     if !option::origin(guc::DEFAULT_TENANT).default {
         return;
     }
