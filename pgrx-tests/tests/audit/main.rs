@@ -5,6 +5,7 @@ mod ddl;
 mod history;
 mod images;
 mod log;
+mod owned;
 mod partitions;
 mod replay;
 mod replication;
