@@ -106,7 +106,8 @@ impl Lifecycle {
             ParentIsBelow => "Move what is to be above first, with tenancy.set_parent().".into(),
             ParentIsNone => "tenancy.create_tenant() registers a tenant.".into(),
             StillParent | ErasesParent => {
-                "Move them with tenancy.set_parent(), or erase them first: tenancy.tenants has its id as their parent.".into()
+                "Move them with tenancy.set_parent(), or erase them first: tenancy.tenants has its id as their parent."
+                    .into()
             }
             TreeTooDeep => "Place the tenant higher.".into(),
             TreeTooLarge => "Act for a tenant further below, or read as a role with BYPASSRLS.".into(),

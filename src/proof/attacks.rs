@@ -31,7 +31,8 @@ pub struct Attack {
 impl Attack {
     /// Only some tables have what it goes for.
     pub fn is_special(&self) -> bool {
-        self.name.starts_with("part_") || ["view", "write_shared", "change_own", "write_below", "references"].contains(&self.name)
+        self.name.starts_with("part_")
+            || ["view", "write_shared", "change_own", "write_below", "references"].contains(&self.name)
     }
 }
 

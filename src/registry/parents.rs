@@ -57,9 +57,7 @@ fn usable(name: &str, found: Option<TenantRow>) -> Result<Uuid> {
     let found = found.ok_or_else(|| Error::UnknownTenant(name.to_owned()))?;
     match found.status.as_str() {
         "active" | "suspended" => Ok(found.id),
-        _ => {
-            Err(Error::WrongStatus { tenant: name.to_owned(), status: found.status, wanted: "active or suspended" })
-        }
+        _ => Err(Error::WrongStatus { tenant: name.to_owned(), status: found.status, wanted: "active or suspended" }),
     }
 }
 

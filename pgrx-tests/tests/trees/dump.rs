@@ -84,8 +84,10 @@ fn an_export_places_the_tenant_where_its_parent_is() {
         assert_clean("psql", &output);
         String::from_utf8(output.stdout).unwrap()
     };
-    let export = |key: &str| psql(&forest.fixture, &psql(&forest.fixture, &format!("select tenancy.export_tenant('{key}')")));
-    let parent = |key: &str| target.superuser().value(&format!("select parent from tenancy.tenants where key = '{key}'"));
+    let export =
+        |key: &str| psql(&forest.fixture, &psql(&forest.fixture, &format!("select tenancy.export_tenant('{key}')")));
+    let parent =
+        |key: &str| target.superuser().value(&format!("select parent from tenancy.tenants where key = '{key}'"));
     // Without its parent it is in no tree, and with it in the same place.
     psql(&target, &export("112"));
     assert_eq!(parent("112"), None);

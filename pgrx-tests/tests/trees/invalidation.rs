@@ -21,7 +21,11 @@ fn a_move_is_seen_by_open_transactions_at_their_next_statement() {
     }
 }
 
-fn begin_at<'c>(client: &'c mut tenancy_harness::postgres::Client, key: u32, isolation: &str) -> tenancy_harness::postgres::Transaction<'c> {
+fn begin_at<'c>(
+    client: &'c mut tenancy_harness::postgres::Client,
+    key: u32,
+    isolation: &str,
+) -> tenancy_harness::postgres::Transaction<'c> {
     client.run(&format!("set default_transaction_isolation = '{isolation}'"));
     begin(client, key)
 }
@@ -32,7 +36,9 @@ fn new_and_erased_tenants_are_seen_as_well() {
     let mut client = forest.connect();
     client.run("set tenancy.tenant_id = '2'");
     assert_eq!(visible(&mut client), ["2", "21"]);
-    forest.fixture.run("select tenancy.create_tenant('22', parent => '2'), tenancy.create_tenant('221', parent => '22')");
+    forest
+        .fixture
+        .run("select tenancy.create_tenant('22', parent => '2'), tenancy.create_tenant('221', parent => '22')");
     assert_eq!(visible(&mut client), ["2", "21", "22", "221"]);
     forest.fixture.run("select tenancy.suspend_tenant('221'); select tenancy.archive_tenant('221'); select tenancy.erase_tenant('221', confirm => '221', dry_run => false)");
     assert_eq!(visible(&mut client), ["2", "21", "22"]);

@@ -37,7 +37,8 @@ fn literal(column_type: &str, key: u32) -> String {
 
 /// The tenant and all below it, in the order of their keys as text.
 fn family(of: u32) -> Vec<String> {
-    let mut keys: Vec<String> = PLACES.iter().filter(|(key, _)| is_below(*key, of)).map(|(key, _)| key.to_string()).collect();
+    let mut keys: Vec<String> =
+        PLACES.iter().filter(|(key, _)| is_below(*key, of)).map(|(key, _)| key.to_string()).collect();
     keys.sort();
     keys
 }

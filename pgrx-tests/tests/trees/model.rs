@@ -83,7 +83,8 @@ fn play(stage: &mut Stage, steps: &[Step]) -> Result<(), TestCaseError> {
             Step::Move { tenant, parent, rolled_back } => {
                 let parent_text = parent.map_or("null".into(), |parent| format!("'{parent}'"));
                 stage.superuser.run("begin");
-                let outcome = stage.superuser.batch_execute(&format!("select tenancy.set_parent('{tenant}', {parent_text})"));
+                let outcome =
+                    stage.superuser.batch_execute(&format!("select tenancy.set_parent('{tenant}', {parent_text})"));
                 stage.superuser.run(if rolled_back { "rollback" } else { "commit" });
                 let before = model.parents[tenant];
                 let expected = if model.place(tenant, parent) { None } else { Some("22023") };
@@ -113,7 +114,10 @@ fn play(stage: &mut Stage, steps: &[Step]) -> Result<(), TestCaseError> {
                 let found = family(&mut stage.reader);
                 let own = stage.reader.affected("update t set body = body") + stage.reader.affected("delete from n");
                 stage.reader.run("rollback");
-                check(found == model.family(tenant), &format!("{tenant} reads {found:?}, not {:?}", model.family(tenant)))?;
+                check(
+                    found == model.family(tenant),
+                    &format!("{tenant} reads {found:?}, not {:?}", model.family(tenant)),
+                )?;
                 check(own == 2, &format!("{tenant} writes {own} rows"))?;
             }
             Step::Suspend(_) | Step::Resume(_) | Step::Read(_) => {}
@@ -140,7 +144,8 @@ fn what_is_read_is_what_is_below_after_any_moves() {
     let (reader, busy) = (fixture.connect(&app), fixture.connect(&app));
     let stage = std::cell::RefCell::new(Stage { superuser, reader, busy, busy_for: 0 });
     let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
-    let outcome = runner.run(&proptest::collection::vec(any_step(), 1..LONGEST), |steps| play(&mut stage.borrow_mut(), &steps));
+    let outcome =
+        runner.run(&proptest::collection::vec(any_step(), 1..LONGEST), |steps| play(&mut stage.borrow_mut(), &steps));
     if let Err(failure) = outcome {
         panic!("{failure}");
     }

@@ -122,7 +122,9 @@ fn placing_is_for_administrators() {
 fn archived_and_erased_tenants_have_no_new_ones_below() {
     let forest = Forest::new();
     let mut superuser = forest.fixture.superuser();
-    superuser.run("select tenancy.suspend_tenant('2'); select tenancy.set_parent('3', '2'); select tenancy.set_parent('3', null)");
+    superuser.run(
+        "select tenancy.suspend_tenant('2'); select tenancy.set_parent('3', '2'); select tenancy.set_parent('3', null)",
+    );
     superuser.run("select tenancy.archive_tenant('2')");
     superuser.refuses("select tenancy.set_parent('3', '2')", "55000");
     superuser.refuses("select tenancy.create_tenant('x', parent => '2')", "55000");

@@ -38,7 +38,10 @@ fn other_kinds_are_as_they_were() {
            from pg_policy where polrelid = 'plain'::regclass order by polname",
     );
     let own = "(tenant_id = tenancy.current_tenant())";
-    assert_eq!(policies, [format!("tenant_isolation|*|t|{own}|{own}"), format!("tenant_isolation_floor|*|f|{own}|{own}")]);
+    assert_eq!(
+        policies,
+        [format!("tenant_isolation|*|t|{own}|{own}"), format!("tenant_isolation_floor|*|f|{own}|{own}")]
+    );
     let (one, two) = (literal("uuid", 1), literal("uuid", 11));
     superuser.run(&format!("insert into plain values ({one}, '1 1'), ({two}, '11 1')"));
     let mut client = forest.connect();
@@ -52,7 +55,8 @@ fn a_cached_plan_follows_the_tenant_and_the_tree() {
         for column_type in TYPES {
             let mut client = forest.connect();
             client.run(&format!("set plan_cache_mode = {mode}"));
-            let all = client.prepare(&format!("select distinct body from t_{column_type} where id = $1 order by 1")).unwrap();
+            let all =
+                client.prepare(&format!("select distinct body from t_{column_type} where id = $1 order by 1")).unwrap();
             for _ in 0..SWITCHES {
                 for key in [1, 11, 2, 3] {
                     let mut tx = begin(&mut client, key);
@@ -99,8 +103,11 @@ fn parallel_workers_read_the_same() {
         for column_type in TYPES {
             for key in [1, 11, 2] {
                 let mut tx = begin(&mut client, key);
-                let query = format!("select count(*), string_agg(distinct split_part(body, ' ', 1), ',') from t_{column_type}");
-                let plan = tx.texts(&format!("explain (analyze, costs off, timing off, summary off) select count(body) from t_{column_type}"));
+                let query =
+                    format!("select count(*), string_agg(distinct split_part(body, ' ', 1), ',') from t_{column_type}");
+                let plan = tx.texts(&format!(
+                    "explain (analyze, costs off, timing off, summary off) select count(body) from t_{column_type}"
+                ));
                 let plan = plan.join("\n");
                 assert!(plan.contains("Workers Launched: ") && !plan.contains("Workers Launched: 0"), "{plan}");
                 let row = tx.query_one(&query, &[]).unwrap();
@@ -153,4 +160,15 @@ fn too_large_a_tree_is_refused_and_not_half_read() {
     forest.fixture.run("delete from tenancy.tenants where key = 'many 1'");
     let mut tx = begin(&mut client, 3);
     assert_eq!(seen(&mut tx, "t_uuid"), ["3"]);
+}
+
+#[test]
+fn an_index_that_has_all_it_shows_in_order_is_not_redundant() {
+    let forest = Forest::new();
+    let mut superuser = forest.fixture.superuser();
+    superuser.run("create index t_uuid_id on t_uuid (id)");
+    let advice = "select code from tenancy.index_advice('t_uuid') where detail like '%t\\_uuid\\_id%'";
+    assert!(superuser.texts(advice).is_empty());
+    superuser.run("select tenancy.protect('t_uuid', kind => 'tenant')");
+    assert_eq!(superuser.texts(advice).len(), 1);
 }

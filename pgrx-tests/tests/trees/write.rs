@@ -25,8 +25,12 @@ fn rows_of_tenants_below_are_neither_changed_nor_taken_nor_given() {
         for statement in [
             format!("insert into {table} values (99, {theirs}, 'x')"),
             format!("insert into {table} values (1, {theirs}, 'x') on conflict do nothing"),
-            format!("insert into {table} values (1, {theirs}, 'x') on conflict (tenant_id, id) do update set body = 'x'"),
-            format!("insert into {table} values (1, {mine}, 'x') on conflict (tenant_id, id) do update set tenant_id = {theirs}"),
+            format!(
+                "insert into {table} values (1, {theirs}, 'x') on conflict (tenant_id, id) do update set body = 'x'"
+            ),
+            format!(
+                "insert into {table} values (1, {mine}, 'x') on conflict (tenant_id, id) do update set tenant_id = {theirs}"
+            ),
             format!("update {table} set tenant_id = {theirs} where tenant_id = {mine}"),
             format!("update {table} set tenant_id = {theirs}"),
             format!("insert into {table} (id, tenant_id, body) select id + 50, tenant_id, body from {table}"),
@@ -34,7 +38,8 @@ fn rows_of_tenants_below_are_neither_changed_nor_taken_nor_given() {
             refuses_in_savepoint(&mut tx, &statement, "42501");
         }
         for action in ["update set body = 'x'", "delete", "do nothing"] {
-            let merge = format!("merge into {table} t using (select 1) s on t.tenant_id = {theirs} when matched then {action}");
+            let merge =
+                format!("merge into {table} t using (select 1) s on t.tenant_id = {theirs} when matched then {action}");
             // MERGE sees what may be read, and says so when it may not be changed.
             let mut savepoint = tx.transaction().unwrap();
             let outcome = savepoint.batch_execute(&merge);
@@ -47,7 +52,13 @@ fn rows_of_tenants_below_are_neither_changed_nor_taken_nor_given() {
         let mut tx = begin(&mut client, 1);
         assert_eq!(tx.affected(&format!("update {table} set body = body || '!'")), ROWS as u64);
         assert_eq!(tx.affected(&format!("delete from {table}")), ROWS as u64);
-        assert_eq!(tx.value(&format!("insert into {table} (id, body) values (1, '1 1') returning tenant_id::text")).unwrap().trim_start_matches("00000000-0000-4000-8000-").parse(), Ok(1));
+        assert_eq!(
+            tx.value(&format!("insert into {table} (id, body) values (1, '1 1') returning tenant_id::text"))
+                .unwrap()
+                .trim_start_matches("00000000-0000-4000-8000-")
+                .parse(),
+            Ok(1)
+        );
         assert_eq!(seen(&mut tx, &table), family(1));
         tx.rollback().unwrap();
         assert_eq!(forest.rows(&table), before, "{table}");
@@ -66,7 +77,9 @@ fn rows_of_tenants_below_are_not_locked() {
         for strength in ["update", "no key update", "share", "key share"] {
             let query = format!("select body from {table} order by body for {strength}");
             assert_eq!(tx.texts(&query).len(), ROWS, "{query}");
-            assert!(tx.texts(&format!("select body from {table} where tenant_id = {theirs} for {strength}")).is_empty());
+            assert!(
+                tx.texts(&format!("select body from {table} where tenant_id = {theirs} for {strength}")).is_empty()
+            );
         }
         let mut theirs_tx = begin(&mut other, 111);
         assert_eq!(theirs_tx.texts(&format!("select id::text from {table} for update nowait")).len(), ROWS);
@@ -115,7 +128,8 @@ fn a_table_goes_from_kind_to_kind_and_back() {
     superuser.refuses("drop policy tenant_isolation_floor_select on t_varchar", "42501");
     superuser.run("set tenancy.guard_ddl = off; alter policy tenant_isolation_floor_update on t_varchar using (tenant_id = any (tenancy.visible_keys()));
                    drop policy tenant_isolation_delete on t_varchar; reset tenancy.guard_ddl");
-    let fix = superuser.value("select fix from tenancy.doctor() where code = 'POLICY_DRIFT' and object = 'public.t_varchar'");
+    let fix =
+        superuser.value("select fix from tenancy.doctor() where code = 'POLICY_DRIFT' and object = 'public.t_varchar'");
     superuser.run(&fix.unwrap());
     assert_eq!(superuser.value(policies), as_tree);
     superuser.run("select tenancy.unprotect('t_varchar')");
