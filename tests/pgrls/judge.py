@@ -34,7 +34,7 @@ TREES = ["shop.outlets", "shop.outlet_names", "shop.outlet_counts"]
 UNVERIFIED = {
     ("cross-tenant", "shop.prices"): SHARED,
     ("cross-tenant", "shop.currencies"): SHARED,
-    **{("anon", table): TREE for table in TREES},
+    **{(mode, table): TREE for mode in ("anon", "cross-tenant") for table in TREES},
     ("cross-tenant", "shop.labels"): VARCHAR,
     ("write", "shop.labels"): VARCHAR,
     ("anon", "tenancy.audit_log"): READABLE,
