@@ -13,7 +13,8 @@ JOIN pg_catalog.pg_extension AS e
  AND d.refobjid OPERATOR(pg_catalog.=) e.oid
  AND e.extname OPERATOR(pg_catalog.=) 'pg_tenancy'
 WHERE p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype,
-                           'pg_catalog.event_trigger'::pg_catalog.regtype)
+                           'pg_catalog.event_trigger'::pg_catalog.regtype,
+                           'pg_catalog.internal'::pg_catalog.regtype)
   AND p.proacl IS NOT NULL
   AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(p.proacl) AS a
                   WHERE a.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid)

@@ -3,7 +3,7 @@
 use super::required;
 use crate::catalog::tenants::pg_uuid;
 use crate::context;
-use crate::native_function;
+use crate::{native_array_support, native_function};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -37,6 +37,11 @@ native_function! {
     /// `tenancy.visible_key_ints()`: their keys as numbers, as far as they are some, or NULL without a context.
     tenancy_visible_key_ints, pg_finfo_tenancy_visible_key_ints, context::current_visible_numbers,
     context::copied_visible_numbers
+}
+
+native_array_support! {
+    /// `tenancy.visible_support()`: what the comparison with such an array costs.
+    tenancy_visible_support, pg_finfo_tenancy_visible_support, context::expected_count
 }
 
 #[pg_extern(sql = false)]

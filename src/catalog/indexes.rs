@@ -79,8 +79,8 @@ pub struct Table {
     pub tenant: i16,
     pub tenant_collation: Oid,
     pub tenant_ident: Ident,
-    /// A tenant sees rows of nobody beside its own.
-    pub shared: bool,
+    /// A tenant sees rows of nobody, or of tenants below it, beside its own.
+    pub shows_others: bool,
 }
 
 /// One key column of an index.
@@ -163,7 +163,7 @@ pub fn facts(table: Option<Oid>) -> Result<Facts> {
             tenant: row.require(5)?,
             tenant_ident: Ident::quoted(row.require(6)?),
             tenant_collation: row.require(7)?,
-            shared: row.require(8)?,
+            shows_others: row.require(8)?,
         })
     })?;
     let oids: Vec<Oid> = tables.iter().map(|table| table.oid).collect();

@@ -34,7 +34,7 @@ pub use seal::{seal, unseal};
 pub use set::{acting, authenticate, clear_tenant, require, set_tenant};
 pub use settings::{setting, setting_bool, setting_int, setting_text, settings};
 pub use status::{Status, status};
-pub use visible::{copied_ids, copied_keys, copied_numbers as copied_visible_numbers};
+pub use visible::{copied_ids, copied_keys, copied_numbers as copied_visible_numbers, expected_count};
 pub use visible::{current_ids, current_keys, current_numbers as current_visible_numbers};
 
 use crate::error::{Error, Result};

@@ -52,6 +52,9 @@ const UNKNOWN: Hot = Hot { role: INVALID_OID, ids: None, keys: None, numbers: No
 
 static HOT: BackendCell<Hot> = BackendCell::new(UNKNOWN);
 
+/// How many there were when they were last found; the planner finds them before it asks.
+static COUNT: BackendCell<usize> = BackendCell::new(1);
+
 /// Whether the transaction holds any; apart, because it is asked at the end of each.
 static IN_USE: BackendCell<bool> = BackendCell::new(false);
 
@@ -73,6 +76,12 @@ pub fn transaction_ended() {
     if IN_USE.replace(false) {
         CACHE.with_borrow_mut(|cache| cache.in_use.drain(..).for_each(|visible| visible.in_use.set(false)));
     }
+}
+
+/// About how many tenants the arrays have, for the planner: where there are many, and no index, each row is compared with
+/// them one by one. Can't fail.
+pub fn expected_count() -> usize {
+    COUNT.get()
 }
 
 #[inline(always)]
@@ -127,6 +136,7 @@ fn found(array: fn(&Visible) -> &ArrayImage) -> Result<Nullable> {
             break visible;
         }
     };
+    COUNT.set(visible.count);
     // The arguments of a procedure outlive the transaction that they come from.
     if !procedure::is_running() {
         HOT.set(Hot {

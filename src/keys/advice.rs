@@ -281,8 +281,9 @@ fn redundant(view: &View<'_>, table: &Table, dropped: &mut HashSet<Oid>) -> Vec<
         if view.foreign_keys(table.oid).iter().any(checked) {
             continue;
         }
-        // Where a tenant sees nobody's rows too, one led by the tenant has what it sees in two places: not in order.
-        if table.shared && key.attribute != table.tenant {
+        // Where a tenant sees rows of others or of nobody too, one led by the tenant has what it sees in several places: not in
+        // order.
+        if table.shows_others && key.attribute != table.tenant {
             continue;
         }
         let covers = |other: &&&Index| {
@@ -395,7 +396,7 @@ mod tests {
             tenant: TENANT,
             tenant_collation: Oid::from(0),
             tenant_ident: Ident::quoted("c1".into()),
-            shared: false,
+            shows_others: false,
         }
     }
 
@@ -450,7 +451,7 @@ mod tests {
         let mut facts =
             Facts { tables: vec![table()], indexes: vec![on(1, &[2]), on(2, &[TENANT, 2])], ..Facts::default() };
         assert_eq!(decide(&facts).first().map(|one| one.code), Some(REDUNDANT));
-        facts.tables[0].shared = true;
+        facts.tables[0].shows_others = true;
         assert!(!decide(&facts).iter().any(|one| one.code == REDUNDANT));
         facts.indexes.push(on(3, &[TENANT]));
         assert_eq!(

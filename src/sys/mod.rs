@@ -30,6 +30,7 @@ pub mod memory;
 pub mod notify;
 pub mod option;
 pub mod permissions;
+pub mod planner;
 pub mod portal;
 pub mod procedure;
 pub mod rates;

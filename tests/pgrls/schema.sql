@@ -39,6 +39,9 @@ CREATE TABLE shop.prices (tenant_id uuid, item text, price numeric, UNIQUE NULLS
 CREATE TABLE shop.currencies (tenant_id text COLLATE "C", code text);
 CREATE TABLE shop.ledger (tenant_id uuid, line text);
 CREATE TABLE shop.numbered_ledger (tenant_id integer, line text);
+CREATE TABLE shop.outlets (tenant_id uuid, name text, PRIMARY KEY (tenant_id, name));
+CREATE TABLE shop.outlet_names (tenant_id text COLLATE "C", name text);
+CREATE TABLE shop.outlet_counts (tenant_id integer, amount integer);
 CREATE TABLE shop.events (tenant_id uuid, at date, what text, PRIMARY KEY (tenant_id, at, what)) PARTITION BY RANGE (at);
 CREATE TABLE shop.events_2025 PARTITION OF shop.events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 CREATE TABLE shop.events_2026 PARTITION OF shop.events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')
@@ -60,6 +63,8 @@ SELECT tenancy.protect('shop.prices', kind => 'shared');
 SELECT tenancy.protect('shop.currencies', kind => 'shared');
 SELECT tenancy.protect('shop.ledger', kind => 'append_only');
 SELECT tenancy.protect('shop.numbered_ledger', kind => 'append_only');
+SELECT tenancy.protect(name::regclass, kind => 'tree')
+FROM unnest(ARRAY['shop.outlets', 'shop.outlet_names', 'shop.outlet_counts']) AS name;
 SELECT tenancy.classify('shop.countries', 'global');
 
 SET ROLE app_owner;

@@ -6,7 +6,7 @@ use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, count for the tenant in force, or can only
 /// refuse.
-const FOR_EVERYBODY: [&str; 36] = [
+const FOR_EVERYBODY: [&str; 39] = [
     "accept_invitation",
     "audit_chain_json",
     "audit_history",
@@ -42,6 +42,9 @@ const FOR_EVERYBODY: [&str; 36] = [
     "settings",
     "unseal",
     "usage_in_memory",
+    "visible_key_ints",
+    "visible_keys",
+    "visible_tenants",
     "why",
 ];
 

@@ -179,3 +179,23 @@ fn hosts_and_memberships_are_told_on_a_proof_alone() {
         client.run("rollback");
     }
 }
+
+#[test]
+fn a_token_of_a_tenant_above_others_is_no_token_of_those() {
+    let signed = Signed::new();
+    signed
+        .world
+        .fixture
+        .run("select tenancy.set_parent('globex', 'acme'), tenancy.protect('notes_uuid', kind => 'tree')");
+    let mut client = signed.connect();
+    client.run(&format!("begin; select tenancy.authenticate('{}')", signed.token("acme", "alice")));
+    assert_eq!(visible(&mut client), ["acme", "globex"]);
+    assert_eq!(client.affected("update notes_uuid set body = body"), 20);
+    client.refuses("set local tenancy.tenant_id = 'globex'", "42501");
+    client.run("rollback");
+    client.run(&format!("begin; set local tenancy.token = '{}'", signed.token("acme", "alice")));
+    client.run("set local tenancy.tenant_id = 'globex'");
+    client.refuses(READ, "42501");
+    client.run(&format!("rollback; begin; select tenancy.authenticate('{}')", signed.token("globex", "bob")));
+    assert_eq!(visible(&mut client), ["globex"]);
+}

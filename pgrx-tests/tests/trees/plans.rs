@@ -161,3 +161,14 @@ fn too_large_a_tree_is_refused_and_not_half_read() {
     let mut tx = begin(&mut client, 3);
     assert_eq!(seen(&mut tx, "t_uuid"), ["3"]);
 }
+
+#[test]
+fn an_index_that_has_all_it_shows_in_order_is_not_redundant() {
+    let forest = Forest::new();
+    let mut superuser = forest.fixture.superuser();
+    superuser.run("create index t_uuid_id on t_uuid (id)");
+    let advice = "select code from tenancy.index_advice('t_uuid') where detail like '%t\\_uuid\\_id%'";
+    assert!(superuser.texts(advice).is_empty());
+    superuser.run("select tenancy.protect('t_uuid', kind => 'tenant')");
+    assert_eq!(superuser.texts(advice).len(), 1);
+}

@@ -140,9 +140,7 @@ fn suspended_and_archived_tenants_below_are_read_and_not_acted_for() {
 fn tenants_of_another_region_are_left_out() {
     let forest = Forest::new();
     forest.fixture.run("update tenancy.tenants set region = 'eu' where key in ('11', '2'); update tenancy.tenants set region = 'us' where key = '12'");
-    let database = forest.fixture.database();
     let read = |region: &str| {
-        forest.fixture.run(&format!("alter database {database} set tenancy.on_missing = 'empty'"));
         forest.fixture.run(&format!("alter system set tenancy.region = '{region}'"));
         forest.fixture.run("select pg_reload_conf()");
         let mut client = forest.connect();

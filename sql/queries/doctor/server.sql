@@ -51,10 +51,15 @@ UNION ALL
 SELECT 'TRIGGER_MISSING', format('%I ON %s', wanted.name, relation), NULL,
        format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION %s', wanted.name, wanted.events, relation,
               wanted.level, wanted.function)
-       || CASE WHEN wanted.function = 'tenancy.keep_owner()' THEN ''
+       || CASE WHEN wanted.function IN ('tenancy.keep_owner()', 'tenancy.parent_set()', 'tenancy.parent_left()') THEN ''
                ELSE format('; ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, wanted.name) END, NULL
 FROM (VALUES ('tenancy.tenants', 'registry_changed', 'UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
              ('tenancy.tenants', 'registry_changed_in_bulk', 'INSERT OR TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.tenants', 'tree_grown', 'INSERT', 'ROW WHEN (NEW.parent IS NOT NULL)', 'tenancy.registry_changed()'),
+             ('tenancy.tenants', 'parent_set', 'INSERT OR UPDATE OF id, parent', 'ROW WHEN (NEW.parent IS NOT NULL)',
+              'tenancy.parent_set()'),
+             ('tenancy.tenants', 'parent_left', 'DELETE', 'ROW', 'tenancy.parent_left()'),
+             ('tenancy.tenants', 'parent_renamed', 'UPDATE OF id', 'ROW WHEN (OLD.id <> NEW.id)', 'tenancy.parent_left()'),
              ('tenancy.access', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
              ('tenancy.access', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
              ('tenancy.plans', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),

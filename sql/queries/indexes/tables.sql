@@ -8,7 +8,7 @@ WITH RECURSIVE asked(oid) AS (
 )
 SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind = 'p',
        CASE WHEN c.relispartition THEN (SELECT i.inhparent FROM pg_inherits AS i WHERE i.inhrelid = c.oid LIMIT 1) END,
-       a.attnum, quote_ident(a.attname), a.attcollation, coalesce(p.kind = 'shared', false)
+       a.attnum, quote_ident(a.attname), a.attcollation, p.kind IN ('shared', 'tree')
 FROM tenancy.protection AS p
 JOIN pg_class AS c ON c.oid = p.relation
 JOIN pg_namespace AS n ON n.oid = c.relnamespace

@@ -60,6 +60,9 @@ CREATE TABLE app.prices (tenant_id text COLLATE "C", item text, price numeric);
 CREATE TABLE app.journal (tenant_id smallint, line text);
 SELECT tenancy.protect('app.prices', kind => 'shared');
 SELECT tenancy.protect('app.journal', kind => 'append_only', create_index => false);
+CREATE TABLE app.sites (tenant_id varchar COLLATE "C", site text);
+SELECT tenancy.protect('app.sites', kind => 'tree', dry_run => true);
+DROP TABLE app.sites;
 
 -- Partitions, which can be queried directly, carry policies of their own.
 CREATE TABLE app.events (tenant_id bigint NOT NULL, at date) PARTITION BY RANGE (at);
