@@ -223,6 +223,8 @@ pub enum Error {
     LastOwner,
     #[error("invalid invitation")]
     InvalidInvitation,
+    #[error("there is no such invitation")]
+    UnknownInvitation,
     #[error("no tenant is served under host \"{host}\", or role \"{role}\" has no access to it")]
     NoSuchHost { host: String, role: String },
     #[error("host \"{0}\" does not exist")]
@@ -330,7 +332,7 @@ impl Error {
             CrossTenantReferences { .. } => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             RowTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             NoSuchHost { .. } => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            UnknownMember { .. } | UnknownHost(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            UnknownMember { .. } | UnknownInvitation | UnknownHost(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             LastOwner => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             InvalidInvitation => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
             NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
@@ -553,6 +555,7 @@ impl Error {
             UnknownHost(_) => "tenancy.add_host() has a tenant served under a host.".into(),
             LastOwner => "Make somebody else owner first: tenancy.add_member(..., 'owner').".into(),
             InvalidInvitation => "Ask for a new one.".into(),
+            UnknownInvitation => "It was used, taken back, or never made.".into(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \
                  a view can be made with (security_invoker = true)."
                 .into(),

@@ -47,6 +47,7 @@ extension_sql_file!("../sql/install/14_audit.sql", name = "audit", requires = ["
 extension_sql_file!("../sql/install/15_views.sql", name = "views", requires = ["audit"]);
 extension_sql_file!("../sql/install/16_settings.sql", name = "settings", requires = ["views"]);
 extension_sql_file!("../sql/install/17_hosts.sql", name = "hosts", requires = ["settings"]);
+extension_sql_file!("../sql/install/18_bulk.sql", name = "bulk", requires = ["hosts"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]
