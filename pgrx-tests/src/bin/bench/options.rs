@@ -29,6 +29,8 @@ pub struct Scale {
     pub memory_calls: u64,
     /// How long a rate is called, in seconds.
     pub rate_seconds: u64,
+    /// Tenants, hosts and members of a large registry.
+    pub many_tenants: usize,
 }
 
 impl Options {
@@ -61,7 +63,7 @@ impl Options {
     fn select(&mut self, letters: &str) -> Result<(), String> {
         for name in letters.split(',') {
             match name.trim().as_bytes() {
-                [letter @ b'a'..=b'm'] => self.only.push(char::from(*letter)),
+                [letter @ b'a'..=b'n'] => self.only.push(char::from(*letter)),
                 _ => return Err(format!("there is no part \"{name}\"")),
             }
         }
@@ -82,6 +84,7 @@ impl Options {
                 slices: 4,
                 memory_calls: 200_000,
                 rate_seconds: 20,
+                many_tenants: 100_000,
             }
         } else {
             Scale {
@@ -92,6 +95,7 @@ impl Options {
                 slices: 16,
                 memory_calls: 1_000_000,
                 rate_seconds: 300,
+                many_tenants: 1_000_000,
             }
         }
     }
