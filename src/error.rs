@@ -6,8 +6,7 @@ mod lifecycle;
 
 pub use lifecycle::Lifecycle;
 
-use pgrx::PgSqlErrorCode;
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgSqlErrorCode, pg_sys::panic::ErrorReport};
 use thiserror::Error;
 
 /// The result of everything that can fail here.
@@ -227,6 +226,8 @@ pub enum Error {
     LastOwner,
     #[error("invalid invitation")]
     InvalidInvitation,
+    #[error("there is no such invitation")]
+    UnknownInvitation,
     #[error("no tenant is served under host \"{host}\", or role \"{role}\" has no access to it")]
     NoSuchHost { host: String, role: String },
     #[error("host \"{0}\" does not exist")]
@@ -337,7 +338,7 @@ impl Error {
             CrossTenantReferences { .. } => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             RowTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             NoSuchHost { .. } => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            UnknownMember { .. } | UnknownHost(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            UnknownMember { .. } | UnknownInvitation | UnknownHost(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             LastOwner => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             InvalidInvitation => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
             Lifecycle(error) => error.sqlstate(),
@@ -563,6 +564,7 @@ impl Error {
             LastOwner => "Make somebody else owner first: tenancy.add_member(..., 'owner').".into(),
             InvalidInvitation => "Ask for a new one.".into(),
             Lifecycle(error) => return error.hint(),
+            UnknownInvitation => "It was used, taken back, or never made.".into(),
             WrongRelationKind { .. } => "Row security needs an ordinary or partitioned table; \
                  a view can be made with (security_invoker = true)."
                 .into(),

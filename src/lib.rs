@@ -51,6 +51,7 @@ extension_sql_file!("../sql/install/17_hosts.sql", name = "hosts", requires = ["
 extension_sql_file!("../sql/install/18_lifecycle.sql", name = "lifecycle", requires = ["hosts"]);
 extension_sql_file!("../sql/install/19_adopt.sql", name = "adopt", requires = ["lifecycle"]);
 extension_sql_file!("../sql/install/20_trees.sql", name = "trees", requires = ["adopt"]);
+extension_sql_file!("../sql/install/21_bulk.sql", name = "bulk", requires = ["trees"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

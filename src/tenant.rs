@@ -68,6 +68,15 @@ impl TenantRef {
         }
     }
 
+    /// Whether a tenant with this id can be registered under that key.
+    pub fn is_key(text: &str, id: Option<Uuid>) -> bool {
+        match Self::parse(text) {
+            Ok(Self::Key(_)) => true,
+            Ok(Self::Id(own)) => id == Some(own) && text == own.to_string(),
+            Err(_) => false,
+        }
+    }
+
     /// Whether this names the tenant that has the given id and key.
     pub fn names(&self, id: Uuid, key: &TenantKey) -> bool {
         match self {

@@ -16,11 +16,18 @@ CREATE SCHEMA tenancy;
 GRANT USAGE ON SCHEMA tenancy TO PUBLIC;
 COMMENT ON SCHEMA tenancy IS 'Row-level tenant isolation: context, policies, registry';
 
+CREATE FUNCTION tenancy.is_tenant_key(key text, id uuid DEFAULT NULL) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'is_tenant_key_wrapper';
+COMMENT ON FUNCTION tenancy.is_tenant_key(text, uuid) IS
+    'Whether a tenant with that id can have that key: 1 to 255 characters, no control characters, no space at either end, and, where it reads as a UUID, the id itself; NULL for NULL';
+
 -- The library reads tenants and access by attribute number: new columns come last.
 CREATE TABLE tenancy.plans (
     name       text COLLATE "C" NOT NULL PRIMARY KEY CHECK (name <> ''),
     settings   jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT plans_settings_are_few CHECK (octet_length(settings::text) <= 1048576)
 );
 COMMENT ON TABLE tenancy.plans IS 'Named sets of settings that tenants subscribe to';
 
@@ -36,10 +43,8 @@ CREATE TABLE tenancy.tenants (
     created_at        timestamptz NOT NULL DEFAULT now(),
     status_changed_at timestamptz NOT NULL DEFAULT now(),
     parent            uuid,
-    CONSTRAINT tenants_key_is_valid
-        CHECK (char_length(key) BETWEEN 1 AND 255 AND key = btrim(key) AND key !~ '[[:cntrl:]]'),
-    CONSTRAINT tenants_uuid_key_is_id
-        CHECK (key !~* '^\{?[0-9a-f]{4}(-?[0-9a-f]{4}){7}\}?$' OR key = id::text)
+    CONSTRAINT tenants_key_is_valid CHECK (tenancy.is_tenant_key(key, id)),
+    CONSTRAINT tenants_settings_are_few CHECK (octet_length(settings::text) <= 1048576)
 );
 CREATE INDEX tenants_plan_idx ON tenancy.tenants (plan);
 CREATE INDEX tenants_parent_idx ON tenancy.tenants (parent) WHERE parent IS NOT NULL;

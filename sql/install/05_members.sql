@@ -42,14 +42,15 @@ CREATE FUNCTION tenancy.members_changed() RETURNS trigger
 REVOKE EXECUTE ON FUNCTION tenancy.members_changed() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.members_changed() IS
     'Trigger: tells every session that members changed';
--- ALWAYS and for each row, as for accesses: sessions may know that somebody is no member.
+-- Sessions may know that somebody is no member. For each row only where those who apply a subscription write: after each
+-- announcement the plans by which foreign keys are checked are made anew, so that it would be the better part of a load.
 CREATE TRIGGER members_changed
     AFTER INSERT OR UPDATE OR DELETE ON tenancy.members
     FOR EACH ROW EXECUTE FUNCTION tenancy.members_changed();
 CREATE TRIGGER members_changed_in_bulk
-    AFTER TRUNCATE ON tenancy.members
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tenancy.members
     FOR EACH STATEMENT EXECUTE FUNCTION tenancy.members_changed();
-ALTER TABLE tenancy.members ENABLE ALWAYS TRIGGER members_changed, ENABLE ALWAYS TRIGGER members_changed_in_bulk;
+ALTER TABLE tenancy.members ENABLE REPLICA TRIGGER members_changed, ENABLE ALWAYS TRIGGER members_changed_in_bulk;
 
 CREATE FUNCTION tenancy.keep_owner() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp
@@ -118,6 +119,13 @@ CREATE FUNCTION tenancy.invite_member(tenant text, role text DEFAULT 'member', e
 REVOKE EXECUTE ON FUNCTION tenancy.invite_member(text, text, interval) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.invite_member(text, text, interval) IS
     'Makes an invitation to become a member of a tenant, and returns its token, which is good for one user, until it expires. Only a hash of it is kept. Raises 42704 unknown tenant, 22023 unknown role or an interval that is not positive';
+
+CREATE FUNCTION tenancy.revoke_invitation(token text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'revoke_invitation_wrapper';
+REVOKE EXECUTE ON FUNCTION tenancy.revoke_invitation(text) FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.revoke_invitation(text) IS
+    'Takes an invitation back: its token is good for nobody any more. Raises 42704 no such invitation, or used';
 
 -- For everybody: the token is the proof. The library writes as the tables' owner.
 CREATE FUNCTION tenancy.accept_invitation(token text, user_id text) RETURNS uuid

@@ -3,7 +3,8 @@
 -- One row at most.
 CREATE TABLE tenancy.default_settings (
     is_only    boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (is_only),
-    settings   jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object')
+    settings   jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
+    CONSTRAINT default_settings_are_few CHECK (octet_length(settings::text) <= 1048576)
 );
 COMMENT ON TABLE tenancy.default_settings IS 'Settings of every tenant, unless its plan or it itself has others';
 SELECT pg_extension_config_dump('tenancy.default_settings', '');
@@ -35,7 +36,7 @@ CREATE FUNCTION tenancy.set_setting(path text, value jsonb, tenant text DEFAULT 
     AS 'MODULE_PATHNAME', 'set_setting_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.set_setting(text, jsonb, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.set_setting(text, jsonb, text, text) IS
-    'Sets a setting of a tenant, of a plan, or, without either, the default; a NULL value removes it. The path is dotted. Raises 22023 malformed path, or through a setting that is no object, or both tenant and plan, or a setting of PostgreSQL (postgres.work_mem) that is not allowed or has no such value, 42704 unknown tenant or plan';
+    'Sets a setting of a tenant, of a plan, or, without either, the default; a NULL value removes it. The path is dotted. Raises 22023 malformed path, or through a setting that is no object, or both tenant and plan, or a setting of PostgreSQL (postgres.work_mem) that is not allowed or has no such value, or more than 1048576 bytes on one level, 42704 unknown tenant or plan';
 
 CREATE FUNCTION tenancy.setting(path text, fallback jsonb DEFAULT NULL) RETURNS jsonb
     LANGUAGE c STABLE PARALLEL SAFE

@@ -1,9 +1,15 @@
 -- Hosts: under which names tenants are served. And keys for caches.
 
+CREATE FUNCTION tenancy.normalize_host(host text) RETURNS text
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'normalize_host_wrapper';
+COMMENT ON FUNCTION tenancy.normalize_host(text) IS
+    'The form in which a host, or *.example.com, is kept and compared: lower case, in ASCII, without port and trailing dot; NULL for what is no host';
+
 -- The library reads hosts by attribute number: new columns come last.
 CREATE TABLE tenancy.hosts (
     host      text COLLATE "C" NOT NULL PRIMARY KEY
-              CHECK (host ~ '^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$' OR host ~ '^\[[0-9a-f:.]+\]$'),
+              CONSTRAINT hosts_host_is_normal CHECK (host IS NOT DISTINCT FROM tenancy.normalize_host(host)),
     tenant_id uuid NOT NULL REFERENCES tenancy.tenants (id) ON DELETE CASCADE,
     added_at  timestamptz NOT NULL DEFAULT now()
 );

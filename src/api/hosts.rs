@@ -1,6 +1,7 @@
 //! Host functions, and keys for caches.
 
 use super::required;
+use crate::catalog::host::Host;
 use crate::catalog::tenants::pg_uuid;
 use crate::error::Error;
 use crate::sys::datum;
@@ -17,6 +18,11 @@ fn add_host(host: Option<&str>, tenant: Option<&str>) -> Result<(), ErrorReport>
 #[pg_extern(sql = false)]
 fn remove_host(host: Option<&str>) -> Result<(), ErrorReport> {
     Ok(registry::remove_host(required(host, "host")?)?)
+}
+
+#[pg_extern(sql = false)]
+fn normalize_host(host: &str) -> Option<String> {
+    Host::parse_pattern(host).ok().map(|host| host.as_str().to_owned())
 }
 
 #[pg_extern(sql = false)]

@@ -51,6 +51,11 @@ fn invite_member(tenant: Option<&str>, role: Option<&str>, expires: Option<Inter
 }
 
 #[pg_extern(sql = false)]
+fn revoke_invitation(token: Option<&str>) -> Result<(), ErrorReport> {
+    Ok(registry::revoke_invitation(required(token, "token")?)?)
+}
+
+#[pg_extern(sql = false)]
 fn accept_invitation(token: Option<&str>, user_id: Option<&str>) -> Result<pgrx::Uuid, ErrorReport> {
     let (token, user) = (required(token, "token")?, required(user_id, "user_id")?);
     Ok(pg_uuid(registry::accept_invitation(token, user, context::may_join)?))

@@ -4,10 +4,17 @@ use super::{jsonb, name_text, required};
 use crate::catalog::tenants::pg_uuid;
 use crate::registry::{self, Transition};
 use crate::sys::Oid;
+use crate::tenant::TenantRef;
 use pgrx::AnyElement;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::ffi::CStr;
+
+#[pg_extern(sql = false)]
+fn is_tenant_key(key: Option<&str>, id: Option<pgrx::Uuid>) -> Option<bool> {
+    let id = id.map(|id| uuid::Uuid::from_bytes(*id.as_bytes()));
+    key.map(|key| TenantRef::is_key(key, id))
+}
 
 #[pg_extern(sql = false)]
 fn create_tenant(

@@ -19,6 +19,11 @@ native_trigger! {
 }
 
 native_row_trigger! {
+    /// `tenancy.note_load()`: records what plain SQL has registered.
+    tenancy_note_load, pg_finfo_tenancy_note_load, crate::registry::loaded
+}
+
+native_row_trigger! {
     /// `tenancy.keep_owner()`: refuses to leave a tenant without an owner.
     tenancy_keep_owner, pg_finfo_tenancy_keep_owner, crate::registry::owner_left
 }

@@ -91,6 +91,17 @@ pub fn to_any(role: Oid) -> Result<Access> {
     granted(role, Key::Null)
 }
 
+/// Whether any role has access to one tenant in particular. Where none has, nobody need be asked about each.
+pub fn names_tenants() -> Result<bool> {
+    let registry = registry::get()?;
+    let mut any = false;
+    scan::find(registry.access, registry.access_by_tenant, &[(TENANT_ID, Key::NotNull)], |_| {
+        any = true;
+        true
+    });
+    Ok(any)
+}
+
 fn granted(role: Oid, tenant: Key<'_>) -> Result<Access> {
     let registry = registry::get()?;
     let mut access = Access::default();
@@ -118,6 +129,17 @@ pub fn put(role: Oid, tenant: Option<Uuid>, mode: Mode, require_membership: bool
         &[role.into(), tenant.map(pg_uuid).into(), mode.name().into(), require_membership.into()],
     )?;
     Ok(count > 0)
+}
+
+/// Whether access to one tenant, or to any, is recorded that asks for a member.
+pub fn requires_membership(role: Oid, tenant: Option<Uuid>) -> Result<bool> {
+    let required = spi::read(
+        "SELECT require_membership FROM tenancy.access \
+         WHERE role OPERATOR(pg_catalog.=) $1 AND tenant_id IS NOT DISTINCT FROM $2",
+        &[role.into(), tenant.map(pg_uuid).into()],
+        |row| row.require(1),
+    )?;
+    Ok(required.contains(&true))
 }
 
 /// Removes access to one tenant, or the access to any. Returns false when there was none.

@@ -4,6 +4,7 @@ use super::worker::{self, Task};
 use super::{spi, tenants::pg_uuid};
 use crate::error::{Error, Result};
 use crate::guc;
+use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::{recorder, role};
 use pgrx::JsonB;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,19 @@ pub struct Event {
     pub detail: Option<serde_json::Value>,
 }
 
+/// Up while rows are written that have an entry each.
+static TOLD: BackendCell<bool> = BackendCell::new(false);
+
+/// What is written until the result is dropped has entries of its own.
+pub fn told() -> Raised<'static> {
+    TOLD.raised()
+}
+
+/// Whether what is being written has entries of its own.
+pub fn is_told() -> bool {
+    TOLD.get()
+}
+
 /// Writes the entry in the current transaction. Needs the rights of the extension's owner.
 pub fn write(event: Event) -> Result<()> {
     write_returning(event).map(|_| ())
@@ -29,7 +43,7 @@ pub fn write(event: Event) -> Result<()> {
 
 /// As `write`, and returns the entry's id.
 pub fn write_returning(event: Event) -> Result<i64> {
-    let ids = spi::write(
+    let ids = spi::write_kept(
         "INSERT INTO tenancy.event_log \
          (event, tenant_id, object, role_name, user_id, request_id, reason, detail) \
          VALUES ($1, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8) RETURNING id",

@@ -1,7 +1,7 @@
 //! `tenancy.hosts`: under which names tenants are served.
 
 use super::host::Host;
-use super::{registry, spi, tenants::pg_uuid};
+use super::{event, registry, spi, tenants::pg_uuid};
 use crate::error::Result;
 use crate::sys::scan::{self, Key};
 use uuid::Uuid;
@@ -31,7 +31,8 @@ fn registered(host: &Host) -> Result<Option<Uuid>> {
 
 /// Registers a host. Returns false when it is taken. Needs the rights of the extension's owner.
 pub fn insert(host: &Host, tenant: Uuid) -> Result<bool> {
-    let count = spi::run(
+    let _told = event::told();
+    let count = spi::run_kept(
         "INSERT INTO tenancy.hosts (host, tenant_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         &[host.as_str().into(), pg_uuid(tenant).into()],
     )?;

@@ -1,6 +1,6 @@
 //! `tenancy.members` and `tenancy.invitations`: who the users of a tenant are.
 
-use super::{registry, spi, tenants::pg_uuid};
+use super::{event, registry, spi, tenants::pg_uuid};
 use crate::error::{Error, Result};
 use crate::sys::scan::{self, Key};
 use crate::sys::xact;
@@ -102,7 +102,8 @@ pub fn raise(tenant: Uuid, user: &str, role: Role) -> Result<Change> {
 fn put_unless(tenant: Uuid, user: &str, role: Role, suffices: impl Fn(Role) -> bool) -> Result<Change> {
     let args = [pg_uuid(tenant).into(), user.into(), role.as_str().into()];
     loop {
-        let added = spi::run(
+        let _told = event::told();
+        let added = spi::run_kept(
             "INSERT INTO tenancy.members (tenant_id, user_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
             &args,
         )?;
@@ -190,12 +191,24 @@ pub fn take_invitation(hash: &[u8]) -> Result<Option<(Uuid, Role)>> {
          AND expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() \
          RETURNING tenant_id, role",
         &[hash.to_vec().into()],
-        |row| {
-            let tenant = Uuid::from_bytes(*row.require::<pgrx::Uuid>(1)?.as_bytes());
-            Ok((tenant, Role::parse(&row.require::<String>(2)?)?))
-        },
+        invitation,
     )?;
     Ok(rows.into_iter().next())
+}
+
+/// Takes an invitation back, whether it has expired or not; `None` when there is none. Needs the rights of the extension's owner.
+pub fn revoke_invitation(hash: &[u8]) -> Result<Option<(Uuid, Role)>> {
+    let rows = spi::write(
+        "DELETE FROM tenancy.invitations WHERE token_hash OPERATOR(pg_catalog.=) $1 RETURNING tenant_id, role",
+        &[hash.to_vec().into()],
+        invitation,
+    )?;
+    Ok(rows.into_iter().next())
+}
+
+fn invitation(row: spi::Row<'_>) -> Result<(Uuid, Role)> {
+    let tenant = Uuid::from_bytes(*row.require::<pgrx::Uuid>(1)?.as_bytes());
+    Ok((tenant, Role::parse(&row.require::<String>(2)?)?))
 }
 
 /// Forgets some of the invitations that have expired, of any tenant, and waits for none. Needs the rights of the extension's owner.

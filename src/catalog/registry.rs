@@ -139,6 +139,20 @@ pub fn is_members(relation: Oid) -> bool {
     REGISTRY.get().is_some_and(|registry| relation == registry.members)
 }
 
+/// What the event is called when rows come into this table; `None` for others.
+pub fn load_event(table: Oid) -> Result<Option<&'static str>> {
+    let registry = get()?;
+    Ok(if table == registry.tenants {
+        Some("tenants.loaded")
+    } else if table == registry.hosts {
+        Some("hosts.loaded")
+    } else if table == registry.members {
+        Some("members.loaded")
+    } else {
+        None
+    })
+}
+
 /// Whether a relation is the table of protected tables. Can't fail.
 pub fn is_protection(relation: Oid) -> bool {
     REGISTRY.get().is_some_and(|registry| relation == registry.protection)

@@ -1,8 +1,9 @@
 //! Settings of tenants and plans, and the defaults of both: `tenancy.tenants`, `tenancy.plans`, `tenancy.default_settings`.
 
-use super::tree::Tree;
+use super::tree::{Stacked, Tree};
 use super::{registry, spi, tenants::pg_uuid};
 use crate::error::{Error, Result};
+use crate::sys::json::JsonbImage;
 use crate::sys::scan::{self, Key};
 use crate::sys::{json, option};
 use std::ffi::CStr;
@@ -17,25 +18,31 @@ const PLAN_SETTINGS: usize = 2;
 const DEFAULTS_ONLY: i16 = 1;
 const DEFAULTS_SETTINGS: usize = 2;
 
-/// What holds for a tenant, or without one, as last committed: the defaults, over them the plan's settings, over them
-/// the tenant's own. Also how many bytes it was read from.
-pub fn effective(tenant: Option<Uuid>) -> Result<(Tree, usize)> {
+/// A tenant's plan, and its own settings, as last committed; also how many bytes they were read from.
+pub fn of_tenant(tenant: Uuid) -> Result<(Option<String>, Tree, usize)> {
     let registry = registry::get()?;
     let (mut plan, mut own) = (None, None);
-    if let Some(tenant) = tenant {
-        scan::find(registry.tenants, registry.tenants_by_id, &[(TENANT_ID, Key::Uuid(tenant))], |row| {
-            plan = row.text(TENANT_PLAN);
-            own = row.json(TENANT_SETTINGS);
-            true
-        });
-    }
-    let mut levels = vec![None, None, own];
+    scan::find(registry.tenants, registry.tenants_by_id, &[(TENANT_ID, Key::Uuid(tenant))], |row| {
+        plan = row.text(TENANT_PLAN);
+        own = row.json(TENANT_SETTINGS);
+        true
+    });
+    let size = own.as_ref().map_or(0, String::len);
+    let own = own.map_or_else(|| Ok(Tree::default()), |own| Tree::parse(&own))?;
+    Ok((plan, own, size))
+}
+
+/// What holds where the tenant has nothing of its own, as last committed: the defaults, and over them the plan's settings. Also
+/// how many bytes they were read from.
+pub fn of_plan(plan: Option<&str>) -> Result<(Tree, usize)> {
+    let registry = registry::get()?;
+    let mut levels = [None, None];
     scan::find(registry.defaults, registry.defaults_only, &[(DEFAULTS_ONLY, Key::Bool(true))], |row| {
         levels[0] = row.json(DEFAULTS_SETTINGS);
         true
     });
     if let Some(plan) = plan {
-        scan::find(registry.plans, registry.plans_by_name, &[(PLAN_NAME, Key::Text(&plan))], |row| {
+        scan::find(registry.plans, registry.plans_by_name, &[(PLAN_NAME, Key::Text(plan))], |row| {
             levels[1] = row.json(PLAN_SETTINGS);
             true
         });
@@ -74,8 +81,9 @@ pub fn any_postgres() -> Result<bool> {
 }
 
 /// The settings of PostgreSQL's own that are among these, but for what can't be one.
-pub fn postgres_of(settings: &Tree) -> Vec<(&'static CStr, String)> {
-    let Some(Tree::Object(names)) = settings.name(POSTGRES) else { return Vec::new() };
+pub fn postgres_of(settings: &Stacked<'_>) -> Vec<(&'static CStr, String)> {
+    let postgres = settings.name(POSTGRES);
+    let Some(Tree::Object(names)) = postgres.as_deref() else { return Vec::new() };
     let value = |name: &'static CStr| Some((name, names.get(name.to_str().ok()?)?.scalar()?));
     ALLOWED.into_iter().filter_map(value).collect()
 }
@@ -100,6 +108,21 @@ pub fn check_postgres(settings: &Tree) -> Result<()> {
             Some(value) => option::check(allowed, &value),
             None => return refused(format!("\"postgres.{name}\" is a text or a number")),
         }
+    }
+    Ok(())
+}
+
+/// The most that settings of one level take as text, in bytes; what is kept in memory of many tenants rests on it.
+const MAX_BYTES: usize = 1_048_576;
+
+/// Refuses settings that are too many, as the constraints of the tables do.
+///
+/// # Errors
+/// 22023
+pub fn check_size(settings: &json::Jsonb) -> Result<()> {
+    if settings.to_text().len() > MAX_BYTES {
+        let reason = format!("they take at most {MAX_BYTES} bytes as text");
+        return Err(Error::InvalidArgument { what: "settings", reason });
     }
     Ok(())
 }
@@ -136,8 +159,12 @@ pub fn lock(level: &Level) -> Result<Option<Tree>> {
 }
 
 /// Replaces the settings of one level. Needs the rights of the extension's owner.
+///
+/// # Errors
+/// 22023 when they are too many.
 pub fn replace(level: &Level, settings: &Tree) -> Result<()> {
     let json = settings.to_json();
+    check_size(&JsonbImage::new(&json).copy())?;
     match level {
         Level::Defaults => {
             spi::run("UPDATE tenancy.default_settings SET settings = $1::pg_catalog.jsonb", &[json.into()])?

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::sys::snapshot::{self, Plan};
 use crate::sys::{Oid, hooks};
 use pgrx::datum::DatumWithOid;
-use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiCursor, SpiHeapTupleData};
+use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiCursor, SpiHeapTupleData, SpiTupleTable};
 use pgrx::{FromDatum, IntoDatum, PgOid};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -102,6 +102,19 @@ pub fn write_kept<T>(
     args: &[DatumWithOid<'_>],
     map: impl Fn(Row<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
+    with_kept(statement, args, |rows| rows.map(|tuple| map(Row(tuple))).collect())
+}
+
+/// As `run`; the plan is kept as long as the session.
+pub fn run_kept(statement: &'static str, args: &[DatumWithOid<'_>]) -> Result<usize> {
+    with_kept(statement, args, |rows| Ok(rows.len()))
+}
+
+fn with_kept<T>(
+    statement: &'static str,
+    args: &[DatumWithOid<'_>],
+    take: impl FnOnce(SpiTupleTable<'_>) -> Result<T>,
+) -> Result<T> {
     let _internal = hooks::internal();
     Spi::connect_mut(|client| {
         let plan = match KEPT_WRITES.with_borrow(|kept| kept.get(statement).copied()) {
@@ -113,7 +126,7 @@ pub fn write_kept<T>(
                 plan
             }
         };
-        client.update(plan, None, args)?.map(|tuple| map(Row(tuple))).collect()
+        take(client.update(plan, None, args)?)
     })
 }
 

@@ -1,8 +1,8 @@
 //! The rows of one tenant, in every table that has some: which tables these are, and removing and counting.
 
 use super::protection::Root;
-use super::spi;
 use super::tenants::pg_uuid;
+use super::{event, spi};
 use crate::error::{Error, Lifecycle, Result};
 use crate::sql::transfer::Owner;
 use crate::sql::{self, Ident};
@@ -305,6 +305,7 @@ pub fn insert_like(
     key: Option<&str>,
     name: Option<&str>,
 ) -> Result<Option<(Uuid, TenantKey)>> {
+    let _told = event::told();
     let rows = spi::write(
         "INSERT INTO tenancy.tenants (id, key, name, plan, region, settings, parent) \
          SELECT new.id, coalesce($3, new.id::pg_catalog.text), coalesce($4, t.name), t.plan, t.region, t.settings, t.parent \

@@ -1,7 +1,7 @@
 //! `tenancy.tenants`.
 
 use super::registry::{self, Registry};
-use super::spi;
+use super::{event, spi};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::directory::{self, Home, Name};
@@ -106,7 +106,8 @@ pub struct NewTenant {
 /// Inserts a tenant; without an id it gets a random one, without a key its id. Returns the id, or
 /// `None` when the id or the key is taken.
 pub fn insert(tenant: NewTenant) -> Result<Option<Uuid>> {
-    let rows = spi::write(
+    let _told = event::told();
+    let rows = spi::write_kept(
         "INSERT INTO tenancy.tenants (id, key, name, plan, region, settings, parent) \
          SELECT new.id, coalesce($2, new.id::pg_catalog.text), $3, $4, $5, coalesce($6, '{}'), $7 \
          FROM (SELECT coalesce($1, pg_catalog.gen_random_uuid()) AS id) AS new \

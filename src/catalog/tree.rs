@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The longest path, in characters, and the most names in it.
@@ -93,6 +94,7 @@ impl Tree {
     }
 
     /// What stands there.
+    #[cfg(test)]
     pub fn get(&self, path: &Path) -> Option<&Self> {
         path.0.iter().try_fold(self, |tree, name| match tree {
             Self::Object(names) => names.get(name),
@@ -203,6 +205,49 @@ impl Tree {
     }
 }
 
+/// A tree over another one, as if it were merged into it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stacked<'a> {
+    pub under: &'a Tree,
+    pub over: &'a Tree,
+}
+
+impl<'a> Stacked<'a> {
+    /// What stands there.
+    pub fn get(&self, path: &Path) -> Option<Cow<'a, Tree>> {
+        self.walk(path.0.iter().map(String::as_str))
+    }
+
+    /// What stands under a name.
+    pub fn name(&self, name: &str) -> Option<Cow<'a, Tree>> {
+        self.walk(std::iter::once(name))
+    }
+
+    /// All of it.
+    pub fn merged(&self) -> Tree {
+        let mut all = self.under.clone();
+        all.merge(self.over.clone());
+        all
+    }
+
+    fn walk<'n>(&self, names: impl Iterator<Item = &'n str>) -> Option<Cow<'a, Tree>> {
+        let (mut under, mut over) = (Some(self.under), Some(self.over));
+        for name in names {
+            // What is no object hides all that is below it.
+            if matches!(over, Some(Tree::Value(_))) {
+                return None;
+            }
+            (under, over) = (under.and_then(|tree| tree.name(name)), over.and_then(|tree| tree.name(name)));
+        }
+        match (under, over) {
+            (Some(under @ Tree::Object(_)), Some(over @ Tree::Object(_))) => {
+                Some(Cow::Owned(Stacked { under, over }.merged()))
+            }
+            (under, over) => over.or(under).map(Cow::Borrowed),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +349,16 @@ mod tests {
             same.merge(Tree::default());
             same.merge(tree(&under));
             prop_assert_eq!(same.to_json(), under);
+        }
+
+        #[test]
+        fn a_stack_shows_what_merging_makes(under in object(), over in object(), names in prop::collection::vec("[abc]", 1..4)) {
+            let (under, over, path) = (tree(&under), tree(&over), path(&names.join(".")));
+            let stacked = Stacked { under: &under, over: &over };
+            let merged = stacked.merged();
+            let json = |tree: &Tree| tree.to_json();
+            prop_assert_eq!(stacked.get(&path).as_deref().map(json), merged.get(&path).map(json));
+            prop_assert_eq!(stacked.name(&names[0]).as_deref().map(json), merged.name(&names[0]).map(json));
         }
     }
 

@@ -74,6 +74,8 @@ struct Cache {
     last: Option<(Oid, Trust, Box<str>, Rc<Tenant>)>,
     /// The access to any tenant of the role that was asked for last.
     any_tenant: Option<(Oid, Access)>,
+    /// Whether any role has access to one tenant in particular.
+    names_tenants: Option<bool>,
     /// Tenants whose datums this transaction may still hold; they outlive their cache entries.
     in_use: Vec<Rc<Tenant>>,
 }
@@ -134,6 +136,7 @@ pub fn refresh() {
             cache.count = 0;
             cache.last = None;
             cache.any_tenant = None;
+            cache.names_tenants = None;
         });
     }
 }
@@ -172,6 +175,16 @@ pub fn any_tenant(role: Oid) -> Option<Access> {
 /// Keeps the role's access to any tenant. What has gone stale meanwhile goes with `refresh`.
 pub fn put_any_tenant(role: Oid, any: Access) {
     CACHE.with_borrow_mut(|cache| cache.any_tenant = Some((role, any)));
+}
+
+/// Whether any role has access to one tenant in particular, where that is known.
+pub fn names_tenants() -> Option<bool> {
+    CACHE.with_borrow(|cache| cache.names_tenants)
+}
+
+/// Keeps that. What has gone stale meanwhile goes with `refresh`.
+pub fn put_names_tenants(any: bool) {
+    CACHE.with_borrow_mut(|cache| cache.names_tenants = Some(any));
 }
 
 /// Keeps in mind which authorised tenant was asked for last.

@@ -36,6 +36,10 @@ struct Standing {
 static STANDING: BackendCell<Standing> = BackendCell::new(UNKNOWN);
 
 const UNKNOWN: Standing = Standing { role: INVALID_OID, rank: 0 };
+
+/// The role for which the settings that were read last are those in force.
+static SETTINGS_OF: BackendCell<Oid> = BackendCell::new(INVALID_OID);
+
 /// Whom `CURRENT` stands for.
 static TENANT: BackendCell<Option<Uuid>> = BackendCell::new(None);
 
@@ -45,6 +49,17 @@ pub fn forget() {
     CURRENT.set(UNRESOLVED);
     visible::forget();
     STANDING.set(UNKNOWN);
+    SETTINGS_OF.set(INVALID_OID);
+}
+
+/// The settings that were read last are those in force for `role`.
+pub fn remember_settings(role: Oid) {
+    SETTINGS_OF.set(role);
+}
+
+/// Whether the settings that were read last are those in force.
+pub fn knows_settings() -> bool {
+    SETTINGS_OF.get() == role::outer()
 }
 
 /// Remembers the rank that the user has in the tenant for which `role` acts; 0 for none.
@@ -96,6 +111,7 @@ pub fn close_fast_path() {
     HOT.set(UNRESOLVED);
     visible::forget();
     STANDING.set(UNKNOWN);
+    SETTINGS_OF.set(INVALID_OID);
 }
 
 /// The tenant's id as a `uuid` datum; `None` while unresolved.

@@ -103,11 +103,23 @@ pub fn has_rank(name: &[u8]) -> Option<bool> {
 /// 22023 for another name; otherwise as for `resolve`.
 pub fn has_role(name: &str) -> Result<bool> {
     let wanted = Role::parse(name)?;
-    let Some(tenant) = resolve::acting()? else { return Ok(false) };
-    let rank = role_of_user(tenant.id)?.map_or(0, Role::rank);
-    // What arrives later forgets it.
-    hot::remember_rank(role::outer(), rank);
-    Ok(rank >= wanted.rank())
+    Ok(rank()? >= wanted.rank())
+}
+
+/// The current user's rank within the tenant in force; 0 for none.
+fn rank() -> Result<u8> {
+    if let Some(rank) = hot::current_rank() {
+        return Ok(rank);
+    }
+    let rank = match hot::id()? {
+        Some(tenant) => role_of_user(tenant)?.map_or(0, Role::rank),
+        None => 0,
+    };
+    // What arrives later forgets it, and what has arrived meanwhile has forgotten the context.
+    if hot::is_resolved() {
+        hot::remember_rank(role::outer(), rank);
+    }
+    Ok(rank)
 }
 
 /// Whether the current user is a member of the tenant in force. Without a tenant nobody is.
@@ -115,10 +127,7 @@ pub fn has_role(name: &str) -> Result<bool> {
 /// # Errors
 /// As for `resolve`.
 pub fn is_current_member() -> Result<bool> {
-    match resolve::acting()? {
-        Some(tenant) => Ok(role_of_user(tenant.id)?.is_some()),
-        None => Ok(false),
-    }
+    Ok(rank()? > 0)
 }
 
 /// Whether a user is a member of the tenant in force. Without a tenant nobody is.
@@ -126,8 +135,8 @@ pub fn is_current_member() -> Result<bool> {
 /// # Errors
 /// As for `resolve`.
 pub fn is_member(user: &str) -> Result<bool> {
-    match resolve::acting()? {
-        Some(tenant) => Ok(role_of(tenant.id, user)?.is_some()),
+    match hot::id()? {
+        Some(tenant) => Ok(role_of(tenant, user)?.is_some()),
         None => Ok(false),
     }
 }

@@ -328,7 +328,20 @@ pub fn granted(role: Oid, tenant: &tenants::TenantRow) -> Result<Option<Grant>> 
 }
 
 fn granted_by(role: Oid, tenant: Uuid, proof: Mode) -> Result<Option<Grant>> {
-    Ok(access::to_tenant(role, tenant)?.grant(&to_any(role)?, proof))
+    Ok(to_tenant(role, tenant)?.grant(&to_any(role)?, proof))
+}
+
+/// Where all access is to any tenant, none need be looked up for this one.
+fn to_tenant(role: Oid, tenant: Uuid) -> Result<Access> {
+    let is_named = match cache::names_tenants() {
+        Some(any) => any,
+        None => {
+            let any = access::names_tenants()?;
+            cache::put_names_tenants(any);
+            any
+        }
+    };
+    if is_named { access::to_tenant(role, tenant) } else { Ok(Access::default()) }
 }
 
 /// Most applications' roles have access to any tenant, which need not be looked up for each of them.

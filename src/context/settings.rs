@@ -1,19 +1,19 @@
 //! Settings that hold for the tenant in force: read once, then kept in the session's memory.
 
-use super::resolve;
+use super::hot;
 use crate::catalog::settings;
-use crate::catalog::tree::{Path, Tree};
+use crate::catalog::tree::{Path, Stacked, Tree};
 use crate::error::{Error, Result};
 use crate::sys::backend::BackendCell;
-use crate::sys::invalidation;
 use crate::sys::json::{Jsonb, JsonbImage};
+use crate::sys::{invalidation, role};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::rc::Rc;
 use uuid::Uuid;
 
-/// Tenants kept, with settings of so many bytes together; a miss costs three index look-ups.
+/// Tenants kept, with settings of so many bytes together, and plans; a miss costs an index look-up.
 const CAPACITY: usize = 1024;
 const MAX_BYTES: usize = 4 << 20;
 
@@ -21,14 +21,26 @@ const MAX_BYTES: usize = 4 << 20;
 const MAX_IMAGES: usize = 256;
 
 struct Effective {
-    tree: Tree,
+    /// The defaults, with the plan's over them: one for all tenants of a plan.
+    base: Rc<Tree>,
+    own: Tree,
     images: RefCell<HashMap<Box<str>, Option<JsonbImage>>>,
+}
+
+impl Effective {
+    fn all(&self) -> Stacked<'_> {
+        Stacked { under: &self.base, over: &self.own }
+    }
 }
 
 #[derive(Default)]
 struct Cache {
     /// `None` stands for no tenant.
     settings: HashMap<Option<Uuid>, Rc<Effective>>,
+    /// `None` stands for no plan.
+    bases: HashMap<Option<Box<str>>, Rc<Tree>>,
+    /// Those that were asked for last.
+    last: Option<Rc<Effective>>,
     /// Whether anybody has settings of PostgreSQL's own.
     any_postgres: Option<bool>,
     bytes: usize,
@@ -47,8 +59,19 @@ pub fn discard() {
 }
 
 fn effective() -> Result<Rc<Effective>> {
+    if hot::knows_settings()
+        && let Some(known) = CACHE.with_borrow(|cache| cache.last.clone())
+    {
+        return Ok(known);
+    }
     invalidation::accept();
-    of(resolve::acting()?.map(|tenant| tenant.id))
+    let found = of(hot::id()?)?;
+    CACHE.with_borrow_mut(|cache| cache.last = Some(Rc::clone(&found)));
+    // What arrives later forgets it, and what has arrived meanwhile has forgotten the context.
+    if hot::is_resolved() && !STALE.get() {
+        hot::remember_settings(role::outer());
+    }
+    Ok(found)
 }
 
 /// Whether any tenant is to have settings of PostgreSQL's own.
@@ -68,7 +91,7 @@ pub fn any_postgres() -> Result<bool> {
 
 /// The settings of PostgreSQL's own that a tenant is to have.
 pub fn postgres(tenant: Uuid) -> Result<Vec<(&'static CStr, String)>> {
-    Ok(settings::postgres_of(&of(Some(tenant))?.tree))
+    Ok(settings::postgres_of(&of(Some(tenant))?.all()))
 }
 
 fn refresh() {
@@ -84,21 +107,38 @@ fn of(tenant: Option<Uuid>) -> Result<Rc<Effective>> {
         if let Some(known) = CACHE.with_borrow(|cache| cache.settings.get(&tenant).cloned()) {
             return Ok(known);
         }
-        let (tree, bytes) = settings::effective(tenant)?;
+        let (plan, own, bytes) = match tenant {
+            Some(tenant) => settings::of_tenant(tenant)?,
+            None => (None, Tree::default(), 0),
+        };
+        let (base, base_bytes) = base(plan.as_deref())?;
+        let bytes = bytes + base_bytes;
         if STALE.get() {
             continue;
         }
-        let found = Rc::new(Effective { tree, images: RefCell::default() });
+        let found = Rc::new(Effective { base: Rc::clone(&base), own, images: RefCell::default() });
         CACHE.with_borrow_mut(|cache| {
             if cache.settings.len() >= CAPACITY || cache.bytes + bytes > MAX_BYTES {
                 cache.settings.clear();
+                cache.bases.clear();
                 cache.bytes = 0;
             }
+            cache.bases.insert(plan.map(Into::into), base);
             cache.settings.insert(tenant, Rc::clone(&found));
             cache.bytes += bytes;
         });
         return Ok(found);
     }
+}
+
+/// What the tenants of a plan have, or those without one; and how many bytes that is more than what is kept.
+fn base(plan: Option<&str>) -> Result<(Rc<Tree>, usize)> {
+    let plan_key = plan.map(Into::into);
+    if let Some(known) = CACHE.with_borrow(|cache| cache.bases.get(&plan_key).cloned()) {
+        return Ok((known, 0));
+    }
+    let (tree, bytes) = settings::of_plan(plan)?;
+    Ok((Rc::new(tree), bytes))
 }
 
 /// What stands at the path; `None` where nothing does.
@@ -110,7 +150,7 @@ pub fn setting(path: &str) -> Result<Option<Jsonb>> {
     if let Some(image) = effective.images.borrow().get(path) {
         return Ok(image.as_ref().map(JsonbImage::copy));
     }
-    let image = effective.tree.get(&Path::parse(path)?).map(|tree| JsonbImage::new(&tree.to_json()));
+    let image = effective.all().get(&Path::parse(path)?).map(|tree| JsonbImage::new(&tree.to_json()));
     let value = image.as_ref().map(JsonbImage::copy);
     let mut images = effective.images.borrow_mut();
     if images.len() >= MAX_IMAGES {
@@ -125,15 +165,15 @@ pub fn setting(path: &str) -> Result<Option<Jsonb>> {
 /// # Errors
 /// As for `resolve`.
 pub fn settings() -> Result<Jsonb> {
-    Ok(JsonbImage::new(&effective()?.tree.to_json()).copy())
+    Ok(JsonbImage::new(&effective()?.all().merged().to_json()).copy())
 }
 
 /// What `read` makes of a setting; `None` where nothing stands there, or null.
 fn typed<T>(path: &str, kind: &str, read: impl Fn(&Tree) -> Option<T>) -> Result<Option<T>> {
     let effective = effective()?;
-    match effective.tree.get(&Path::parse(path)?).filter(|tree| !tree.is_null()) {
+    match effective.all().get(&Path::parse(path)?).filter(|tree| !tree.is_null()) {
         None => Ok(None),
-        Some(tree) => read(tree)
+        Some(tree) => read(&tree)
             .map(Some)
             .ok_or_else(|| Error::InvalidArgument { what: "setting", reason: format!("\"{path}\" is no {kind}") }),
     }

@@ -5,13 +5,13 @@ use crate::catalog::event::{self, Event};
 use crate::catalog::{admin, tenants};
 use crate::error::{Error, Result};
 use crate::sql::{self, Ident};
-use crate::sys::{Oid, role};
+use crate::sys::{Oid, report, role};
 use crate::tenant::TenantRef;
 use serde_json::json;
 use uuid::Uuid;
 
 /// Lets a role act for a tenant, or for any, on behalf of everybody, or of the tenant's members alone; of an access that is there
-/// already, changes the mode and for whom.
+/// already, changes the mode and for whom; the caller is told where members were asked for, and no longer are.
 ///
 /// # Errors
 /// 42704 unknown role or tenant; 22023 unknown mode.
@@ -24,7 +24,14 @@ pub fn grant_access(role: &str, tenant: Option<&str>, mode: &str, require_member
     };
     let grantee = known_role(role)?;
     let id = tenant.map(known_tenant).transpose()?;
+    let lifts = !require_membership && access::requires_membership(grantee, id)?;
     if access::put(grantee, id, proof, require_membership)? {
+        if lifts {
+            report::notice(
+                format!("role \"{role}\" may act for others than members from now on"),
+                "Grant it again with require_membership => true to go back.",
+            );
+        }
         let detail = json!({ "mode": mode, "any_tenant": id.is_none(), "require_membership": require_membership });
         log("access.granted", role, id, detail)?;
     }

@@ -85,6 +85,15 @@ pub fn accept_invitation(token: &str, user: &str, may_join: fn(Uuid) -> Result<b
     })
 }
 
+/// Takes an invitation back: nobody becomes a member by it any more. Called as the extension's owner.
+///
+/// # Errors
+/// 42704 when there is no such invitation, or it was used.
+pub fn revoke_invitation(token: &str) -> Result<()> {
+    let (tenant, role) = members::revoke_invitation(&hash(token)?)?.ok_or(Error::UnknownInvitation)?;
+    log("member.uninvited", tenant, None, role)
+}
+
 fn hash(token: &str) -> Result<Vec<u8>> {
     digest::sha256(token.as_bytes()).ok_or(Error::NotSupported("invitations without SHA-256"))
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 ///
 /// # Errors
 /// 42704 unknown tenant or plan; 22023 malformed path, a path through something that is no object, both a tenant and a plan, a
-/// setting of PostgreSQL's own that there may not be, or that has no such value.
+/// setting of PostgreSQL's own that there may not be, or that has no such value, more than a level may have.
 pub fn set_setting(path: &str, value: Option<Jsonb>, tenant: Option<&str>, plan: Option<&str>) -> Result<()> {
     let at = Path::parse(path)?;
     let level = match (tenant, plan) {
@@ -65,11 +65,12 @@ pub fn set_setting(path: &str, value: Option<Jsonb>, tenant: Option<&str>, plan:
 /// Settings that come as a whole are merged key by key, so they must be an object.
 ///
 /// # Errors
-/// 22023 when they are none, or have settings of PostgreSQL's own among them that there may not be.
+/// 22023 when they are none, or too many, or have settings of PostgreSQL's own among them that there may not be.
 pub fn check(settings: Option<&Jsonb>) -> Result<()> {
     let Some(settings) = settings else { return Ok(()) };
     if !json::is_object(settings)? {
         return Err(Error::InvalidArgument { what: "settings", reason: "they must be a JSON object".into() });
     }
+    settings::check_size(settings)?;
     settings::check_postgres(&settings::tree_of(settings)?)
 }

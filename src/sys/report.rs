@@ -16,6 +16,13 @@ pub fn warn(error: &Error) {
     report.report(PgLogLevel::WARNING);
 }
 
+/// Tells the client what it may not have meant.
+pub fn notice(message: String, hint: &str) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "pg_tenancy")
+        .set_hint(hint)
+        .report(PgLogLevel::NOTICE);
+}
+
 /// Writes a line to the server's log, and nowhere else.
 pub fn log(message: String) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "pg_tenancy")

@@ -18,6 +18,8 @@ pub enum Key<'a> {
     Int8(i64),
     Bool(bool),
     Null,
+    /// Any value but null.
+    NotNull,
 }
 
 // The types of columns that can be read as one of these: where the extension's own tables have others, somebody has
@@ -192,7 +194,7 @@ pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut
                 Key::Int4(_) => check_type(descriptor, *attribute as usize, INT4),
                 Key::Int8(_) => check_type(descriptor, *attribute as usize, INT8),
                 Key::Bool(_) => check_type(descriptor, *attribute as usize, BOOL),
-                Key::Null => {}
+                Key::Null | Key::NotNull => {}
             }
         }
         let scan = pg_sys::systable_beginscan(
@@ -232,8 +234,9 @@ pub(super) fn scan_key((attribute, key): &(i16, Key<'_>)) -> pg_sys::ScanKeyData
         Key::Int4(number) => (pg_sys::F_INT4EQ, number.into_datum()),
         Key::Int8(number) => (pg_sys::F_INT8EQ, number.into_datum()),
         Key::Bool(truth) => (pg_sys::F_BOOLEQ, truth.into_datum()),
-        Key::Null => (0, None),
+        Key::Null | Key::NotNull => (0, None),
     };
+    let searched = if matches!(key, Key::NotNull) { pg_sys::SK_SEARCHNOTNULL } else { pg_sys::SK_SEARCHNULL };
     // SAFETY: `entry` is a valid place to initialise; the datums live in the current memory
     // context, which outlives the scan.
     unsafe {
@@ -243,7 +246,7 @@ pub(super) fn scan_key((attribute, key): &(i16, Key<'_>)) -> pg_sys::ScanKeyData
             }
             None => pg_sys::ScanKeyEntryInitialize(
                 &mut entry,
-                (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNULL) as i32,
+                (pg_sys::SK_ISNULL | searched) as i32,
                 *attribute,
                 0,
                 pg_sys::InvalidOid,

@@ -127,6 +127,18 @@ impl Fired<'_> {
         }
     }
 
+    /// How many rows the statement wrote; 0 where the trigger is not told of them.
+    pub fn count(&self, side: Side) -> i64 {
+        // SAFETY: the store belongs to the statement, and is kept until its triggers have run.
+        unsafe {
+            let store = match side {
+                Side::Old => (*self.data).tg_oldtable,
+                Side::New => (*self.data).tg_newtable,
+            };
+            if store.is_null() { 0 } else { pg_sys::tuplestore_tuple_count(store) }
+        }
+    }
+
     /// The row that a row trigger fires for.
     pub fn row(&self, side: Side) -> Option<Row<'_>> {
         // SAFETY: as above; the tuple that an event doesn't have is NULL.

@@ -49,6 +49,32 @@ fn a_wildcard_stands_for_one_name_and_an_exact_host_beats_it() {
 }
 
 #[test]
+fn a_change_of_hosts_or_of_their_tenant_is_seen_at_the_next_statement() {
+    for level in ["read committed", "repeatable read", "serializable"] {
+        let world = world_with_hosts();
+        let mut client = world.connect();
+        client.run(&format!(
+            "begin isolation level {level}; prepare asked as select tenancy.resolve_host('acme.example')"
+        ));
+        let mut seen = |change: &str, tenant: Option<&str>| {
+            world.fixture.run(change);
+            assert_eq!(resolved(&mut client, "acme.example").as_deref(), tenant, "{level}: {change}");
+            assert_eq!(client.value("execute asked").as_deref(), tenant, "{level}: {change}");
+        };
+        seen("", Some(ACME.id));
+        seen("select tenancy.remove_host('acme.example')", None);
+        seen("select tenancy.add_host('acme.example', 'globex')", Some(GLOBEX.id));
+        seen(&format!("update tenancy.hosts set tenant_id = '{}' where host = 'acme.example'", ACME.id), Some(ACME.id));
+        seen("select tenancy.suspend_tenant('acme')", None);
+        seen("select tenancy.resume_tenant('acme')", Some(ACME.id));
+        seen(&format!("select tenancy.revoke_access('{}')", world.app), None);
+        seen(&format!("select tenancy.grant_access('{}', 'globex')", world.app), None);
+        seen(&format!("select tenancy.grant_access('{}', 'acme')", world.app), Some(ACME.id));
+        seen("truncate tenancy.hosts", None);
+    }
+}
+
+#[test]
 fn the_tenant_of_a_host_becomes_the_context() {
     let world = world_with_hosts();
     let mut client = world.connect();

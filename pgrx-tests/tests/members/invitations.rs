@@ -50,6 +50,40 @@ fn a_token_is_good_once_and_until_it_expires() {
 }
 
 #[test]
+fn an_invitation_is_taken_back_by_administrators() {
+    let world = world_for_members();
+    let admin = world.fixture.role("admin");
+    world.fixture.run(&format!("select tenancy.grant_admin('{admin}')"));
+    let mut admin = world.fixture.connect(&admin);
+    let (meant, mistaken) = (invite(&world, "'acme'"), invite(&world, "'acme', 'owner'"));
+    let revoke = |token: &str| format!("select tenancy.revoke_invitation('{token}')");
+    let mut client = world.connect();
+    client.refuses(&revoke(&mistaken), "42501");
+    admin.run(&revoke(&mistaken));
+    let accept = |token: &str| format!("select tenancy.accept_invitation('{token}', 'newcomer')");
+    client.refuses(&accept(&mistaken), "28000");
+    admin.refuses(&revoke(&mistaken), "42704");
+    admin.refuses("select tenancy.revoke_invitation('never made')", "42704");
+    admin.refuses("select tenancy.revoke_invitation(null)", "22023");
+    // The other one is as good as before, also when taking it back is.
+    admin.run(&format!("begin; {}; rollback", revoke(&meant)));
+    client.run(&accept(&meant));
+    admin.refuses(&revoke(&meant), "42704");
+    let events =
+        "select concat_ws(' ', tenant_id, detail->>'role') from tenancy.event_log where event = 'member.uninvited'";
+    assert_eq!(world.fixture.superuser().texts(events), [format!("{} owner", ACME.id)]);
+    // Who comes with it while it is taken back gets in, or it is refused: one of both.
+    let token = invite(&world, "'acme'");
+    admin.run(&format!("begin; {}", revoke(&token)));
+    std::thread::scope(|scope| {
+        let joins = scope.spawn(|| world.connect().batch_execute(&accept(&token)));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        admin.run("commit");
+        assert_eq!(sqlstate(&joins.join().expect("the session ends")), Some("28000"));
+    });
+}
+
+#[test]
 fn what_can_not_be_an_invitation_is_refused() {
     let world = world_for_members();
     let mut admin = world.fixture.superuser();

@@ -3,7 +3,7 @@
 use tenancy_harness::postgres::Client;
 use tenancy_harness::{ACME, Session, World, sqlstate};
 
-use crate::world_with_members;
+use crate::{is_true, session_of, world_with_members};
 
 const IS_LEFT: &str = "select string_agg(user_id, ' ' order by user_id) from tenancy.members where role = 'owner'";
 
@@ -100,6 +100,36 @@ fn what_is_replicated_is_taken_as_it_comes() {
     admin.run("set session_replication_role = replica; delete from tenancy.members where role = 'owner'");
     assert_eq!(admin.value(IS_LEFT), None);
     let doctor = "select code from tenancy.doctor() where object like '%keep_owner%'";
+    assert_eq!(admin.texts(doctor), Vec::<String>::new());
+}
+
+#[test]
+fn sessions_hear_of_members_that_are_replicated() {
+    let world = world_with_members();
+    let mut admin = world.fixture.superuser();
+    admin.run("set session_replication_role = replica");
+    let mut client = session_of(&world, "viewer", "acme");
+    for (change, has) in [
+        ("update tenancy.members set role = 'admin' where user_id = 'viewer'", true),
+        ("delete from tenancy.members where user_id = 'viewer'", false),
+        ("insert into tenancy.members select id, 'viewer', 'admin' from tenancy.tenants where key = 'acme'", true),
+        ("truncate tenancy.members", false),
+    ] {
+        assert_eq!(is_true(&mut client, "tenancy.has_role('admin')"), !has, "before {change}");
+        admin.run(change);
+        assert_eq!(is_true(&mut client, "tenancy.has_role('admin')"), has, "{change}");
+    }
+    let doctor = "select code from tenancy.doctor() where object like '%members_changed%'";
+    assert_eq!(admin.texts(doctor), Vec::<String>::new());
+    let disabled =
+        "alter table tenancy.members disable trigger members_changed, disable trigger members_changed_in_bulk";
+    admin.run(disabled);
+    let fixes = admin.texts("select fix from tenancy.doctor() where object like '%members_changed%'");
+    assert_eq!(fixes.len(), 2);
+    fixes.iter().for_each(|fix| admin.run(fix));
+    let enabled =
+        "select string_agg(tgenabled::text, '' order by tgname) from pg_trigger where tgname like 'members_changed%'";
+    assert_eq!(admin.value(enabled).as_deref(), Some("RA"));
     assert_eq!(admin.texts(doctor), Vec::<String>::new());
 }
 

@@ -1,7 +1,9 @@
 //! Access that requires membership.
 
-use tenancy_harness::postgres::Client;
-use tenancy_harness::{Fixture, Session, World, assert_sqlstate};
+use std::sync::{Arc, Mutex};
+
+use tenancy_harness::postgres::{Client, NoTls};
+use tenancy_harness::{Cluster, Fixture, Session, World, assert_sqlstate};
 
 use crate::{ISOLATION_LEVELS, READ, is_true, session_of, world_for_members, world_with_members};
 
@@ -198,6 +200,35 @@ fn grants_add_up_and_the_last_one_of_a_kind_counts() {
           where event = 'access.granted' order by id",
     );
     assert_eq!(events, ["true false", "false true", "false false", "false true", "true true", "true false"]);
+}
+
+#[test]
+fn whoever_asks_for_members_no_more_is_told() {
+    let world = world_with_members();
+    let (fixture, app) = (&world.fixture, &world.app);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let mut config = fixture.cluster().client_config(fixture.database(), Cluster::SUPERUSER);
+    let notices = Arc::clone(&told);
+    config.notice_callback(move |notice| {
+        notices.lock().unwrap().push(format!("{} {}", notice.severity(), notice.message()))
+    });
+    let mut admin = config.connect(NoTls).unwrap();
+    for (arguments, count) in [
+        (", require_membership => true", 0),
+        (", require_membership => true", 0),
+        (", 'acme'", 0),
+        ("", 1),
+        ("", 1),
+        (", 'acme', require_membership => true", 1),
+        (", mode => 'signed', require_membership => true", 1),
+        (", 'acme'", 2),
+        (", mode => 'signed'", 3),
+    ] {
+        admin.run(&format!("select tenancy.grant_access('{app}'{arguments})"));
+        assert_eq!(told.lock().unwrap().len(), count, "{arguments}");
+    }
+    let message = format!("NOTICE role \"{app}\" may act for others than members from now on");
+    assert!(told.lock().unwrap().iter().all(|notice| *notice == message), "{told:?}");
 }
 
 #[test]

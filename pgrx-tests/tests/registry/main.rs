@@ -1,6 +1,7 @@
 //! The registry: tenants and their life, who may act and who may administer, what is written down, what a dump keeps.
 
 mod admins;
+mod bulk;
 mod damage;
 mod dump;
 mod encoding;

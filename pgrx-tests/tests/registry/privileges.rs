@@ -6,7 +6,7 @@ use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, count for the tenant in force, or can only
 /// refuse.
-const FOR_EVERYBODY: [&str; 39] = [
+const FOR_EVERYBODY: [&str; 41] = [
     "accept_invitation",
     "audit_chain_json",
     "audit_history",
@@ -27,7 +27,9 @@ const FOR_EVERYBODY: [&str; 39] = [
     "guard_truncate",
     "has_role",
     "is_member",
+    "is_tenant_key",
     "next_number",
+    "normalize_host",
     "release",
     "require_tenant",
     "reserve_numbers",

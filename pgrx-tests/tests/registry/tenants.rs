@@ -147,7 +147,7 @@ fn a_key_that_was_spoilt_behind_the_constraints_is_acted_for_by_nobody() {
     let (fixture, app) = fixture_with_tenants();
     let mut superuser = fixture.superuser();
     superuser.run(
-        "alter table tenancy.tenants drop constraint tenants_key_is_valid, drop constraint tenants_uuid_key_is_id;
+        "alter table tenancy.tenants drop constraint tenants_key_is_valid;
          create table t (tenant_id text, body text); select tenancy.protect('t')",
     );
     for key in ["''", "' acme'", "E'ac\\tme'", "repeat('x', 256)", "'cccccccc-0000-4000-8000-000000000003'"] {

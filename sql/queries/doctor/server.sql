@@ -15,7 +15,9 @@
 )
 SELECT 'TRIGGER_NOT_ALWAYS', format('%I ON %I.%I', t.tgname, n.nspname, c.relname), NULL::text,
        format('ALTER TABLE %I.%I ENABLE %sTRIGGER %I', n.nspname, c.relname,
-              CASE WHEN t.tgname LIKE 'keep\_owner\_at\_%' OR t.tgname LIKE 'parent\_%' OR t.tgname = 'plan_moved' THEN '' ELSE 'ALWAYS ' END, t.tgname), NULL::text
+              CASE WHEN t.tgname LIKE 'keep\_owner\_at\_%' OR t.tgname LIKE 'parent\_%' OR t.tgname = 'plan_moved' THEN ''
+                   WHEN t.tgname = 'members_changed' THEN 'REPLICA '
+                   ELSE 'ALWAYS ' END, t.tgname), NULL::text
 FROM pg_trigger AS t
 JOIN own_function AS f ON f.oid = t.tgfoid
 JOIN pg_class AS c ON c.oid = t.tgrelid
@@ -24,6 +26,8 @@ JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE t.tgenabled <> 'A' AND t.tgname <> 'tenant_isolation_truncate'
   AND NOT (t.tgenabled = 'O' AND t.tgname IN ('keep_owner_at_update', 'keep_owner_at_delete', 'parent_set', 'parent_left', 'parent_renamed',
                                                   'plan_moved'))
+  -- In other sessions that for each statement tells of them.
+  AND NOT (t.tgenabled = 'R' AND t.tgname = 'members_changed')
   AND ($1::oid IS NULL OR c.relnamespace = $1)
 UNION ALL
 SELECT CASE e.evtenabled WHEN 'D' THEN 'EVENT_TRIGGER_DISABLED' ELSE 'TRIGGER_NOT_ALWAYS' END,
@@ -52,7 +56,8 @@ SELECT 'TRIGGER_MISSING', format('%I ON %s', wanted.name, relation), NULL,
        format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION %s', wanted.name, wanted.events, relation,
               wanted.level, wanted.function)
        || CASE WHEN wanted.function IN ('tenancy.keep_owner()', 'tenancy.parent_set()', 'tenancy.parent_left()') THEN ''
-               ELSE format('; ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, wanted.name) END, NULL
+               ELSE format('; ALTER TABLE %s ENABLE %s TRIGGER %I', relation,
+                           CASE wanted.name WHEN 'members_changed' THEN 'REPLICA' ELSE 'ALWAYS' END, wanted.name) END, NULL
 FROM (VALUES ('tenancy.tenants', 'registry_changed', 'UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
              ('tenancy.tenants', 'registry_changed_in_bulk', 'INSERT OR TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
              ('tenancy.tenants', 'tree_grown', 'INSERT', 'ROW WHEN (NEW.parent IS NOT NULL)', 'tenancy.registry_changed()'),
@@ -69,7 +74,7 @@ FROM (VALUES ('tenancy.tenants', 'registry_changed', 'UPDATE OR DELETE', 'ROW', 
              ('tenancy.jwt_keys', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
              ('tenancy.jwt_keys', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
              ('tenancy.members', 'members_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.members_changed()'),
-             ('tenancy.members', 'members_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.members_changed()'),
+             ('tenancy.members', 'members_changed_in_bulk', 'INSERT OR UPDATE OR DELETE OR TRUNCATE', 'STATEMENT', 'tenancy.members_changed()'),
              ('tenancy.members', 'keep_owner_at_update', 'UPDATE',
               'ROW WHEN (OLD.role = ''owner'' AND (NEW.role <> ''owner'' OR NEW.tenant_id <> OLD.tenant_id))',
               'tenancy.keep_owner()'),

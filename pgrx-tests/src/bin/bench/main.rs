@@ -14,6 +14,7 @@ mod insert;
 mod log;
 mod measure;
 mod memory;
+mod million;
 mod options;
 mod orders;
 mod pin;
@@ -60,7 +61,7 @@ impl<'c> Bench<'c> {
 
 type Part = fn(&Bench<'_>) -> Vec<Line>;
 
-const PARTS: [(char, &str, Part); 13] = [
+const PARTS: [(char, &str, Part); 14] = [
     ('a', "sequential scan, 1% of the rows visible", reads::scan),
     ('b', "point lookup through the tenant-led index", reads::lookup),
     ('c', "100-row range through the tenant-led index", reads::range),
@@ -74,6 +75,7 @@ const PARTS: [(char, &str, Part); 13] = [
     ('k', "writers of one tenant whose rows are counted", quotas::quotas),
     ('l', "audit", audit::audit),
     ('m', "a verified token and a tenant named by hand", token::token),
+    ('n', "a million tenants, hosts and members", million::million),
 ];
 
 fn main() -> ExitCode {

@@ -31,6 +31,8 @@ pub struct Scale {
     pub memory_calls: u64,
     /// How long a rate is called, in seconds.
     pub rate_seconds: u64,
+    /// Tenants, hosts and members of a large registry.
+    pub many_tenants: usize,
 }
 
 impl Options {
@@ -63,7 +65,7 @@ impl Options {
     fn select(&mut self, letters: &str) -> Result<(), String> {
         for name in letters.split(',') {
             match name.trim().as_bytes() {
-                [letter @ b'a'..=b'm'] => self.only.push(char::from(*letter)),
+                [letter @ b'a'..=b'n'] => self.only.push(char::from(*letter)),
                 _ => return Err(format!("there is no part \"{name}\"")),
             }
         }
@@ -85,6 +87,7 @@ impl Options {
                 starts: 1,
                 memory_calls: 200_000,
                 rate_seconds: 20,
+                many_tenants: 100_000,
             }
         } else {
             Scale {
@@ -96,6 +99,7 @@ impl Options {
                 starts: 8,
                 memory_calls: 1_000_000,
                 rate_seconds: 300,
+                many_tenants: 1_000_000,
             }
         }
     }
