@@ -4,8 +4,7 @@
 
 use super::spi;
 use crate::error::Result;
-use crate::sys::backend::BackendCell;
-use crate::sys::flag::Flag;
+use crate::sys::flag::Unsettled;
 use crate::sys::{INVALID_OID, Oid, xact};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -21,7 +20,7 @@ struct Changed {
 }
 
 /// Whether any is kept; apart, because it is asked at the end of each transaction.
-static HAS_CHANGES: BackendCell<bool> = BackendCell::new(false);
+static HAS_CHANGES: Unsettled<bool> = Unsettled::new(false);
 
 thread_local! {
     static CHANGED: RefCell<Changed> = RefCell::default();
@@ -30,14 +29,12 @@ thread_local! {
 /// A library that is loaded into a running transaction has not heard what came before.
 pub fn init() {
     HAS_CHANGES.set(true);
-    Flag::Unsettled.set(true);
     CHANGED.with_borrow_mut(|changed| changed.any = xact::in_transaction());
 }
 
 /// Takes note of a relation; an invalid OID stands for all. Can't fail.
 pub fn relation_changed(relation: Oid) {
     HAS_CHANGES.set(true);
-    Flag::Unsettled.set(true);
     CHANGED.with_borrow_mut(|changed| {
         if changed.any {
             return;
@@ -51,7 +48,7 @@ pub fn relation_changed(relation: Oid) {
 
 /// The top-level transaction has ended. Can't fail.
 pub fn transaction_ended() {
-    if HAS_CHANGES.replace(false) {
+    if HAS_CHANGES.reset(false) {
         CHANGED.with_borrow_mut(|changed| {
             changed.any = false;
             changed.relations.clear();

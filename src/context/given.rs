@@ -6,12 +6,11 @@
 
 use super::{claims, seal};
 use crate::guc;
-use crate::sys::backend::BackendCell;
-use crate::sys::flag::Flag;
+use crate::sys::flag::Unsettled;
 use crate::sys::{INVALID_OID, option, role, xact};
 
 /// Whether this transaction has looked.
-static LOOKED: BackendCell<bool> = BackendCell::new(false);
+static LOOKED: Unsettled<bool> = Unsettled::new(false);
 
 /// Takes it if it counts: nothing else names a tenant, and nobody has set the default in this session. Looks once in a
 /// transaction. Workers have what their leader has.
@@ -28,7 +27,6 @@ pub fn look_up() {
         return;
     }
     LOOKED.set(true);
-    Flag::Unsettled.set(true);
     if !option::origin(guc::DEFAULT_TENANT).default {
         return;
     }
@@ -40,7 +38,7 @@ pub fn look_up() {
 
 /// The transaction has ended. Can't fail.
 pub fn transaction_ended() {
-    LOOKED.set(false);
+    LOOKED.reset(false);
 }
 
 /// The value in the last of the settings that names the default.

@@ -4,7 +4,7 @@ use super::cache::Tenant;
 use super::{cursors, visible};
 use crate::error::Result;
 use crate::sys::backend::BackendCell;
-use crate::sys::flag::Flag;
+use crate::sys::flag::Unsettled;
 use crate::sys::fmgr::Nullable;
 use crate::sys::{Datum, INVALID_OID, Oid, datum, procedure, role};
 use uuid::Uuid;
@@ -19,12 +19,12 @@ struct Hot {
 }
 
 /// The context as last resolved, whatever the lifetime of its datums.
-static CURRENT: BackendCell<Hot> = BackendCell::new(UNRESOLVED);
+static CURRENT: Unsettled<Hot> = Unsettled::new(UNRESOLVED);
 
 const UNRESOLVED: Hot = Hot { role: INVALID_OID, id: None, key: None, number: None };
 
 /// The same for the fast path, which hands the datums out as they are.
-static HOT: BackendCell<Hot> = BackendCell::new(UNRESOLVED);
+static HOT: Unsettled<Hot> = Unsettled::new(UNRESOLVED);
 
 /// The current user's standing within the tenant in force; it holds for `role` alone.
 #[derive(Clone, Copy)]
@@ -33,23 +33,23 @@ struct Standing {
     rank: u8,
 }
 
-static STANDING: BackendCell<Standing> = BackendCell::new(UNKNOWN);
+static STANDING: Unsettled<Standing> = Unsettled::new(UNKNOWN);
 
 const UNKNOWN: Standing = Standing { role: INVALID_OID, rank: 0 };
 
 /// The role for which the settings that were read last are those in force.
-static SETTINGS_OF: BackendCell<Oid> = BackendCell::new(INVALID_OID);
+static SETTINGS_OF: Unsettled<Oid> = Unsettled::new(INVALID_OID);
 
 /// Whom `CURRENT` stands for.
 static TENANT: BackendCell<Option<Uuid>> = BackendCell::new(None);
 
 /// Marks the context as unresolved. Can't fail.
 pub fn forget() {
-    HOT.set(UNRESOLVED);
-    CURRENT.set(UNRESOLVED);
+    HOT.reset(UNRESOLVED);
+    CURRENT.reset(UNRESOLVED);
     visible::forget();
-    STANDING.set(UNKNOWN);
-    SETTINGS_OF.set(INVALID_OID);
+    STANDING.reset(UNKNOWN);
+    SETTINGS_OF.reset(INVALID_OID);
 }
 
 /// The settings that were read last are those in force for `role`.
@@ -65,7 +65,6 @@ pub fn knows_settings() -> bool {
 /// Remembers the rank that the user has in the tenant for which `role` acts; 0 for none.
 pub fn remember_rank(role: Oid, rank: u8) {
     STANDING.set(Standing { role, rank });
-    Flag::Unsettled.set(true);
 }
 
 /// The user's rank; `None` while unresolved.
@@ -86,7 +85,6 @@ pub fn remember(role: Oid, tenant: Option<&Tenant>) {
         number: tenant.and_then(|tenant| tenant.number).map(Datum::from),
     };
     CURRENT.set(hot);
-    Flag::Unsettled.set(true);
     visible::forget();
     TENANT.set(tenant.map(|tenant| tenant.id));
     if !procedure::is_running() {
@@ -100,7 +98,7 @@ pub fn is_resolved() -> bool {
 }
 
 #[inline(always)]
-fn read(cell: &BackendCell<Hot>, value: impl Fn(&Hot) -> Nullable) -> Option<Nullable> {
+fn read(cell: &Unsettled<Hot>, value: impl Fn(&Hot) -> Nullable) -> Option<Nullable> {
     let hot = cell.get();
     (hot.role == role::outer()).then(|| value(&hot))
 }
@@ -108,10 +106,10 @@ fn read(cell: &BackendCell<Hot>, value: impl Fn(&Hot) -> Nullable) -> Option<Nul
 /// A procedure begins, and from here on datums are copied; or a cursor's query, which is to be told for whom it reads.
 /// Can't fail.
 pub fn close_fast_path() {
-    HOT.set(UNRESOLVED);
+    HOT.reset(UNRESOLVED);
     visible::forget();
-    STANDING.set(UNKNOWN);
-    SETTINGS_OF.set(INVALID_OID);
+    STANDING.reset(UNKNOWN);
+    SETTINGS_OF.reset(INVALID_OID);
 }
 
 /// The tenant's id as a `uuid` datum; `None` while unresolved.

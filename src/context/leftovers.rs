@@ -10,7 +10,7 @@ use crate::catalog::leftovers;
 use crate::error::{Error, Result};
 use crate::guc::{self, OnLeftovers};
 use crate::sys::backend::{BackendCell, Raised};
-use crate::sys::flag::Flag;
+use crate::sys::flag::{Flag, Unsettled};
 use crate::sys::{leftovers as session, xact};
 use uuid::Uuid;
 
@@ -58,7 +58,7 @@ impl Owners {
     }
 }
 
-static OWNERS: BackendCell<Owners> = BackendCell::new(Owners::NONE);
+static OWNERS: Unsettled<Owners> = Unsettled::new(Owners::NONE);
 
 /// The setting may name another tenant than it did; set by the assign hook, which can do no more.
 const CHANGED: Flag = Flag::ContextChanged;
@@ -120,7 +120,6 @@ fn pass_to(owner: Owner, remedy: Remedy) -> Result<()> {
         check(remedy)?;
     }
     OWNERS.set(owners.pass_to(owner));
-    Flag::Unsettled.set(true);
     Ok(())
 }
 
@@ -128,7 +127,7 @@ fn pass_to(owner: Owner, remedy: Remedy) -> Result<()> {
 pub fn transaction_ended(committed: bool) {
     let owners = OWNERS.get();
     let now = if committed { owners.now } else { owners.rolled_back().now };
-    OWNERS.set(Owners { now, before: Owner::Nobody });
+    OWNERS.reset(Owners { now, before: Owner::Nobody });
 }
 
 /// A savepoint was rolled back: what was gone may be there again. Can't fail.
@@ -137,7 +136,6 @@ pub fn savepoint_rolled_back() {
         return;
     }
     OWNERS.set(OWNERS.get().rolled_back());
-    Flag::Unsettled.set(true);
     CHANGED.set(true);
 }
 

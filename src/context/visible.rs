@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::guc;
 use crate::sys::array::{self, ArrayImage};
 use crate::sys::backend::BackendCell;
-use crate::sys::flag::Flag;
+use crate::sys::flag::Unsettled;
 use crate::sys::fmgr::Nullable;
 use crate::sys::{INVALID_OID, Oid, procedure, role};
 use std::cell::{Cell, RefCell};
@@ -56,7 +56,7 @@ static HOT: BackendCell<Hot> = BackendCell::new(UNKNOWN);
 static COUNT: BackendCell<usize> = BackendCell::new(1);
 
 /// Whether the transaction holds any; apart, because it is asked at the end of each.
-static IN_USE: BackendCell<bool> = BackendCell::new(false);
+static IN_USE: Unsettled<bool> = Unsettled::new(false);
 
 /// The context is another one, or may be. Can't fail.
 pub fn forget() {
@@ -73,7 +73,7 @@ pub fn clear() {
 
 /// Lets go of what the transaction held.
 pub fn transaction_ended() {
-    if IN_USE.replace(false) {
+    if IN_USE.reset(false) {
         CACHE.with_borrow_mut(|cache| cache.in_use.drain(..).for_each(|visible| visible.in_use.set(false)));
     }
 }
@@ -181,7 +181,6 @@ fn of(tenant: Uuid) -> Result<Rc<Visible>> {
 /// Keeps the datums valid until the transaction has ended.
 fn hold(visible: &Rc<Visible>) {
     IN_USE.set(true);
-    Flag::Unsettled.set(true);
     if !visible.in_use.replace(true) {
         CACHE.with_borrow_mut(|cache| cache.in_use.push(Rc::clone(visible)));
     }

@@ -6,7 +6,7 @@ use crate::catalog::event::{self, Record};
 use crate::error::{Error, Result};
 use crate::guc::{self, OnBypass};
 use crate::sys::backend::{BackendCell, Raised};
-use crate::sys::flag::Flag;
+use crate::sys::flag::Unsettled;
 use crate::sys::{INVALID_OID, Oid, relation, report, role, session};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ const LIMIT: usize = 100;
 const MAX_REASON: usize = 1000;
 
 /// The role that declared a reason in this transaction.
-static DECLARED: BackendCell<Oid> = BackendCell::new(INVALID_OID);
+static DECLARED: Unsettled<Oid> = Unsettled::new(INVALID_OID);
 
 /// True while statements run of which nothing is to be left.
 static UNRECORDED: BackendCell<bool> = BackendCell::new(false);
@@ -76,7 +76,6 @@ pub fn declare(reason: &str) -> Result<()> {
         }
     }
     DECLARED.set(user);
-    Flag::Unsettled.set(true);
     REASON.set(Some(reason.to_owned()));
     Ok(())
 }
@@ -156,7 +155,7 @@ fn declared(user: Oid) -> Declared {
 
 /// The transaction has ended, and what was declared for it.
 pub fn transaction_ended(_committed: bool) {
-    if DECLARED.replace(INVALID_OID) != INVALID_OID {
+    if DECLARED.reset(INVALID_OID) != INVALID_OID {
         REASON.set(None);
     }
 }

@@ -78,6 +78,32 @@ impl Flag {
     }
 }
 
+/// A value that is to be put back when the transaction ends: whoever sets it has `xact::on_end` told of the end.
+pub struct Unsettled<T: Copy>(BackendCell<T>);
+
+impl<T: Copy> Unsettled<T> {
+    pub const fn new(value: T) -> Self {
+        Self(BackendCell::new(value))
+    }
+
+    #[inline(always)]
+    pub fn get(&self) -> T {
+        self.0.get()
+    }
+
+    #[inline(always)]
+    pub fn set(&self, value: T) {
+        Flag::Unsettled.set(true);
+        self.0.set(value);
+    }
+
+    /// Puts back what it is outside of transactions, and returns what it was.
+    #[inline(always)]
+    pub fn reset(&self, value: T) -> T {
+        self.0.replace(value)
+    }
+}
+
 /// Several flags.
 #[derive(Debug, Clone, Copy)]
 pub struct Flags(u32);

@@ -7,7 +7,7 @@
 //! role that was current when they were set off, which may be an owner that bypasses row security anyway.
 
 use crate::sys::backend::BackendCell;
-use crate::sys::flag::Flag;
+use crate::sys::flag::Unsettled;
 use crate::sys::{invalidation, role, xact};
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -28,14 +28,14 @@ unsafe extern "C-unwind" {
 const EXEMPT: i32 = pg_sys::SECURITY_NOFORCE_RLS as i32;
 
 /// How deep in savepoints PostgreSQL's own statement began to run that code is inside of; 0 for none.
-static INSIDE: BackendCell<i32> = BackendCell::new(0);
+static INSIDE: Unsettled<i32> = Unsettled::new(0);
 
 /// As whom PostgreSQL called the trigger function that is running on the way; invalid for none, and for a SECURITY DEFINER
 /// function, whose owner was chosen for it.
 static CALLED_AS: BackendCell<pg_sys::Oid> = BackendCell::new(pg_sys::InvalidOid);
 
 /// As whom PostgreSQL last changed rows for a foreign key in this transaction; invalid for none.
-static CHANGED_AS: BackendCell<pg_sys::Oid> = BackendCell::new(pg_sys::InvalidOid);
+static CHANGED_AS: Unsettled<pg_sys::Oid> = Unsettled::new(pg_sys::InvalidOid);
 
 /// What was so before a trigger function was called.
 struct Call {
@@ -93,7 +93,6 @@ pub unsafe fn begins(query: *mut pg_sys::QueryDesc) -> bool {
     let outermost = INSIDE.get() == 0 && unsafe { in_no_force_operation() };
     if outermost {
         INSIDE.set(xact::nest_level());
-        Flag::Unsettled.set(true);
         // SAFETY: by the contract above.
         if unsafe { (*query).operation } != pg_sys::CmdType::CMD_SELECT {
             CHANGED_AS.set(role::current());
@@ -105,20 +104,20 @@ pub unsafe fn begins(query: *mut pg_sys::QueryDesc) -> bool {
 /// It has run without an error.
 #[inline]
 pub fn ended() {
-    INSIDE.set(0);
+    INSIDE.reset(0);
 }
 
 /// An error has ended what began in the savepoint of that level, or in one within. Can't fail.
 pub fn rolled_back(level: i32) {
     if INSIDE.get() >= level {
-        INSIDE.set(0);
+        INSIDE.reset(0);
     }
 }
 
 /// The transaction has ended. Can't fail.
 pub fn transaction_ended() {
-    INSIDE.set(0);
-    CHANGED_AS.set(pg_sys::InvalidOid);
+    INSIDE.reset(0);
+    CHANGED_AS.reset(pg_sys::InvalidOid);
 }
 
 /// The function that was last found not to be one of triggers; invalid when that may have changed. Policies have one
@@ -179,7 +178,7 @@ fn enter(function: *mut pg_sys::FmgrInfo) {
         // SAFETY: the same user, and less that he may. An error restores what was before the (sub)transaction that it
         // ends, and the end of the call what was before the call.
         unsafe { set_security(user, flags & !EXEMPT) };
-        INSIDE.set(0);
+        INSIDE.reset(0);
     }
     // AFTER it: what another SECURITY DEFINER function of the same owner sets off meanwhile can't be told apart.
     let is_late = cfg!(feature = "pg18") && user == CHANGED_AS.get() && role::is_changed_locally();

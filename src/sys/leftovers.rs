@@ -1,7 +1,7 @@
 //! What a statement leaves behind in its session, for the session's next user to find.
 
 use crate::sys::backend::BackendCell;
-use crate::sys::flag::Flag;
+use crate::sys::flag::Unsettled;
 use crate::sys::scan::{self, Key};
 use crate::sys::{portal, xact};
 use pgrx::pg_sys;
@@ -88,7 +88,7 @@ pub unsafe fn may_leave(node: *mut pg_sys::Node) -> bool {
 }
 
 /// The level of savepoints at which the outermost statement runs that executes a prepared one; 0 while none does.
-static EXECUTING: BackendCell<i32> = BackendCell::new(0);
+static EXECUTING: Unsettled<i32> = Unsettled::new(0);
 
 /// Whether a prepared statement is being executed by name, and so must not vanish.
 pub fn is_executing() -> bool {
@@ -104,20 +104,19 @@ pub unsafe fn executes(node: *mut pg_sys::Node) -> bool {
     let begins = EXECUTING.get() == 0 && unsafe { is_execute(node) };
     if begins {
         EXECUTING.set(xact::nest_level());
-        Flag::Unsettled.set(true);
     }
     begins
 }
 
 /// The statement of which `executes` said so has ended.
 pub fn executed() {
-    EXECUTING.set(0);
+    EXECUTING.reset(0);
 }
 
 /// A savepoint of that level was rolled back, or at level 0 the transaction ended: with it what was running in it.
 pub fn rolled_back(level: i32) {
     if EXECUTING.get() >= level {
-        EXECUTING.set(0);
+        EXECUTING.reset(0);
     }
 }
 

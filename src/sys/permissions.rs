@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::sys::backend::BackendCell;
-use crate::sys::flag::Flag;
+use crate::sys::flag::Unsettled;
 use crate::sys::key_action::{self, Way};
 use crate::sys::list::elements;
 use crate::sys::{hooks, relation, role, xact};
@@ -26,11 +26,11 @@ static PREVIOUS: BackendCell<pg_sys::ExecutorCheckPerms_hook_type> = BackendCell
 
 /// The tables of the check of a new foreign key that is about to run, of which PostgreSQL has just asked whether they
 /// may be read at once.
-static EXPECTED: BackendCell<[pg_sys::Oid; 2]> = BackendCell::new([pg_sys::InvalidOid; 2]);
+static EXPECTED: Unsettled<[pg_sys::Oid; 2]> = Unsettled::new([pg_sys::InvalidOid; 2]);
 
 /// An error has ended whatever statement was running. Can't fail.
 pub fn rolled_back() {
-    EXPECTED.set([pg_sys::InvalidOid; 2]);
+    EXPECTED.reset([pg_sys::InvalidOid; 2]);
 }
 
 /// Whether PostgreSQL itself asks, for a foreign key: it does so as the table's owner, exempt from forced row security.
@@ -48,13 +48,12 @@ fn is_foreign_key(table: pg_sys::Oid, role: pg_sys::Oid) -> bool {
 #[inline]
 unsafe fn may_touch(tables: impl Iterator<Item = (pg_sys::Oid, pg_sys::Oid)>, raises: bool) -> bool {
     let Some(checks) = CHECKS.get() else { return true };
-    let expected = EXPECTED.replace([pg_sys::InvalidOid; 2]);
+    let expected = EXPECTED.reset([pg_sys::InvalidOid; 2]);
     // First, since DDL of the extension's own is asked about nothing before it comes to this.
     if !raises {
         let mut asked = [pg_sys::InvalidOid; 2];
         asked.iter_mut().zip(tables).for_each(|(asked, (table, _))| *asked = table);
         EXPECTED.set(asked);
-        Flag::Unsettled.set(true);
         return true;
     }
     if hooks::is_own_statement() || xact::in_parallel_worker() {
