@@ -77,8 +77,10 @@ fn quotas_hosts_and_being_suspended_go_along() {
     // They hold for what has come with them.
     let limited = Fixture::on(source.cluster());
     for fixture in [&source, &limited] {
-        fixture.run("create table things (tenant_id uuid, n int); select tenancy.protect('things'), tenancy.create_resource('things', 'rows');
-                     select tenancy.attach_quota('things', 'things')");
+        fixture.run(
+            "create table things (tenant_id uuid, n int); select tenancy.protect('things');
+             select tenancy.create_resource('things', 'rows'); select tenancy.attach_quota('things', 'things')",
+        );
     }
     source.run(&format!(
         "select tenancy.set_quota('globex', 'things', 3); insert into things select '{}', n from generate_series(1, 2) n",
