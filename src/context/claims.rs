@@ -48,7 +48,7 @@ pub fn watch(counts: bool) {
 }
 
 /// Whether `have_changed` has anything to look at.
-pub fn is_watched() -> bool {
+fn is_watched() -> bool {
     WATCHED.get() && hot::is_resolved()
 }
 

@@ -123,6 +123,7 @@ pub fn change_begins() {
 /// The transaction has ended, and what it changed can be seen, or will never be. A prepared one changes
 /// nothing yet: who commits it calls `change_begins`. The worker of a subscription commits prepared
 /// transactions and tells nobody, so nobody uses the directory while there is one.
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".text.hot"))]
 fn change_ends() {
     if !EXITING.get() && session::applies_subscription() {
         change_until_exit();

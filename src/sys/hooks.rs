@@ -257,6 +257,7 @@ fn after_run(query: *mut pg_sys::QueryDesc) {
     }
 }
 
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".text.hot"))]
 unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags: c_int) {
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
@@ -314,6 +315,7 @@ unsafe fn run_watched(
 }
 
 #[cfg(not(feature = "pg18"))]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".text.hot"))]
 unsafe extern "C-unwind" fn executor_run(
     query: *mut pg_sys::QueryDesc,
     direction: pg_sys::ScanDirection::Type,
@@ -328,6 +330,7 @@ unsafe extern "C-unwind" fn executor_run(
 }
 
 #[cfg(feature = "pg18")]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".text.hot"))]
 unsafe extern "C-unwind" fn executor_run(
     query: *mut pg_sys::QueryDesc,
     direction: pg_sys::ScanDirection::Type,
@@ -341,6 +344,7 @@ unsafe extern "C-unwind" fn executor_run(
 }
 
 /// What triggers do after a statement is a part of it.
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".text.hot"))]
 unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
     // SAFETY: called by PostgreSQL, arguments are passed on as they came.
     unsafe {
@@ -380,6 +384,7 @@ unsafe fn ask_guards(node: *mut pg_sys::Node) {
     }
 }
 
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".text.hot"))]
 unsafe extern "C-unwind" fn object_access(
     access: pg_sys::ObjectAccessType::Type,
     class: pg_sys::Oid,

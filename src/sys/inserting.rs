@@ -68,11 +68,11 @@ pub fn is_of_one_tenant(table: pg_sys::Oid, attribute: i16) -> bool {
         {
             return false;
         }
-        // A partitioned table, too, is the only one; its partitions have the same checks.
         let Some(target) = only_integer((*modify).resultRelations) else { return false };
         let Some(checks) = only::<pg_sys::List>((*modify).withCheckOptionLists) else { return false };
         let entry = elements::<pg_sys::RangeTblEntry>((*plan).rtable).nth(target as usize - 1);
-        if !entry.is_some_and(|entry| (*entry).relid == table) {
+        // Not of a partitioned table: what goes to a foreign partition is not checked, and old minor releases collect it.
+        if !entry.is_some_and(|entry| (*entry).relid == table && (*entry).relkind as u8 == pg_sys::RELKIND_RELATION) {
             return false;
         }
         elements::<pg_sys::WithCheckOption>(checks).any(|check| {

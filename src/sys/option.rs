@@ -50,41 +50,31 @@ fn set_to(name: &CStr, value: *const c_char, context: pg_sys::GucContext::Type, 
 /// Sets the value and its default at once, in a way that no end of a transaction and no RESET takes back, and that
 /// parallel workers are told. A refusal is raised as an error.
 pub fn set_for_good(name: &CStr, value: &str) {
-    let Ok(value) = CString::new(value) else {
-        return;
-    };
-    // SAFETY: both strings outlive the call, which copies them. A value from this source is not stacked.
-    unsafe {
-        pg_sys::set_config_option(
-            name.as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_SUSET,
-            pg_sys::GucSource::PGC_S_OVERRIDE,
-            pg_sys::GucAction::GUC_ACTION_SET,
-            true,
-            0,
-            false,
-        );
-    }
+    set_unstacked(name, value, pg_sys::GucSource::PGC_S_OVERRIDE, 0);
 }
 
 /// Has a setting that nobody has set take the value that ALTER ROLE or ALTER DATABASE gives to sessions which begin now, as
 /// if this one did: RESET leads to it, no end of a transaction takes it back, and parallel workers are told. What the setting
 /// refuses is told in the log.
 pub fn take_given(name: &CStr, value: &str) {
+    set_unstacked(name, value, pg_sys::GucSource::PGC_S_DATABASE_USER, pgrx::PgLogLevel::LOG as i32);
+}
+
+/// `level` is that of a refusal; 0 for PostgreSQL's choice. The source is one whose values are not stacked.
+fn set_unstacked(name: &CStr, value: &str, source: pg_sys::GucSource::Type, level: i32) {
     let Ok(value) = CString::new(value) else {
         return;
     };
-    // SAFETY: both strings outlive the call, which copies them. A value from this source is not stacked.
+    // SAFETY: both strings outlive the call, which copies them.
     unsafe {
         pg_sys::set_config_option(
             name.as_ptr(),
             value.as_ptr(),
             pg_sys::GucContext::PGC_SUSET,
-            pg_sys::GucSource::PGC_S_DATABASE_USER,
+            source,
             pg_sys::GucAction::GUC_ACTION_SET,
             true,
-            pgrx::PgLogLevel::LOG as i32,
+            level,
             false,
         );
     }

@@ -97,6 +97,7 @@ unsafe fn may_touch(tables: impl Iterator<Item = (pg_sys::Oid, pg_sys::Oid)>, ra
 }
 
 #[cfg(feature = "pg15")]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".text.hot"))]
 unsafe extern "C-unwind" fn check_permissions(tables: *mut pg_sys::List, raises: bool) -> bool {
     // SAFETY: called by PostgreSQL with the range table, a list of RangeTblEntry, or NULL; nothing here
     // needs dropping.
@@ -110,6 +111,7 @@ unsafe extern "C-unwind" fn check_permissions(tables: *mut pg_sys::List, raises:
 }
 
 #[cfg(not(feature = "pg15"))]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".text.hot"))]
 unsafe extern "C-unwind" fn check_permissions(
     tables: *mut pg_sys::List,
     permissions: *mut pg_sys::List,

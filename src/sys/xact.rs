@@ -104,7 +104,9 @@ thread_local! {
 /// What is called in any case.
 static ALWAYS: BackendCell<Option<fn()>> = BackendCell::new(None);
 
-/// One callback for all: PostgreSQL calls each with every event.
+/// One callback for all: PostgreSQL calls each with every event. As all that is called with each statement, it lies with the
+/// rest of that, so that little code is fetched for it.
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".text.hot"))]
 unsafe extern "C-unwind" fn ends(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
     use pg_sys::XactEvent::*;
     match event {

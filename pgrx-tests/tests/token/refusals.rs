@@ -25,7 +25,7 @@ fn bad_tokens(signed: &Signed<'_>) -> Vec<(&'static str, String)> {
     let flipped = |at: usize| {
         let token = pair.token(&good);
         let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
-        let flip = if parts[at].starts_with('A') { "B" } else { "A" };
+        let flip = if parts[at][10..].starts_with('A') { "B" } else { "A" };
         parts[at].replace_range(10..11, flip);
         parts.join(".")
     };
