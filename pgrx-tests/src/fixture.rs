@@ -10,6 +10,20 @@ use crate::cluster::{Cluster, Config};
 /// Numbers databases and roles: roles belong to the whole server, so every test makes its own.
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
+/// A database with the extension, and nothing else, that nobody connects to.
+const TEMPLATE: &str = "tenancy_template";
+
+/// Makes the extension once on a server of many tests: copying a database is several times quicker.
+fn with_template(cluster: Cluster) -> Cluster {
+    let run = |database: &str, statement: &str| {
+        cluster.connect_to(database, Cluster::SUPERUSER).batch_execute(statement).expect("a template for databases");
+    };
+    run("postgres", &format!("create database {TEMPLATE}"));
+    run(TEMPLATE, "create extension pg_tenancy");
+    run("postgres", &format!("alter database {TEMPLATE} allow_connections false"));
+    cluster
+}
+
 /// A database of its own on a server that may be shared. Dropping it drops the database.
 #[derive(Debug)]
 pub struct Fixture<'c> {
@@ -23,14 +37,14 @@ impl Fixture<'static> {
     #[must_use]
     pub fn new() -> Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        Self::on(SHARED.get_or_init(|| Cluster::start("shared", &Config::default())))
+        Self::copied(SHARED.get_or_init(|| with_template(Cluster::start("shared", &Config::default()))))
     }
 
     /// On the test program's other shared server, which loads the library only when a session first needs it.
     #[must_use]
     pub fn without_preload() -> Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        Self::on(SHARED.get_or_init(|| Cluster::start("late", &Config::without_preload())))
+        Self::copied(SHARED.get_or_init(|| with_template(Cluster::start("late", &Config::without_preload()))))
     }
 }
 
@@ -52,9 +66,19 @@ impl<'c> Fixture<'c> {
     /// A new database without the extension, for instance to restore a dump into.
     #[must_use]
     pub fn empty(cluster: &'c Cluster) -> Self {
+        Self::from_template(cluster, "template1")
+    }
+
+    /// A new database with the extension on a cluster that [`with_template`] prepared.
+    fn copied(cluster: &'c Cluster) -> Self {
+        Self::from_template(cluster, TEMPLATE)
+    }
+
+    fn from_template(cluster: &'c Cluster, template: &str) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let database = format!("test_{number}");
-        let created = cluster.connect(Cluster::SUPERUSER).batch_execute(&format!("create database {database}"));
+        let statement = format!("create database {database} template {template}");
+        let created = cluster.connect(Cluster::SUPERUSER).batch_execute(&statement);
         created.expect("a fresh database");
         Self { cluster, database, number }
     }
