@@ -1,5 +1,5 @@
 # The front door. Every target is one script, which can as well be called by hand; `make` alone lists them.
-.PHONY: help setup demo demo-stop test bench bench-quick lint fmt install package clean
+.PHONY: help setup demo demo-stop test bench bench-quick reference charts docs lint fmt install package clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 | \2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
@@ -21,6 +21,15 @@ bench: ## benchmarks, release build
 
 bench-quick: ## benchmarks in under two minutes, coarser
 	@.ci/bench --quick
+
+reference: ## writes docs/reference anew, from the catalog and the sources
+	@.ci/docs reference
+
+charts: ## draws docs/charts anew, from the figures in docs/benchmarks.md
+	@.ci/docs charts
+
+docs: ## runs the SQL of README and docs, and writes what it gives below it
+	@.ci/docs docs
 
 lint: ## formatting, clippy, rustdoc, house rules, versions
 	@.ci/lint

@@ -388,7 +388,7 @@ pub fn init(listener: Listener) {
         GucRegistry::define_string_guc_with_hooks(
             TENANT_ID,
             c"The tenant that the session or transaction acts for, by id or key.",
-            c"Any role may set it; whether the role may act for that tenant is checked at first use in each transaction.",
+            c"Whether the role may act for that tenant is checked at first use in each transaction. Reported to the client, so that poolers can track it. Refused inside security-restricted operations.",
             &TENANT,
             GucContext::Userset,
             GucFlags::REPORT,
@@ -399,7 +399,7 @@ pub fn init(listener: Listener) {
         GucRegistry::define_string_guc_with_hooks(
             TOKEN,
             c"The signed token (JWT) that says which tenant and user the session or transaction acts for.",
-            c"Any role may set it; it is verified at first use in each transaction, and never shown.",
+            c"It is verified at first use in each transaction, and never shown: SHOW gives ********.",
             &SIGNED,
             GucContext::Userset,
             GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_FILE,
@@ -410,7 +410,7 @@ pub fn init(listener: Listener) {
         GucRegistry::define_string_guc_with_hooks(
             USER_ID,
             c"The application's user, recorded with what is changed, and asked for where access requires membership.",
-            c"Any role may set it: it is as trustworthy as the application is.",
+            c"It is as trustworthy as the application is. While a token is set, the token's sub counts instead; for roles of mode claims, that of the request.",
             &USER,
             GucContext::Userset,
             plain,
@@ -421,7 +421,7 @@ pub fn init(listener: Listener) {
         GucRegistry::define_string_guc_with_hooks(
             REQUEST_ID,
             c"The request that the application serves, recorded with what is changed.",
-            c"Any role may set it: it is as trustworthy as the application is.",
+            c"It is as trustworthy as the application is.",
             &REQUEST,
             GucContext::Userset,
             plain,
@@ -432,7 +432,7 @@ pub fn init(listener: Listener) {
         GucRegistry::define_bool_guc_with_hooks(
             ALLOW_SWITCH,
             c"Allows several tenants in one transaction.",
-            c"Meant for jobs (ALTER ROLE ... SET). With it, injected SQL can move on to any tenant that the role has access to.",
+            c"Meant for jobs: ALTER ROLE job SET tenancy.allow_switch = on. With it, injected SQL can move on to any tenant that the role has access to.",
             &SWITCH,
             GucContext::Suset,
             plain,
@@ -443,7 +443,7 @@ pub fn init(listener: Listener) {
         GucRegistry::define_string_guc_with_hooks(
             DEFAULT_TENANT,
             c"The tenant of sessions that set none (single-tenant mode).",
-            c"Needs no access: every role then acts for this tenant unless it names another.",
+            c"Needs no access: every role then acts for this tenant unless it names another. Given by ALTER ROLE or ALTER DATABASE, it is also taken by sessions that began before, once they touch a protected table with no tenant from anywhere else; like any setting of a role, they then keep it.",
             &DEFAULT,
             GucContext::Suset,
             plain,
@@ -491,7 +491,7 @@ pub fn init(listener: Listener) {
         GucRegistry::define_int_guc(
             SHARED_TENANTS,
             c"Tenants that all sessions together keep in memory, 96 bytes each.",
-            c"A session looks a tenant up there before it reads the registry. 0 turns it off. Needs shared_preload_libraries.",
+            c"A session looks a tenant up there before it reads the registry. 0 turns it off. For keys of up to 40 bytes, tenants without a region; not on a standby or a subscriber. Needs shared_preload_libraries.",
             &DIRECTORY_SIZE,
             0,
             16_777_216,

@@ -7,6 +7,7 @@
 //! * [`Cluster`]: one server in its own directory, reachable through its socket only, gone with the process.
 //! * [`Fixture`]: a fresh database with the extension on a server shared by the whole test program.
 //! * [`Pooler`]: `PgBouncer` in front of such a database.
+//! * [`charts`]: pictures of what the benchmark prints.
 //! * [`World`]: two tenants per family of tenant columns and a protected table with rows of both.
 //!
 //! The server comes from the `pg_config` named by `PG_TENANCY_PG_CONFIG`; the extension is installed there already.
@@ -14,6 +15,7 @@
 
 mod account;
 mod assertions;
+pub mod charts;
 mod cluster;
 mod fixture;
 mod pooler;

@@ -52,6 +52,10 @@ COMMENT ON TABLE tenancy.tenants IS
     'Registered tenants; a role sees the tenant it acts for, bypassing roles see all';
 COMMENT ON COLUMN tenancy.tenants.id IS 'What uuid tenant columns hold';
 COMMENT ON COLUMN tenancy.tenants.key IS 'What text and integer tenant columns hold: the name other systems use';
+COMMENT ON COLUMN tenancy.tenants.name IS 'What people call it; nothing depends on it';
+COMMENT ON COLUMN tenancy.tenants.plan IS
+    'The plan whose settings and limits it has, unless it has its own';
+COMMENT ON COLUMN tenancy.tenants.settings IS 'Its own settings, which tenancy.set_setting() sets';
 COMMENT ON COLUMN tenancy.tenants.status IS 'active, suspended, archived or erased; only an active tenant can be acted for';
 COMMENT ON COLUMN tenancy.tenants.region IS 'Where the tenant''s data may be used (setting tenancy.region); NULL means everywhere';
 COMMENT ON COLUMN tenancy.tenants.parent IS
@@ -66,6 +70,7 @@ CREATE TABLE tenancy.access (
     UNIQUE NULLS NOT DISTINCT (tenant_id, role)
 );
 COMMENT ON TABLE tenancy.access IS 'Which database role may act for which tenant; a NULL tenant means any';
+COMMENT ON COLUMN tenancy.access.tenant_id IS 'The tenant; NULL means any';
 COMMENT ON COLUMN tenancy.access.require_membership IS 'Whether the user must be a member of the tenant';
 COMMENT ON COLUMN tenancy.access.mode IS
     'What proves it: direct (the role is trusted to name the tenant), claims (what PostgREST says of the request) or signed (a token)';
@@ -98,6 +103,16 @@ CREATE INDEX event_log_tenant_id_at_idx ON tenancy.event_log (tenant_id, at);
 CREATE INDEX event_log_event_at_idx ON tenancy.event_log (event, at);
 COMMENT ON TABLE tenancy.event_log IS
     'Lifecycle, access, administration and protection: who changed what, when and why';
+COMMENT ON COLUMN tenancy.event_log.event IS 'What happened, as tenant.suspended or access.granted';
+COMMENT ON COLUMN tenancy.event_log.tenant_id IS
+    'The tenant that it is about; NULL for what is of the whole database';
+COMMENT ON COLUMN tenancy.event_log.object IS
+    'What it is about: a role, a table, a user, the path of a setting, a resource';
+COMMENT ON COLUMN tenancy.event_log.session_role IS 'The role that the session logged in as';
+COMMENT ON COLUMN tenancy.event_log.reason IS
+    'The reason that was given, as to tenancy.suspend_tenant() or tenancy.bypass()';
+COMMENT ON COLUMN tenancy.event_log.detail IS 'What else there is to say of it';
+COMMENT ON COLUMN tenancy.event_log.txid IS 'The transaction, as pg_current_xact_id() names it';
 COMMENT ON COLUMN tenancy.event_log.role_name IS 'The role acted as (SET ROLE counts)';
 COMMENT ON COLUMN tenancy.event_log.user_id IS 'The setting tenancy.user_id: as trustworthy as the application';
 COMMENT ON COLUMN tenancy.event_log.request_id IS 'The setting tenancy.request_id: as trustworthy as the application';

@@ -45,6 +45,7 @@ COMMENT ON TABLE tenancy.numbers IS
     'The number that each tenant has given out last, by name; a role sees those of the tenant it acts for';
 COMMENT ON COLUMN tenancy.numbers.gapless IS
     'Drawn one by one with tenancy.next_number(); otherwise in blocks with tenancy.reserve_numbers()';
+COMMENT ON COLUMN tenancy.numbers.last_value IS 'What was given out last: the next one is greater by one';
 SELECT pg_extension_config_dump('tenancy.numbers', '');
 
 -- For everybody, since they count for the tenant in force alone.

@@ -24,6 +24,10 @@ CREATE TABLE tenancy.quotas (
 );
 CREATE INDEX quotas_resource_id_idx ON tenancy.quotas (resource_id);
 COMMENT ON TABLE tenancy.quotas IS 'Tenants'' own limits, which win over their plan''s; a NULL max_amount means unlimited';
+COMMENT ON COLUMN tenancy.quotas.max_amount IS 'How much there may be; NULL means unlimited';
+COMMENT ON COLUMN tenancy.quotas.mode IS 'enforce: more is refused; track: it is only counted';
+COMMENT ON COLUMN tenancy.quotas.warn_at IS 'At which part of the limit to warn; NULL means not at all';
+COMMENT ON COLUMN tenancy.quotas.per IS 'The interval of a rate; NULL for other kinds';
 
 CREATE TABLE tenancy.plan_quotas (
     plan        text COLLATE "C" NOT NULL REFERENCES tenancy.plans (name) ON DELETE CASCADE,
@@ -37,6 +41,11 @@ CREATE TABLE tenancy.plan_quotas (
 );
 CREATE INDEX plan_quotas_resource_id_idx ON tenancy.plan_quotas (resource_id);
 COMMENT ON TABLE tenancy.plan_quotas IS 'Limits of every tenant on a plan that has none of its own';
+COMMENT ON COLUMN tenancy.plan_quotas.max_amount IS 'How much there may be; NULL means unlimited';
+COMMENT ON COLUMN tenancy.plan_quotas.mode IS 'enforce: more is refused; track: it is only counted';
+COMMENT ON COLUMN tenancy.plan_quotas.warn_at IS
+    'At which part of the limit to warn; NULL means not at all';
+COMMENT ON COLUMN tenancy.plan_quotas.per IS 'The interval of a rate; NULL for other kinds';
 
 CREATE TABLE tenancy.quota_tables (
     relation      regclass NOT NULL,
@@ -72,6 +81,8 @@ COMMENT ON COLUMN tenancy.quota_slots.used_before IS 'What used was then';
 COMMENT ON COLUMN tenancy.quota_slots.taken_before IS 'What taken was then';
 COMMENT ON COLUMN tenancy.quota_slots.share IS
     'How much may be taken from it: over all slots the limit, or what is used before a warning is due; NULL means unlimited';
+COMMENT ON COLUMN tenancy.quota_slots.warned IS
+    'Whether the warning was given that is due at a part of the limit';
 
 -- Without foreign keys: each would lock the tenant's row.
 CREATE TABLE tenancy.consumptions (
@@ -169,6 +180,11 @@ WHERE c.tenant_id IS NOT NULL OR q.mode IS NOT NULL;
 GRANT SELECT ON tenancy.quota_usage TO PUBLIC;
 COMMENT ON VIEW tenancy.quota_usage IS
     'What tenants use of resources, and how far they are limited; a role sees the tenant it acts for, bypassing roles see all';
+COMMENT ON COLUMN tenancy.quota_usage.tenant IS 'Its key';
+COMMENT ON COLUMN tenancy.quota_usage.max IS 'The limit that holds, its own or its plan''s; NULL means unlimited';
+COMMENT ON COLUMN tenancy.quota_usage.per IS 'The interval of a rate; NULL for other kinds';
+COMMENT ON COLUMN tenancy.quota_usage.mode IS 'enforce: more is refused; track: it is only counted; NULL without a limit';
+COMMENT ON COLUMN tenancy.quota_usage.percent IS 'What is used, of the limit';
 
 -- For everybody, since the owner of a table makes the trigger: on a table that is not attached it does nothing.
 CREATE FUNCTION tenancy.count_rows() RETURNS trigger

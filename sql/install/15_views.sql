@@ -31,3 +31,10 @@ WHERE p.kind <> 'global';
 GRANT SELECT ON tenancy.protected_tables TO PUBLIC;
 COMMENT ON VIEW tenancy.protected_tables IS
     'Protected tables with the state they are in: policies, forced row security, an index led by the tenant column, the resources they count for, whether changes are recorded';
+COMMENT ON COLUMN tenancy.protected_tables."column" IS 'The tenant column';
+COMMENT ON COLUMN tenancy.protected_tables.kind IS 'tenant, shared, append_only or tree';
+COMMENT ON COLUMN tenancy.protected_tables.policies IS 'All policies of the table, those of others included';
+COMMENT ON COLUMN tenancy.protected_tables.forced IS 'Whether row security is enabled, and forced on the owner';
+COMMENT ON COLUMN tenancy.protected_tables.index IS 'An index that is led by the tenant column';
+COMMENT ON COLUMN tenancy.protected_tables.quota IS 'The resources that its rows count for';
+COMMENT ON COLUMN tenancy.protected_tables.audit IS 'Whether changes of its rows are recorded';

@@ -30,6 +30,7 @@ mod transactions;
 mod ways;
 
 use std::cell::OnceCell;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -117,8 +118,24 @@ fn main() -> ExitCode {
         println!("{}\n{} s", report::table(&found), part_started.elapsed().as_secs());
         lines.extend(found);
     }
-    println!("\n{machine}\n\n{}\n\n{}", report::table(&lines), report::summary(&lines, started.elapsed()));
-    ExitCode::SUCCESS
+    let table = report::table(&lines);
+    println!("\n{machine}\n\n{table}\n\n{}", report::summary(&lines, started.elapsed()));
+    match options.charts.as_deref().map(|folder| write_charts(folder, &table)) {
+        Some(Err(error)) => {
+            eprintln!("bench: no charts: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn write_charts(folder: &Path, table: &str) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (part, svg) in tenancy_harness::charts::charts(table) {
+        std::fs::write(folder.join(format!("{part}.svg")), svg)?;
+    }
+    println!("charts: {}", folder.display());
+    Ok(())
 }
 
 /// Everything in memory, one process per query, and nothing that works in the background while times are taken.

@@ -1,5 +1,7 @@
 //! The command line, and how much is measured.
 
+use std::path::PathBuf;
+
 /// What the user asked for.
 #[derive(Debug)]
 pub struct Options {
@@ -10,6 +12,8 @@ pub struct Options {
     pub soak: Option<u64>,
     /// Instead of everything else: an audit log of so many entries.
     pub log: Option<u64>,
+    /// Where charts of the ratios go.
+    pub charts: Option<PathBuf>,
 }
 
 /// How much is measured: the figures that the bars speak of, or fewer for an impression.
@@ -38,7 +42,7 @@ pub struct Scale {
 impl Options {
     /// Reads the arguments; `None` when help is wanted.
     pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options = Self { quick: false, only: Vec::new(), soak: None, log: None };
+        let mut options = Self { quick: false, only: Vec::new(), soak: None, log: None, charts: None };
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -52,6 +56,10 @@ impl Options {
                 "--log" => {
                     let entries = arguments.next().and_then(|number| number.parse().ok());
                     options.log = Some(entries.ok_or("--log needs a number, such as 10000000")?);
+                }
+                "--charts" => {
+                    let folder = arguments.next().ok_or("--charts needs a folder, such as target/charts")?;
+                    options.charts = Some(folder.into());
                 }
                 other => match other.strip_prefix("--only=") {
                     Some(letters) => options.select(letters)?,
@@ -108,12 +116,13 @@ impl Options {
 pub fn usage(parts: &[(char, &str)]) -> String {
     let parts: String = parts.iter().map(|(letter, title)| format!("\n  {letter}  {title}")).collect();
     format!(
-        "bench [--quick] [--only a,b,…]\nbench --soak OPERATIONS\nbench --log ENTRIES\n\n\
+        "bench [--quick] [--only a,b,…] [--charts FOLDER]\nbench --soak OPERATIONS\nbench --log ENTRIES\n\n\
          Prints what tenant isolation costs, as ratios of alternating runs: median (lowest–highest round).\n\
          Needs PG_TENANCY_PG_CONFIG, the pg_config of a PostgreSQL with a release build of the extension.\n\n  \
          --quick  fewer rows and rounds, about two minutes\n  \
          --soak   inserts and deletes so many rows that are counted, and prints what becomes of the slots and the rate\n  \
          --log    an audit log of so many entries, and what reading, sealing and dropping take\n  \
+         --charts writes a chart of the ratios for each part\n  \
          --only   some parts:\n{parts}"
     )
 }
