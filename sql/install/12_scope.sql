@@ -29,7 +29,7 @@ CREATE FUNCTION tenancy.scope_foreign_key(
     AS 'MODULE_PATHNAME', 'scope_foreign_key_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.scope_foreign_key(regclass, name, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.scope_foreign_key(regclass, name, boolean) IS
-    'Makes a foreign key composite with the tenant column on both sides, with the unique index that it needs. Returns the DDL it ran (dry_run: would run); none when nothing is missing. Raises as scope_unique()';
+    'Makes a foreign key composite with the tenant column on both sides, with the unique index that it needs. Returns the DDL it ran (dry_run: would run); none when nothing is missing. Errors as for scope_unique()';
 
 -- PostgreSQL prints literals as the session reads them, and the session is to run them: that setting stays the caller's.
 CREATE FUNCTION tenancy.scope_plan(tbl regclass)
@@ -40,7 +40,7 @@ CREATE FUNCTION tenancy.scope_plan(tbl regclass)
     AS 'MODULE_PATHNAME', 'scope_plan_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.scope_plan(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.scope_plan(regclass) IS
-    'The script that leads all keys and foreign keys of a table in use by the tenant column, for \gexec: each step is a statement of its own, and holds strong locks for an instant alone. Changes nothing itself; after an interruption it gives what is left. Raises as scope_unique()';
+    'The script that leads all keys and foreign keys of a table in use by the tenant column, for \gexec: each step is a statement of its own, and holds strong locks for an instant alone. Changes nothing itself; after an interruption it gives what is left. Errors as for scope_unique()';
 
 CREATE FUNCTION tenancy.validate_foreign_key(tbl regclass, constraint_name name) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -354,4 +354,4 @@ CREATE FUNCTION tenancy.rate_tracking()
 REVOKE EXECUTE ON FUNCTION tenancy.rate_tracking() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenancy.rate_tracking() TO pg_monitor;
 COMMENT ON FUNCTION tenancy.rate_tracking() IS
-    'How the memory for rates is used, for the whole server since it was started: slots there are and that are used, tenants'' rates that made room for others, and of these, those that were not full yet and so began anew. Raises 55000 without shared_preload_libraries';
+    'How the memory for rates is used, of the whole server since its start: slots; those in use; those that made room for another rate; of these, those whose rate was not full again yet, and so began anew. Raises 55000 without shared_preload_libraries';

@@ -21,7 +21,7 @@ CREATE FUNCTION tenancy.adopt(schema name, tenant text, global_tables regclass[]
     AS 'MODULE_PATHNAME', 'adopt_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.adopt(name, text, regclass[]) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.adopt(name, text, regclass[]) IS
-    'Does at once what adopt_plan() gives a script for, with the tables locked until the transaction ends. Returns the DDL it ran, and remarks on what stays as it is. Raises as adopt_plan(), and 23503 when rows refer across tenants';
+    'Does at once what adopt_plan() gives a script for, with the tables locked until the transaction ends. Returns the DDL it ran, and remarks on what stays as it is. Raises 23503 rows that refer across tenants, other errors as for adopt_plan()';
 
 -- The path is the caller's own, for what the owner made of the table to find what it names; a default is evaluated before the
 -- function's setting counts.

@@ -1,6 +1,6 @@
 //! Every link within the documentation leads somewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The anchors of a page's headings, as they are made of their text.
@@ -58,6 +58,25 @@ fn every_link_leads_somewhere() {
         }
     }
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn every_page_is_found_from_the_index() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository");
+    let mut found = BTreeSet::new();
+    let mut to_read = vec![root.join("docs/README.md")];
+    while let Some(page) = to_read.pop() {
+        if !page.extension().is_some_and(|extension| extension == "md") || !found.insert(page.clone()) {
+            continue;
+        }
+        for link in links(&std::fs::read_to_string(&page).unwrap_or_default()) {
+            let file = link.split('#').next().unwrap_or_default();
+            to_read.extend(page.with_file_name("").join(file).canonicalize().ok().filter(|path| path.is_file()));
+        }
+    }
+    let pages = crate::page::all(&root);
+    let lost: Vec<_> = pages.iter().filter(|page| !found.contains(*page)).collect();
+    assert!(lost.is_empty(), "no link leads from docs/README.md to {lost:#?}");
 }
 
 #[test]

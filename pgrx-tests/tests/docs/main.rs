@@ -1,11 +1,14 @@
 //! The SQL in the documentation runs as it stands there, and gives what is shown.
 //!
-//! A block fenced as `sql` is run by a superuser, `sql as=ROLE` by that role, each in a session of its own and in the order
-//! of the page; `fails=SQLSTATE` says that its last statement is refused so. A block fenced as `text` shows what the block
-//! before it gave: the rows of its last statement that returns some, as psql prints them, or without a heading; those of the last
-//! two, and so on, with an empty line between; or the error. `…` stands for anything. `varies=` names what differs from run to run, `on=VERSION` the only
-//! version whose output is compared. `text measured` is what a program printed elsewhere. Every other block says in one word what
-//! it is, and isn't run. On the pages the database is called `shop`.
+//! - `sql`: run by a superuser, `sql as=ROLE` by that role, each block in a session of its own and in the order of the page.
+//!   `fails=SQLSTATE`: its last statement is refused so.
+//! - `text`: what the block before it gave. The rows of its last statement that returns some, as psql prints them, or without
+//!   a heading; those of its last two, and so on, with an empty line between; or the error. `…` stands for anything.
+//!   `varies=uuid,time,number,hex,cost,buffers`: what of it differs from run to run. `on=VERSION`: compared on that version alone.
+//! - `text measured`: what a program printed elsewhere.
+//! - Every other block says in one word what it is (`sh`, `psql`, `ini`, …), and isn't run.
+//!
+//! On the pages the database is called `shop`.
 //!
 //! `PG_TENANCY_WRITE=1` writes what the blocks gave into the pages instead; read the difference.
 
@@ -30,6 +33,11 @@ const FORGET_ROLES: &str = "DO $$ DECLARE made record; BEGIN
     END LOOP;
 END $$";
 
+/// Plans are shown: nothing works in the background that would change them.
+fn server() -> Cluster {
+    Cluster::start("docs", &Config::default().set("autovacuum", "off"))
+}
+
 /// What was run, compared, and not as it should be.
 #[derive(Debug, Default)]
 struct Tally {
@@ -50,13 +58,13 @@ fn every_sql_block_of_the_documentation_gives_what_it_shows() {
     std::thread::scope(|scope| {
         for _ in 0..servers {
             scope.spawn(|| {
-                let mut cluster = Cluster::start("docs", &Config::default());
+                let mut cluster = server();
                 loop {
                     let Some(mut page) = queue.lock().expect("the queue").pop() else { break };
                     run(&mut page, &cluster, &tally);
                     let forgotten = cluster.connect(Cluster::SUPERUSER).batch_execute(FORGET_ROLES);
                     if forgotten.is_err() {
-                        cluster = Cluster::start("docs", &Config::default());
+                        cluster = server();
                     }
                 }
             });

@@ -45,6 +45,8 @@ pub enum Varying {
     Number,
     /// Long hexadecimal numbers: tokens and hashes.
     Hex,
+    /// What the planner expects of a node.
+    Cost,
     /// What was in memory, and what came from disk.
     Buffers,
 }
@@ -154,7 +156,13 @@ impl Shown {
                 lines.push(String::new());
             }
             let plain = groups.get(nth).is_some_and(|group| !group.get(1).is_some_and(|line| is_rule(line)));
-            lines.extend(table.print(plain));
+            let mut printed = table.print(plain);
+            if self.varies.contains(&Varying::Buffers)
+                && let Some(planning) = printed.iter().position(|line| line == "Planning:")
+            {
+                printed.drain(planning..printed.len().min(planning + 2));
+            }
+            lines.extend(printed);
         }
         lines
     }
@@ -176,6 +184,7 @@ impl Varying {
             "time" => Self::Time,
             "number" => Self::Number,
             "hex" => Self::Hex,
+            "cost" => Self::Cost,
             "buffers" => Self::Buffers,
             _ => return None,
         })
@@ -198,6 +207,7 @@ impl Varying {
                     rest[..length].trim_end_matches('.').len()
                 })
             }),
+            Self::Cost => hide(line, "<cost>", |rest| Some(rest.strip_prefix("(cost=")?.find(')')? + "(cost=)".len())),
             Self::Hex => hide(line, "<hex>", |rest| {
                 let length = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
                 (length >= 32).then_some(length)
@@ -313,6 +323,10 @@ mod tests {
         }
         assert_eq!(Varying::Number.hide("in 35.974 seconds."), "in <number> seconds.");
         assert_eq!(Varying::Buffers.hide("Buffers: shared hit=4 read=1"), "");
+        assert_eq!(
+            Varying::Cost.hide("-> Seq Scan on a (cost=0.00..1.05 rows=5 width=4) (rows=5)"),
+            "-> Seq Scan on a <cost> (rows=5)"
+        );
         assert_eq!(Varying::Hex.hide(&"a1".repeat(16)), "<hex>");
     }
 

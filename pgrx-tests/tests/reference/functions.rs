@@ -128,7 +128,9 @@ const QUERY: &str = "
            || CASE WHEN p.proleakproof THEN ', leakproof' ELSE '' END
            || CASE p.proparallel WHEN 's' THEN ', parallel safe' WHEN 'r' THEN ', parallel restricted' ELSE '' END,
            CASE WHEN pg_catalog.has_function_privilege('public', p.oid, 'EXECUTE') THEN 'for everybody'
-                WHEN pg_catalog.has_function_privilege('{admin}', p.oid, 'EXECUTE') THEN 'for administrators'
+                WHEN pg_catalog.has_function_privilege('{admin}', p.oid, 'EXECUTE')
+                    THEN 'for administrators' || CASE WHEN pg_catalog.has_function_privilege('pg_monitor', p.oid, 'EXECUTE')
+                                                      THEN ' and members of pg_monitor' ELSE '' END
                 WHEN pg_catalog.has_function_privilege('pg_monitor', p.oid, 'EXECUTE') THEN 'for members of pg_monitor'
                 ELSE 'for superusers' END,
            pg_catalog.obj_description(p.oid, 'pg_proc')
@@ -174,11 +176,17 @@ pub fn page(session: &mut Client, admin: &str) -> String {
     assert!(missing.is_empty(), "there is no {missing:?}");
     let unplaced: Vec<&str> = functions.keys().map(String::as_str).filter(|name| !placed.contains(name)).collect();
 
-    for (title, explained, names) in TOPICS {
-        let names = if title == "Others" { &unplaced[..] } else { names };
-        if names.is_empty() {
-            continue;
-        }
+    let topics: Vec<(&str, &str, &[&str])> = TOPICS
+        .into_iter()
+        .map(|(title, explained, names)| (title, explained, if title == "Others" { &unplaced[..] } else { names }))
+        .filter(|(_, _, names)| !names.is_empty())
+        .collect();
+    page.push('\n');
+    for (title, _, names) in &topics {
+        let names: Vec<String> = names.iter().map(|name| format!("[{name}](#{name})")).collect();
+        page.push_str(&format!("- {title}: {}\n", names.join(", ")));
+    }
+    for (title, explained, names) in topics {
         page.push_str(&format!("\n## {title}\n\nExplained in [{}]({explained}).\n", page_name(explained)));
         for name in names {
             page.push_str(&format!("\n### {name}\n"));

@@ -30,7 +30,14 @@ pub fn page(session: &mut Client) -> String {
          to them other than through the [functions](functions.md).\n",
     );
     let relations = rows(session, RELATIONS);
-    for (title, readers) in [("For everybody to read", "everybody"), ("For superusers", "")] {
+    let parts = [("For everybody to read", "everybody"), ("For superusers", "")];
+    page.push('\n');
+    for (title, readers) in parts {
+        let names = relations.iter().filter(|relation| relation[3] == readers);
+        let names: Vec<String> = names.map(|relation| format!("[{0}](#{0})", relation[1])).collect();
+        page.push_str(&format!("- {title}: {}\n", names.join(", ")));
+    }
+    for (title, readers) in parts {
         page.push_str(&format!("\n## {title}\n"));
         for relation in relations.iter().filter(|relation| relation[3] == readers) {
             let [oid, name, kind, _, comment] = &relation[..] else { panic!("columns of {relation:?}") };
