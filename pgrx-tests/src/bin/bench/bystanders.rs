@@ -69,8 +69,8 @@ impl Server {
 
 pub fn bystanders(bench: &Bench<'_>) -> Vec<Line> {
     let mut gathered = [const { None }; 3];
-    for _ in 0..bench.scale.starts {
-        for (all, times) in gathered.iter_mut().zip(started(bench)) {
+    for number in 0..bench.scale.starts {
+        for (all, times) in gathered.iter_mut().zip(started(bench, number)) {
             merge(all, times);
         }
     }
@@ -94,11 +94,15 @@ fn merge(all: &mut Option<[Times; 3]>, times: [Times; 3]) {
 }
 
 /// The times of three servers that are started anew: where a server's memory happens to lie makes it faster or slower by a
-/// hundredth or two for as long as it runs.
-fn started(bench: &Bench<'_>) -> [[Times; 3]; 3] {
+/// hundredth or two for as long as it runs. Each time another one is the first to be started.
+fn started(bench: &Bench<'_>, number: usize) -> [[Times; 3]; 3] {
     let scale = u32::try_from(bench.scale.table_rows / 200_000).expect("a small scale");
-    let start = |config| Server::start(config, scale);
-    let mut servers = [start(Config::default()), start(Config::without_preload()), start(Config::without_preload())];
+    let mut servers = [const { None }; 3];
+    for which in (0..3).map(|step| (number + step) % 3) {
+        let config = if which == 0 { Config::default() } else { Config::without_preload() };
+        servers[which] = Some(Server::start(config, scale));
+    }
+    let mut servers = servers.map(|server| server.expect("all were started"));
     let numbers = [0, 1, 2];
     let rounds = bench.scale.rounds.div_ceil(bench.scale.starts);
     let turns = |calls| Turns { rounds, slices: bench.scale.slices.div_ceil(4), calls };
