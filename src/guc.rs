@@ -490,7 +490,7 @@ pub fn init(listener: Listener) {
         let preloading = pg_sys::process_shared_preload_libraries_in_progress;
         GucRegistry::define_int_guc(
             SHARED_TENANTS,
-            c"Tenants that all sessions together keep in memory, 96 bytes each.",
+            c"Tenants that all sessions together keep in memory, 88 bytes each.",
             c"A session looks a tenant up there before it reads the registry. 0 turns it off. For keys of up to 40 bytes, tenants without a region; not on a standby or a subscriber. Needs shared_preload_libraries.",
             &DIRECTORY_SIZE,
             0,

@@ -4,7 +4,7 @@ use super::tree::{Stacked, Tree};
 use super::{registry, spi, tenants::pg_uuid};
 use crate::error::{Error, Result};
 use crate::sys::json::JsonbImage;
-use crate::sys::scan::{self, Key};
+use crate::sys::scan::{self, Key, Place, Row};
 use crate::sys::{json, option};
 use std::ffi::CStr;
 use uuid::Uuid;
@@ -18,15 +18,21 @@ const PLAN_SETTINGS: usize = 2;
 const DEFAULTS_ONLY: i16 = 1;
 const DEFAULTS_SETTINGS: usize = 2;
 
-/// A tenant's plan, and its own settings, as last committed; also how many bytes they were read from.
-pub fn of_tenant(tenant: Uuid) -> Result<(Option<String>, Tree, usize)> {
+/// A tenant's plan, and its own settings, as last committed; also how many bytes they were read from. Its row is looked for at
+/// `place` first.
+pub fn of_tenant(tenant: Uuid, place: Option<Place>) -> Result<(Option<String>, Tree, usize)> {
     let registry = registry::get()?;
     let (mut plan, mut own) = (None, None);
-    scan::find(registry.tenants, registry.tenants_by_id, &[(TENANT_ID, Key::Uuid(tenant))], |row| {
+    let mut read = |row: &Row| {
         plan = row.text(TENANT_PLAN);
         own = row.json(TENANT_SETTINGS);
-        true
-    });
+    };
+    if !place.is_some_and(|place| scan::find_at(registry.tenants, place, TENANT_ID, tenant, &mut read)) {
+        scan::find(registry.tenants, registry.tenants_by_id, &[(TENANT_ID, Key::Uuid(tenant))], |row| {
+            read(row);
+            true
+        });
+    }
     let size = own.as_ref().map_or(0, String::len);
     let own = own.map_or_else(|| Ok(Tree::default()), |own| Tree::parse(&own))?;
     Ok((plan, own, size))

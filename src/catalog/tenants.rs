@@ -4,9 +4,9 @@ use super::registry::{self, Registry};
 use super::{event, spi};
 use crate::error::{Error, Result};
 use crate::guc;
-use crate::sys::directory::{self, Home, Name};
+use crate::sys::directory::{self, Entry, Home, Name};
 use crate::sys::json::{self, Jsonb};
-use crate::sys::scan::{self, Key};
+use crate::sys::scan::{self, Key, Place};
 use crate::sys::session;
 use crate::tenant::{TenantKey, TenantRef};
 use uuid::Uuid;
@@ -26,6 +26,8 @@ pub struct TenantRow {
     pub key: TenantKey,
     pub status: String,
     pub region: Option<String>,
+    /// Where the row lies, for who reads more of it soon.
+    pub place: Option<Place>,
 }
 
 impl TenantRow {
@@ -54,15 +56,18 @@ pub fn find(tenant: &TenantRef) -> Result<Option<TenantRow>> {
             key: TenantKey::stored(entry.key),
             status: ACTIVE.into(),
             region: None,
+            place: Some(entry.place),
         }));
     }
     let ticket = directory::ticket_to_enter();
     let found = read_registry(registry, tenant)?;
     if let (Some(ticket), Some(row)) = (ticket, &found)
+        && let Some(place) = row.place
         && row.is_active()
         && row.region.is_none()
     {
-        directory::enter(ticket, home, name, row.id.as_bytes(), row.key.as_str());
+        let entry = Entry { id: *row.id.as_bytes(), key: row.key.as_str().to_owned(), place };
+        directory::enter(ticket, home, name, &entry);
     }
     Ok(found)
 }
@@ -88,6 +93,7 @@ fn read(row: &scan::Row) -> Result<TenantRow> {
         key: TenantKey::stored(key),
         status: text(STATUS).ok_or(Error::NotInstalled)?,
         region: text(REGION),
+        place: Some(row.place()),
     })
 }
 
@@ -141,6 +147,7 @@ pub fn lock(tenant: &TenantRef) -> Result<Option<TenantRow>> {
             key: TenantKey::stored(row.require(2)?),
             status: row.require(3)?,
             region: row.get(4)?,
+            place: None,
         })
     })?;
     Ok(rows.into_iter().next())

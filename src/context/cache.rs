@@ -6,6 +6,7 @@ use crate::catalog::{self, tenants::TenantRow};
 use crate::sys::backend::BackendCell;
 use crate::sys::datum::{TextImage, UuidImage};
 use crate::sys::flag::Flag;
+use crate::sys::scan::Place;
 use crate::sys::{Datum, INVALID_OID, Oid};
 use crate::tenant::TenantKey;
 use std::cell::{Cell, RefCell};
@@ -25,6 +26,7 @@ pub struct Tenant {
     pub number: Option<i64>,
     /// Whether only its members may be acted for here.
     pub members_only: bool,
+    place: Option<Place>,
     id_image: UuidImage,
     key_image: TextImage,
     in_use: Cell<bool>,
@@ -36,6 +38,7 @@ impl Tenant {
             id: row.id,
             number: row.key.number(),
             members_only,
+            place: row.place,
             id_image: UuidImage::new(row.id),
             key_image: TextImage::new(row.key.as_str()),
             key: row.key,
@@ -165,6 +168,11 @@ pub fn get_last(role: Oid, trust: Trust, name: &str) -> Option<Rc<Tenant>> {
         Some((of, by, called, tenant)) if *of == role && *by == trust && **called == *name => Some(Rc::clone(tenant)),
         _ => None,
     })
+}
+
+/// Where the row of the tenant that was asked for last lies in the registry, if it is this one.
+pub fn place_of(tenant: Uuid) -> Option<Place> {
+    CACHE.with_borrow(|cache| cache.last.as_ref().filter(|(.., last)| last.id == tenant)?.3.place)
 }
 
 /// The role's access to any tenant, where that is known.

@@ -1,6 +1,6 @@
 //! Settings that hold for the tenant in force: read once, then kept in the session's memory.
 
-use super::hot;
+use super::{cache, hot};
 use crate::catalog::settings;
 use crate::catalog::tree::{Path, Stacked, Tree};
 use crate::error::{Error, Result};
@@ -108,7 +108,7 @@ fn of(tenant: Option<Uuid>) -> Result<Rc<Effective>> {
             return Ok(known);
         }
         let (plan, own, bytes) = match tenant {
-            Some(tenant) => settings::of_tenant(tenant)?,
+            Some(tenant) => settings::of_tenant(tenant, cache::place_of(tenant))?,
             None => (None, Tree::default(), 0),
         };
         let (base, base_bytes) = base(plan.as_deref())?;

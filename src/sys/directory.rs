@@ -8,6 +8,7 @@
 //! (H.-J. Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012).
 
 use crate::sys::backend::BackendCell;
+use crate::sys::scan::Place;
 use crate::sys::shared::{self, Memory, Region};
 use crate::sys::{session, xact};
 use pgrx::pg_sys;
@@ -17,8 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 /// The longest key that has room in a slot, in bytes.
 const MAX_KEY: usize = 40;
 
-/// Words of a slot: generation, registry (two), id (two), the key's length, the key.
-const WORDS: usize = 6 + MAX_KEY / 8;
+/// Words of a slot: generation, registry, id (two), where the row lies and the key's length, the key.
+const WORDS: usize = 5 + MAX_KEY / 8;
 
 /// Slots in which a name may lie.
 const WINDOW: usize = 8;
@@ -65,6 +66,7 @@ pub enum Name<'a> {
 pub struct Entry {
     pub id: [u8; 16],
     pub key: String,
+    pub place: Place,
 }
 
 /// Leave to enter what is read of the registry from here on.
@@ -192,15 +194,15 @@ fn ticket() -> Option<Ticket> {
 
 /// Enters an active tenant of no region that was read after the ticket was given. Does nothing when the
 /// ticket has expired, or the key is long.
-pub fn enter(ticket_given: Ticket, home: Home, name: Name<'_>, id: &[u8; 16], key: &str) {
+pub fn enter(ticket_given: Ticket, home: Home, name: Name<'_>, tenant: &Entry) {
     let Some(directory) = DIRECTORY.get() else { return };
-    let Some(words) = encode(ticket_given.0, home, id, key) else { return };
+    let Some(words) = encode(ticket_given.0, home, tenant) else { return };
     if ticket().is_none_or(|now| now.0 != ticket_given.0) {
         return;
     }
     let mut around = directory.around(home, name);
     let is_void = |slot: &&Slot| slot.words[0].load(Ordering::Relaxed) != ticket_given.0;
-    let slot = around.clone().find(is_void).or_else(|| around.nth(id[0] as usize % WINDOW));
+    let slot = around.clone().find(is_void).or_else(|| around.nth(tenant.id[0] as usize % WINDOW));
     if let Some(slot) = slot {
         write(slot, &words);
     }
@@ -244,7 +246,7 @@ fn home_word(home: Home) -> u64 {
     u64::from(home.database.to_u32()) << 32 | u64::from(home.table.to_u32())
 }
 
-fn encode(generation: u64, home: Home, id: &[u8; 16], key: &str) -> Option<Words> {
+fn encode(generation: u64, home: Home, Entry { id, key, place }: &Entry) -> Option<Words> {
     if key.len() > MAX_KEY {
         return None;
     }
@@ -256,7 +258,7 @@ fn encode(generation: u64, home: Home, id: &[u8; 16], key: &str) -> Option<Words
     for (word, bytes) in words[2..4].iter_mut().zip(id.chunks_exact(8)) {
         *word = word_of(bytes);
     }
-    words[4] = key.len() as u64;
+    words[4] = u64::from(place.block) << 32 | u64::from(place.offset) << 16 | key.len() as u64;
     for (word, bytes) in words[5..].iter_mut().zip(padded.chunks_exact(8)) {
         *word = word_of(bytes);
     }
@@ -281,12 +283,13 @@ fn decode(words: &Words, home: Home, name: Name<'_>) -> Option<(Entry, u64)> {
     for (bytes, word) in padded.chunks_exact_mut(8).zip(&words[5..]) {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
-    let key = std::str::from_utf8(padded.get(..usize::try_from(words[4]).ok()?)?).ok()?;
+    let key = std::str::from_utf8(padded.get(..words[4] as usize & 0xFFFF)?).ok()?;
+    let place = Place { block: (words[4] >> 32) as u32, offset: (words[4] >> 16) as u16 };
     let is_asked_for = match name {
         Name::Id(asked) => *asked == id,
         Name::Key(asked) => asked == key,
     };
-    is_asked_for.then(|| (Entry { id, key: key.to_owned() }, words[0]))
+    is_asked_for.then(|| (Entry { id, key: key.to_owned(), place }, words[0]))
 }
 
 #[cfg(test)]
@@ -302,11 +305,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_by_id_and_by_key(id: [u8; 16], key in "\\PC{1,12}", generation: u64) {
+        fn what_is_written_is_read_by_id_and_by_key(
+            id: [u8; 16], key in "\\PC{1,12}", generation: u64, block: u32, offset: u16,
+        ) {
             let slot = slot();
-            if let Some(words) = encode(generation, HOME, &id, &key) {
+            let entry = Entry { id, key: key.clone(), place: Place { block, offset } };
+            if let Some(words) = encode(generation, HOME, &entry) {
                 write(&slot, &words);
-                let expected = Some((Entry { id, key: key.clone() }, generation));
+                let expected = Some((entry, generation));
                 let words = read(&slot).unwrap();
                 prop_assert_eq!(decode(&words, HOME, Name::Key(&key)), expected.clone());
                 prop_assert_eq!(decode(&words, HOME, Name::Id(&id)), expected);
@@ -325,8 +331,9 @@ mod tests {
 
     #[test]
     fn a_long_key_is_left_out() {
-        assert!(encode(1, HOME, &[0; 16], &"k".repeat(MAX_KEY)).is_some());
-        assert!(encode(1, HOME, &[0; 16], &"k".repeat(MAX_KEY + 1)).is_none());
+        let entry = |length| Entry { id: [0; 16], key: "k".repeat(length), place: Place { block: 0, offset: 1 } };
+        assert!(encode(1, HOME, &entry(MAX_KEY)).is_some());
+        assert!(encode(1, HOME, &entry(MAX_KEY + 1)).is_none());
     }
 
     #[test]

@@ -46,12 +46,20 @@ impl FromDatum for Passed {
 const FLOAT4: &[pg_sys::Oid] = &[pg_sys::FLOAT4OID];
 const INTERVAL: &[pg_sys::Oid] = &[pg_sys::INTERVALOID];
 
+/// Where a row lies in its table, as long as nobody changes it or writes the table anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub block: u32,
+    pub offset: u16,
+}
+
 /// One row, valid inside the visitor that gets it. Reading a column that has another type than is asked for, or that was
 /// dropped, raises an error.
 pub struct Row {
     descriptor: pg_sys::TupleDesc,
     values: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
+    place: Place,
 }
 
 /// Raises an error unless column `attribute` (counted from 1) has one of these types.
@@ -76,6 +84,33 @@ unsafe fn check_type(descriptor: pg_sys::TupleDesc, attribute: usize, types: &[p
 }
 
 impl Row {
+    /// Reads a row apart.
+    ///
+    /// # Safety
+    /// The tuple is one of the table that the descriptor is of; both stay where they are while the row is used.
+    unsafe fn new(descriptor: pg_sys::TupleDesc, tuple: pg_sys::HeapTuple) -> Self {
+        // SAFETY: by the contract above; the arrays have as many elements as the table has columns.
+        unsafe {
+            let columns = (*descriptor).natts as usize;
+            let place = (*tuple).t_self;
+            let mut row = Self {
+                descriptor,
+                values: vec![pg_sys::Datum::from(0usize); columns],
+                nulls: vec![true; columns],
+                place: Place {
+                    block: u32::from(place.ip_blkid.bi_hi) << 16 | u32::from(place.ip_blkid.bi_lo),
+                    offset: place.ip_posid,
+                },
+            };
+            pg_sys::heap_deform_tuple(tuple, descriptor, row.values.as_mut_ptr(), row.nulls.as_mut_ptr());
+            row
+        }
+    }
+
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
     /// The `uuid` in column `attribute` (counted from 1), if not null.
     pub fn uuid(&self, attribute: usize) -> Option<Uuid> {
         let bytes: pgrx::Uuid = self.get(attribute, UUID)?;
@@ -185,7 +220,6 @@ pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut
         let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
         let relation = pg_sys::table_open(table, lock);
         let descriptor = (*relation).rd_att;
-        let columns = (*descriptor).natts as usize;
         for (attribute, key) in keys {
             match key {
                 Key::Uuid(_) => check_type(descriptor, *attribute as usize, UUID),
@@ -210,16 +244,48 @@ pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut
             if tuple.is_null() {
                 break;
             }
-            let mut row =
-                Row { descriptor, values: vec![pg_sys::Datum::from(0usize); columns], nulls: vec![true; columns] };
-            pg_sys::heap_deform_tuple(tuple, descriptor, row.values.as_mut_ptr(), row.nulls.as_mut_ptr());
-            if visit(&row) {
+            if visit(&Row::new(descriptor, tuple)) {
                 break;
             }
         }
         pg_sys::systable_endscan(scan);
         pg_sys::table_close(relation, lock);
     }
+}
+
+/// Calls `visit` with the row of `table` that lies at `place`, if it is there, can be seen, and column `attribute` has this
+/// id; tells whether it did. Where not, the row may lie elsewhere. An index, of which parts have to be fetched from memory
+/// that is cold when there are very many rows, is not looked at.
+pub fn find_at(table: pg_sys::Oid, place: Place, attribute: i16, id: Uuid, visit: impl FnOnce(&Row)) -> bool {
+    let mut found = false;
+    // SAFETY: the lock is held while the row is read, and its buffer stays pinned; only a heap is read as one, and only a
+    // block that it has. Should `visit` fail, the transaction's resource owner lets go of buffer, snapshot and table.
+    unsafe {
+        let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+        let relation = pg_sys::table_open(table, lock);
+        let descriptor = (*relation).rd_att;
+        check_type(descriptor, attribute as usize, UUID);
+        let blocks = || pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM);
+        if std::ptr::eq((*relation).rd_tableam, pg_sys::GetHeapamTableAmRoutine()) && place.block < blocks() {
+            let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetCatalogSnapshot(table));
+            let mut tuple = pg_sys::HeapTupleData::default();
+            tuple.t_self.ip_blkid.bi_hi = (place.block >> 16) as u16;
+            tuple.t_self.ip_blkid.bi_lo = place.block as u16;
+            tuple.t_self.ip_posid = place.offset;
+            let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
+            if pg_sys::heap_fetch(relation, snapshot, &mut tuple, &mut buffer, false) {
+                let row = Row::new(descriptor, &mut tuple);
+                if row.uuid(attribute as usize) == Some(id) {
+                    visit(&row);
+                    found = true;
+                }
+                pg_sys::ReleaseBuffer(buffer);
+            }
+            pg_sys::UnregisterSnapshot(snapshot);
+        }
+        pg_sys::table_close(relation, lock);
+    }
+    found
 }
 
 /// What a scan compares a column with.

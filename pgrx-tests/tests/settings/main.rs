@@ -329,3 +329,23 @@ fn a_dump_takes_them_along() {
     client.run("set tenancy.tenant_id = 'acme'");
     assert_eq!(client.value(ALL), shop.acting("acme").value(ALL));
 }
+
+/// A row's place in the table is known from the memory that sessions share, and VACUUM FULL tells that memory nothing.
+#[test]
+fn a_row_that_lies_elsewhere_by_now_is_found() {
+    let shop = Shop::new();
+    let fill = |name: &str| {
+        let load = "insert into tenancy.tenants (key, settings) select '{name}-' || n, '{\"seats\": 1}' from generate_series(1, 300) n";
+        shop.fixture.run(&load.replace("{name}", name));
+    };
+    fill("before");
+    shop.fixture.run("select tenancy.set_setting('seats', '11', tenant => 'acme')");
+    fill("behind");
+    // First another tenant's row comes to lie where acme's was, then nothing does.
+    for gone in ["before-1%", "be%"] {
+        shop.fixture.run(&format!("delete from tenancy.tenants where key like '{gone}'"));
+        assert_eq!(setting(&mut shop.acting("acme"), "seats").as_deref(), Some("11"));
+        shop.fixture.run("vacuum full tenancy.tenants");
+        assert_eq!(setting(&mut shop.acting("acme"), "seats").as_deref(), Some("11"), "{gone}");
+    }
+}

@@ -68,8 +68,9 @@ pub struct Turns {
     pub calls: u64,
 }
 
-/// Runs all ways in turn and returns their times in the same order. Each turn begins with another way, so that what one leaves
-/// behind is not always the same one's to pay for. The first round warms up and does not count.
+/// Runs all ways in turn and returns their times in the same order. Each turn begins with another way, and each time all have
+/// begun the order turns round, so that what one leaves behind is not always the same one's to pay for. The first round warms up
+/// and does not count.
 pub fn alternate<W: Copy, const N: usize>(
     turns: Turns,
     ways: [W; N],
@@ -79,8 +80,10 @@ pub fn alternate<W: Copy, const N: usize>(
     for number in 0..=turns.rounds {
         let mut sums = [0.0; N];
         for slice in 0..turns.slices {
-            let first = number * turns.slices + slice;
-            for place in (0..N).map(|place| (first + place) % N) {
+            let turn = number * turns.slices + slice;
+            let backwards = turn / N % 2 == 1;
+            for step in 0..N {
+                let place = (turn + if backwards { N - step } else { step }) % N;
                 sums[place] += run(ways[place]).as_secs_f64();
             }
         }
@@ -140,14 +143,14 @@ mod tests {
     #[test]
     fn the_warm_up_round_does_not_count_and_turns_alternate() {
         let mut order = String::new();
-        let turns = Turns { rounds: 1, slices: 2, calls: 5 };
+        let turns = Turns { rounds: 1, slices: 3, calls: 5 };
         let times = alternate(turns, ['a', 'b', 'c'], |way| {
             order.push(way);
             Duration::from_secs(if way == 'b' { 3 } else { 1 })
         });
-        assert_eq!(order, "abcbcacababc");
-        assert_eq!((times[0].rounds.as_slice(), times[0].calls), ([2.0].as_slice(), 10));
-        assert_eq!(times[1].rounds, [6.0]);
+        assert_eq!(order, "abcbcacab".to_owned() + "acbbaccba");
+        assert_eq!((times[0].rounds.as_slice(), times[0].calls), ([3.0].as_slice(), 15));
+        assert_eq!(times[1].rounds, [9.0]);
     }
 
     #[test]

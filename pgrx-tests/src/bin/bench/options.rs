@@ -104,7 +104,7 @@ impl Options {
                 heavy_rounds: 15,
                 rounds: 31,
                 slices: 16,
-                starts: 8,
+                starts: 9,
                 memory_calls: 1_000_000,
                 rate_seconds: 300,
                 many_tenants: 1_000_000,
