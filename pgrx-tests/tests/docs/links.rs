@@ -66,7 +66,7 @@ fn every_page_is_found_from_the_index() {
     let mut found = BTreeSet::new();
     let mut to_read = vec![root.join("docs/README.md")];
     while let Some(page) = to_read.pop() {
-        if !page.extension().is_some_and(|extension| extension == "md") || !found.insert(page.clone()) {
+        if page.extension().is_none_or(|extension| extension != "md") || !found.insert(page.clone()) {
             continue;
         }
         for link in links(&std::fs::read_to_string(&page).unwrap_or_default()) {
