@@ -127,18 +127,13 @@ pub fn copied_numbers() -> Result<Nullable> {
 }
 
 fn found(array: fn(&Visible) -> &ArrayImage) -> Result<Nullable> {
-    let visible = loop {
-        // Says for whom a cursor reads, and takes in what others have announced.
-        let Some(tenant) = hot::id()? else { return Ok(None) };
-        let visible = of(tenant)?;
-        // A change may arrive while the tree is being read, and is announced only once.
-        if !cache::is_stale() {
-            break visible;
-        }
-    };
+    // Says for whom a cursor reads, and takes in what others have announced.
+    let Some(tenant) = hot::id()? else { return Ok(None) };
+    let visible = of(tenant)?;
     COUNT.set(visible.count);
+    // What has arrived while the tree was read has made the context unresolved: what was true then is for this call alone.
     // The arguments of a procedure outlive the transaction that they come from.
-    if !procedure::is_running() {
+    if hot::is_resolved() && !procedure::is_running() {
         HOT.set(Hot {
             role: role::outer(),
             ids: Some(visible.ids.datum()),
