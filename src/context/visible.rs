@@ -1,8 +1,8 @@
 //! The tenants whose rows the tenant in force may read: itself and all that are below it in the tree. Found at first use,
 //! kept per backend until the registry changes, and handed out as arrays that policies compare with.
 
-use super::{cache, hot};
-use crate::catalog::hierarchy::{self, MAX_VISIBLE};
+use super::hot;
+use crate::catalog::hierarchy::{self, MAX_VISIBLE, Member};
 use crate::error::Result;
 use crate::guc;
 use crate::sys::array::{self, ArrayImage};
@@ -26,14 +26,46 @@ struct Visible {
     in_use: Cell<bool>,
 }
 
+impl Visible {
+    fn new(members: &[Member]) -> Self {
+        let numbers: Vec<i64> = members.iter().filter_map(|member| member.key.number()).collect();
+        Self {
+            count: members.len(),
+            ids: ArrayImage::of_uuids(&members.iter().map(|member| member.id).collect::<Vec<_>>()),
+            keys: ArrayImage::of_texts(members.iter().map(|member| member.key.as_str())),
+            numbers: ArrayImage::of_numbers(&numbers),
+            in_use: Cell::new(false),
+        }
+    }
+
+    /// The numbers are those of the keys.
+    fn is_same(&self, other: &Self) -> bool {
+        self.ids == other.ids && self.keys == other.keys
+    }
+}
+
+/// What was found last, and how many changes of the registry had been heard of before.
+struct Known {
+    changes: u64,
+    visible: Rc<Visible>,
+}
+
 #[derive(Default)]
 struct Cache {
-    by_tenant: HashMap<Uuid, Rc<Visible>>,
+    by_tenant: HashMap<Uuid, Known>,
     /// Tenants in all arrays together, which is what bounds the memory: with keys of usual length some 100 bytes each.
     count: usize,
+    /// Counts changes of the registry.
+    changes: u64,
     /// Arrays whose datums this transaction may still hold.
     in_use: Vec<Rc<Visible>>,
+    /// Tenants in these.
+    held: usize,
 }
+
+/// The tenants in all arrays together that a transaction holds. Where the tree changes so often that it would be more, it
+/// goes on with copies.
+const MAX_HELD: usize = 2 * MAX_VISIBLE;
 
 thread_local! {
     static CACHE: RefCell<Cache> = RefCell::default();
@@ -63,18 +95,18 @@ pub fn forget() {
     HOT.set(UNKNOWN);
 }
 
-/// The registry has changed: whatever is kept is void, but lives as long as the transaction that uses it.
-pub fn clear() {
-    CACHE.with_borrow_mut(|cache| {
-        cache.by_tenant.clear();
-        cache.count = 0;
-    });
+/// The registry has changed, and maybe the tree: it is to be read anew. What was found stays, since it is mostly the same.
+pub fn registry_changed() {
+    CACHE.with_borrow_mut(|cache| cache.changes += 1);
 }
 
 /// Lets go of what the transaction held.
 pub fn transaction_ended() {
     if IN_USE.reset(false) {
-        CACHE.with_borrow_mut(|cache| cache.in_use.drain(..).for_each(|visible| visible.in_use.set(false)));
+        CACHE.with_borrow_mut(|cache| {
+            cache.in_use.drain(..).for_each(|visible| visible.in_use.set(false));
+            cache.held = 0;
+        });
     }
 }
 
@@ -133,7 +165,7 @@ fn found(array: fn(&Visible) -> &ArrayImage) -> Result<Nullable> {
     COUNT.set(visible.count);
     // What has arrived while the tree was read has made the context unresolved: what was true then is for this call alone.
     // The arguments of a procedure outlive the transaction that they come from.
-    if hot::is_resolved() && !procedure::is_running() {
+    if hot::is_resolved() && !procedure::is_running() && hold(&visible) {
         HOT.set(Hot {
             role: role::outer(),
             ids: Some(visible.ids.datum()),
@@ -145,38 +177,51 @@ fn found(array: fn(&Visible) -> &ArrayImage) -> Result<Nullable> {
 }
 
 fn of(tenant: Uuid) -> Result<Rc<Visible>> {
-    if let Some(visible) = CACHE.with_borrow(|cache| cache.by_tenant.get(&tenant).cloned()) {
-        hold(&visible);
-        return Ok(visible);
-    }
+    let (changes, known) = CACHE.with_borrow(|cache| {
+        let known = cache.by_tenant.get(&tenant).map(|known| (known.changes, Rc::clone(&known.visible)));
+        (cache.changes, known)
+    });
+    let before = match known {
+        Some((at, visible)) if at == changes => return Ok(visible),
+        known => known.map(|(_, visible)| visible),
+    };
     let region = guc::region();
     let members = hierarchy::family(tenant, |of| !matches!((&region, of), (Some(here), Some(there)) if here != there))?;
-    let numbers: Vec<i64> = members.iter().filter_map(|member| member.key.number()).collect();
-    let visible = Rc::new(Visible {
-        count: members.len(),
-        ids: ArrayImage::of_uuids(&members.iter().map(|member| member.id).collect::<Vec<_>>()),
-        keys: ArrayImage::of_texts(members.iter().map(|member| member.key.as_str())),
-        numbers: ArrayImage::of_numbers(&numbers),
-        in_use: Cell::new(false),
-    });
-    if !cache::is_stale() {
-        CACHE.with_borrow_mut(|cache| {
-            if cache.count + visible.count > MAX_VISIBLE {
-                cache.by_tenant.clear();
-                cache.count = 0;
-            }
-            cache.by_tenant.insert(tenant, Rc::clone(&visible));
-            cache.count += visible.count;
-        });
-    }
-    hold(&visible);
+    let found = Visible::new(&members);
+    // What the transaction holds goes on being used, and takes no more memory.
+    let visible = before.filter(|before| before.is_same(&found)).unwrap_or_else(|| Rc::new(found));
+    // A change that arrives while the tree is read is counted before anybody asks again.
+    CACHE.with_borrow_mut(|cache| cache.put(tenant, Known { changes, visible: Rc::clone(&visible) }));
     Ok(visible)
 }
 
-/// Keeps the datums valid until the transaction has ended.
-fn hold(visible: &Rc<Visible>) {
-    IN_USE.set(true);
-    if !visible.in_use.replace(true) {
-        CACHE.with_borrow_mut(|cache| cache.in_use.push(Rc::clone(visible)));
+impl Cache {
+    fn put(&mut self, tenant: Uuid, known: Known) {
+        if let Some(before) = self.by_tenant.remove(&tenant) {
+            self.count -= before.visible.count;
+        }
+        if self.count + known.visible.count > MAX_VISIBLE {
+            self.by_tenant.clear();
+            self.count = 0;
+        }
+        self.count += known.visible.count;
+        self.by_tenant.insert(tenant, known);
     }
+}
+
+/// Keeps the datums valid until the transaction has ended; false where it holds too many already.
+fn hold(visible: &Rc<Visible>) -> bool {
+    if visible.in_use.get() {
+        return true;
+    }
+    CACHE.with_borrow_mut(|cache| {
+        if cache.held + visible.count > MAX_HELD {
+            return false;
+        }
+        visible.in_use.set(true);
+        cache.held += visible.count;
+        cache.in_use.push(Rc::clone(visible));
+        IN_USE.set(true);
+        true
+    })
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 const HEADER: usize = 24;
 
 /// An array of one dimension without NULLs; empty it has no dimension, as PostgreSQL has it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ArrayImage(Box<[u64]>);
 
 impl ArrayImage {
