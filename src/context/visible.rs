@@ -84,7 +84,8 @@ const UNKNOWN: Hot = Hot { role: INVALID_OID, ids: None, keys: None, numbers: No
 
 static HOT: BackendCell<Hot> = BackendCell::new(UNKNOWN);
 
-/// How many there were when they were last found; the planner finds them before it asks.
+/// How many there were when they were last found; the planner finds them before it asks. It is nothing that another tenant,
+/// or nobody, may know of this one.
 static COUNT: BackendCell<usize> = BackendCell::new(1);
 
 /// Whether the transaction holds any; apart, because it is asked at the end of each.
@@ -93,6 +94,7 @@ static IN_USE: Unsettled<bool> = Unsettled::new(false);
 /// The context is another one, or may be. Can't fail.
 pub fn forget() {
     HOT.set(UNKNOWN);
+    COUNT.set(1);
 }
 
 /// The registry has changed, and maybe the tree: it is to be read anew. What was found stays, since it is mostly the same.
@@ -160,7 +162,10 @@ pub fn copied_numbers() -> Result<Nullable> {
 
 fn found(array: fn(&Visible) -> &ArrayImage) -> Result<Nullable> {
     // Says for whom a cursor reads, and takes in what others have announced.
-    let Some(tenant) = hot::id()? else { return Ok(None) };
+    let Some(tenant) = hot::id()? else {
+        COUNT.set(1);
+        return Ok(None);
+    };
     let visible = of(tenant)?;
     COUNT.set(visible.count);
     // What has arrived while the tree was read has made the context unresolved: what was true then is for this call alone.
