@@ -1,7 +1,7 @@
 //! The tenants whose rows the tenant in force may read: itself and all that are below it in the tree. Found at first use,
 //! kept per backend until the registry changes, and handed out as arrays that policies compare with.
 
-use super::hot;
+use super::{cursors, hot};
 use crate::catalog::hierarchy::{self, MAX_VISIBLE, Member};
 use crate::error::Result;
 use crate::guc;
@@ -11,7 +11,7 @@ use crate::sys::flag::Unsettled;
 use crate::sys::fmgr::Nullable;
 use crate::sys::{INVALID_OID, Oid, procedure, role};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -23,6 +23,8 @@ struct Visible {
     keys: ArrayImage,
     /// Of those whose keys are numbers.
     numbers: ArrayImage,
+    /// The same number is borne by what was found later as long as nothing was missing in it.
+    epoch: u64,
     in_use: Cell<bool>,
 }
 
@@ -34,6 +36,7 @@ impl Visible {
             ids: ArrayImage::of_uuids(&members.iter().map(|member| member.id).collect::<Vec<_>>()),
             keys: ArrayImage::of_texts(members.iter().map(|member| member.key.as_str())),
             numbers: ArrayImage::of_numbers(&numbers),
+            epoch: 0,
             in_use: Cell::new(false),
         }
     }
@@ -41,6 +44,12 @@ impl Visible {
     /// The numbers are those of the keys.
     fn is_same(&self, other: &Self) -> bool {
         self.ids == other.ids && self.keys == other.keys
+    }
+
+    /// Whether whoever reads by these, in whatever terms, reads all that the other ones show.
+    fn has_all_of(&self, other: &Self) -> bool {
+        let (ids, keys): (HashSet<&[u8]>, HashSet<&[u8]>) = (self.ids.uuids().collect(), self.keys.texts().collect());
+        other.ids.uuids().all(|id| ids.contains(id)) && other.keys.texts().all(|key| keys.contains(key))
     }
 }
 
@@ -57,6 +66,8 @@ struct Cache {
     count: usize,
     /// Counts changes of the registry.
     changes: u64,
+    /// The last epoch that has begun.
+    epoch: u64,
     /// Arrays whose datums this transaction may still hold.
     in_use: Vec<Rc<Visible>>,
     /// Tenants in these.
@@ -167,6 +178,7 @@ fn found(array: fn(&Visible) -> &ArrayImage) -> Result<Nullable> {
         return Ok(None);
     };
     let visible = of(tenant)?;
+    cursors::note_epoch(tenant, visible.epoch);
     COUNT.set(visible.count);
     // What has arrived while the tree was read has made the context unresolved: what was true then is for this call alone.
     // The arguments of a procedure outlive the transaction that they come from.
@@ -192,15 +204,38 @@ fn of(tenant: Uuid) -> Result<Rc<Visible>> {
     };
     let region = guc::region();
     let members = hierarchy::family(tenant, |of| !matches!((&region, of), (Some(here), Some(there)) if here != there))?;
-    let found = Visible::new(&members);
-    // What the transaction holds goes on being used, and takes no more memory.
-    let visible = before.filter(|before| before.is_same(&found)).unwrap_or_else(|| Rc::new(found));
+    let mut found = Visible::new(&members);
+    let visible = match before {
+        // What the transaction holds goes on being used, and takes no more memory.
+        Some(before) if before.is_same(&found) => before,
+        before => {
+            found.epoch = match before.filter(|before| found.has_all_of(before)) {
+                Some(before) => before.epoch,
+                None => CACHE.with_borrow_mut(Cache::begin_epoch),
+            };
+            Rc::new(found)
+        }
+    };
     // A change that arrives while the tree is read is counted before anybody asks again.
     CACHE.with_borrow_mut(|cache| cache.put(tenant, Known { changes, visible: Rc::clone(&visible) }));
     Ok(visible)
 }
 
+/// Tells whether what the tenant could read is still what it can read: then it is the same number. When much else was read
+/// meanwhile it is another one all the same.
+///
+/// # Errors
+/// 54000 as above.
+pub fn epoch(tenant: Uuid) -> Result<u64> {
+    Ok(of(tenant)?.epoch)
+}
+
 impl Cache {
+    fn begin_epoch(&mut self) -> u64 {
+        self.epoch += 1;
+        self.epoch
+    }
+
     fn put(&mut self, tenant: Uuid, known: Known) {
         if let Some(before) = self.by_tenant.remove(&tenant) {
             self.count -= before.visible.count;

@@ -77,6 +77,42 @@ fn a_cursor_goes_on_with_what_it_was_opened_for() {
     assert_eq!(tx.texts("fetch all from c").len(), 9);
 }
 
+#[test]
+fn a_cursor_shows_nothing_of_a_tenant_that_has_left_the_tree() {
+    let forest = Forest::new();
+    let mut client = forest.connect();
+    let move_to = |parent: &str| forest.fixture.run(&format!("select tenancy.set_parent('112', {parent})"));
+    for hold in ["", "with hold"] {
+        // What comes to the tree is no reason to refuse anything, nor is what changes elsewhere.
+        let mut tx = begin(&mut client, 11);
+        tx.run(&format!("declare c cursor {hold} for select body from t_uuid order by body; fetch 3 from c"));
+        forest.fixture.run("select tenancy.set_parent('21', '111'), tenancy.set_parent('3', '1')");
+        assert_eq!(tx.texts("fetch 3 from c").len(), 3);
+        move_to("'2'");
+        let error = tx.refuses("fetch all from c", "55000");
+        assert!(error.detail().is_some() && error.hint().is_some());
+        drop(tx);
+        move_to("'11'");
+        forest.fixture.run("select tenancy.set_parent('21', '2'), tenancy.set_parent('3', null)");
+    }
+    // What has been kept beyond the transaction too; a table that shows no tree is none of this.
+    forest.fixture.run("create table own (tenant_id text, body text); select tenancy.protect('own')");
+    client.run("set tenancy.tenant_id = '11'; begin");
+    for table in ["t_text", "own"] {
+        client.run(&format!("declare {table} cursor with hold for select body from {table} order by body"));
+    }
+    client.run("commit");
+    assert_eq!(client.texts("fetch 3 from t_text").len(), 3);
+    move_to("'2'");
+    client.refuses("fetch all from t_text", "55000");
+    client.run("fetch all from own");
+    // By another key a tenant's rows are others.
+    client.run("close all; begin; declare c cursor for select body from t_text");
+    assert_eq!(client.texts("fetch 1 from c").len(), 1);
+    forest.fixture.run("update tenancy.tenants set key = 'renamed' where key = '111'");
+    client.refuses("fetch all from c", "55000");
+}
+
 /// While sessions read a large tree, somebody moves `21` to and fro between `3` and `2`, and `111` below it while it is below `2`.
 #[test]
 fn a_large_tree_is_read_as_it_was_at_some_time_whatever_changes_meanwhile() {
