@@ -59,8 +59,8 @@ CREATE TRIGGER parent_renamed
     AFTER UPDATE OF id ON tenancy.tenants
     FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION tenancy.parent_left();
 
--- For each row, and always: a new tenant below others is told of where it is replicated as well.
+-- For each row only where those who apply a subscription write, as for members: elsewhere the statement tells of new tenants.
 CREATE TRIGGER tree_grown
     AFTER INSERT ON tenancy.tenants
     FOR EACH ROW WHEN (NEW.parent IS NOT NULL) EXECUTE FUNCTION tenancy.registry_changed();
-ALTER TABLE tenancy.tenants ENABLE ALWAYS TRIGGER tree_grown;
+ALTER TABLE tenancy.tenants ENABLE REPLICA TRIGGER tree_grown;
