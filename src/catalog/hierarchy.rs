@@ -176,19 +176,44 @@ impl Tree<'_> {
     }
 }
 
-/// What a lock on the tree is told by, within the table of tenants.
-const TREE: u16 = 1;
+/// What a lock on the tree is told by, within the table of tenants. Another part of it is where numbers are given out.
+const TREE: u16 = 2;
 
-/// Keeps the tree as it is until the transaction ends, but for new tenants.
+/// What locks on places below tenants are told by.
+const PLACES: u16 = 3;
+
+/// Tenants share so many of these locks: a statement may place tenants below any number of others, and the memory for locks
+/// is limited.
+const PLACE_LOCKS: u32 = 32;
+
+/// Keeps the tree as it is until the transaction ends, but for erasures. Where the places below a tenant are locked as well,
+/// that comes afterwards, and the tenants' rows come last.
 pub fn lock() -> Result<()> {
     lock::object(registry::get()?.tenants, 0, TREE, Mode::Alone);
     Ok(())
 }
 
-/// Keeps tenants where they are in the tree until the transaction ends.
-pub fn lock_places() -> Result<()> {
+/// Keeps tenants where they are in the tree until the transaction ends, but for new and erased ones.
+pub fn lock_moves() -> Result<()> {
     lock::object(registry::get()?.tenants, 0, TREE, Mode::Shared);
     Ok(())
+}
+
+/// Keeps places below the tenant until the transaction ends: it is not erased.
+pub fn lock_places_below(tenant: Uuid) -> Result<()> {
+    lock::object(registry::get()?.tenants, place_lock(tenant), PLACES, Mode::Shared);
+    Ok(())
+}
+
+/// Keeps everybody from being placed below the tenant until the transaction ends.
+pub fn close_places_below(tenant: Uuid) -> Result<()> {
+    lock::object(registry::get()?.tenants, place_lock(tenant), PLACES, Mode::Alone);
+    Ok(())
+}
+
+fn place_lock(tenant: Uuid) -> u32 {
+    tenant.as_bytes().iter().fold(0, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(u32::from(*byte)))
+        % PLACE_LOCKS
 }
 
 /// The tenant's parent.

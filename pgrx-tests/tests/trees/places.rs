@@ -189,3 +189,53 @@ fn two_moves_at_once_make_no_circle() {
     other.run("set lock_timeout = '5s'; select tenancy.create_tenant('b', parent => '11')");
     one.run("commit");
 }
+
+#[test]
+fn nobody_waits_for_an_erasure_of_somebody_else() {
+    let forest = Forest::new();
+    let (mut one, mut other) = (forest.fixture.superuser(), forest.fixture.superuser());
+    other.run("set lock_timeout = '5s'");
+    let erase = |key: u32| format!("select tenancy.erase_tenant('{key}', confirm => '{key}', dry_run => false)");
+    one.run("select tenancy.suspend_tenant('12'); select tenancy.archive_tenant('12')");
+    one.run(&format!("begin; {}", erase(12)));
+    other.run("select tenancy.create_tenant('a', parent => '21'), tenancy.set_parent('3', '2')");
+    one.run("rollback; begin; select tenancy.create_tenant('b', parent => '21'), tenancy.create_tenant('c', parent => '11')");
+    // What can't be erased is refused at once, whoever is being placed below it.
+    other.refuses(&erase(11), "55000");
+    other.refuses("select tenancy.erase_tenant('12', confirm => '11', dry_run => false)", "22023");
+    other.run(&erase(12));
+    one.run("commit");
+}
+
+#[test]
+fn moves_by_statement_and_by_function_wait_for_each_other_in_one_order() {
+    let forest = Forest::new();
+    let (mut one, mut two) = (forest.fixture.superuser(), forest.fixture.superuser());
+    for statement in [
+        format!("update tenancy.tenants set parent = '{}' where key in ('21', '3')", id(12)),
+        "delete from tenancy.tenants where key = '21'".into(),
+    ] {
+        one.run("begin; select tenancy.set_parent('2', '11')");
+        let second = std::thread::spawn(move || (two.batch_execute(&statement), two));
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!second.is_finished(), "the statement did not wait");
+        one.run("select tenancy.set_parent('21', '1'); commit");
+        let (outcome, session) = second.join().unwrap();
+        outcome.expect("no deadlock");
+        two = session;
+        one.run("select tenancy.set_parent('2', null)");
+    }
+}
+
+#[test]
+fn numbers_are_given_out_while_tenants_are_placed() {
+    let forest = Forest::new();
+    let nil = "00000000-0000-0000-0000-000000000000";
+    forest.fixture.run(&format!("select tenancy.create_tenant('nil', id => '{nil}')"));
+    let mut placing = forest.fixture.superuser();
+    placing.run("begin; select tenancy.create_tenant('a', parent => '1')");
+    let mut client = forest.connect();
+    client.run("set lock_timeout = '5s'; set tenancy.tenant_id = 'nil'");
+    client.run("select tenancy.reserve_numbers('invoice', 10)");
+    placing.run("rollback");
+}

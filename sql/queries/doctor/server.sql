@@ -24,8 +24,8 @@ JOIN pg_class AS c ON c.oid = t.tgrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 -- Those of protected tables are a matter of drift, and what is replicated keeps the owners and places that it has elsewhere.
 WHERE t.tgenabled <> 'A' AND t.tgname <> 'tenant_isolation_truncate'
-  AND NOT (t.tgenabled = 'O' AND t.tgname IN ('keep_owner_at_update', 'keep_owner_at_delete', 'parent_set', 'parent_left', 'parent_renamed',
-                                                  'plan_moved'))
+  AND NOT (t.tgenabled = 'O' AND t.tgname IN ('keep_owner_at_update', 'keep_owner_at_delete', 'parent_set', 'parent_moves', 'parent_left',
+                                                  'parent_renamed', 'plan_moved'))
   -- In other sessions that for each statement tells of them.
   AND NOT (t.tgenabled = 'R' AND t.tgname IN ('members_changed', 'tree_grown'))
   AND ($1::oid IS NULL OR c.relnamespace = $1)
@@ -63,6 +63,7 @@ FROM (VALUES ('tenancy.tenants', 'registry_changed', 'AFTER UPDATE OR DELETE', '
              ('tenancy.tenants', 'tree_grown', 'AFTER INSERT', 'FOR EACH ROW WHEN (NEW.parent IS NOT NULL)', 'tenancy.registry_changed()'),
              ('tenancy.tenants', 'parent_set', 'AFTER INSERT OR UPDATE OF id, parent', 'FOR EACH ROW WHEN (NEW.parent IS NOT NULL)',
               'tenancy.parent_set()'),
+             ('tenancy.tenants', 'parent_moves', 'BEFORE UPDATE OF id, parent OR DELETE', 'FOR EACH STATEMENT', 'tenancy.parent_set()'),
              ('tenancy.tenants', 'parent_left', 'AFTER DELETE', 'FOR EACH ROW', 'tenancy.parent_left()'),
              ('tenancy.tenants', 'parent_renamed', 'AFTER UPDATE OF id', 'FOR EACH ROW WHEN (OLD.id <> NEW.id)', 'tenancy.parent_left()'),
              ('tenancy.access', 'registry_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'FOR EACH ROW', 'tenancy.registry_changed()'),
