@@ -244,9 +244,27 @@ unsafe fn find_in(
                 Key::Null | Key::NotNull => {}
             }
         }
-        let mut scan_keys: Vec<pg_sys::ScanKeyData> = keys.iter().map(scan_key).collect();
-        let scan =
-            pg_sys::systable_beginscan(relation, index, true, snapshot, scan_keys.len() as i32, scan_keys.as_mut_ptr());
+        // Any session can have itself begun with ignore_system_indexes. To read a table without index no row is one that
+        // is asked whether it has a null.
+        let by_index = !pg_sys::IgnoreSystemIndexes && !pg_sys::ReindexIsProcessingIndex(index);
+        let is_wanted = |row: &Row| {
+            by_index
+                || keys.iter().all(|(attribute, key)| match key {
+                    Key::Null => row.is_null(*attribute as usize),
+                    Key::NotNull => !row.is_null(*attribute as usize),
+                    _ => true,
+                })
+        };
+        let mut scan_keys: Vec<pg_sys::ScanKeyData> =
+            keys.iter().filter(|(_, key)| by_index || !matches!(key, Key::Null | Key::NotNull)).map(scan_key).collect();
+        let scan = pg_sys::systable_beginscan(
+            relation,
+            index,
+            by_index,
+            snapshot,
+            scan_keys.len() as i32,
+            scan_keys.as_mut_ptr(),
+        );
         loop {
             let tuple = pg_sys::systable_getnext(scan);
             if tuple.is_null() {
@@ -255,7 +273,7 @@ unsafe fn find_in(
             let mut row =
                 Row { descriptor, values: vec![pg_sys::Datum::from(0usize); columns], nulls: vec![true; columns] };
             pg_sys::heap_deform_tuple(tuple, descriptor, row.values.as_mut_ptr(), row.nulls.as_mut_ptr());
-            if visit(&row) {
+            if is_wanted(&row) && visit(&row) {
                 break;
             }
         }
