@@ -128,6 +128,7 @@ fn archived_and_erased_tenants_have_no_new_ones_below() {
     superuser.run("select tenancy.archive_tenant('2')");
     superuser.refuses("select tenancy.set_parent('3', '2')", "55000");
     superuser.refuses("select tenancy.create_tenant('x', parent => '2')", "55000");
+    superuser.refuses("select tenancy.clone_tenant('21', 'x')", "55000");
     // Those that are below stay, and can be moved.
     let mut client = forest.connect();
     assert_eq!(seen(&mut begin(&mut client, 21), "t_uuid"), ["21"]);
@@ -154,6 +155,8 @@ fn a_copy_is_placed_where_the_original_is() {
     let mut superuser = forest.fixture.superuser();
     superuser.run("select tenancy.clone_tenant('11', '13')");
     assert_eq!(superuser.value(&format!("{PARENT}'13'")), Some(id(1)));
+    let told = "select detail ->> 'parent' from tenancy.event_log where event = 'tenant.cloned'";
+    assert_eq!(superuser.value(told), Some(id(1)));
     let mut client = forest.connect();
     let mut tx = begin(&mut client, 1);
     assert_eq!(tx.value("select count(*) from t_uuid").as_deref(), Some("30"));
