@@ -153,7 +153,7 @@ pub fn doubt() {
 pub fn refresh() {
     super::membership::refresh();
     if STALE.replace(false) {
-        super::visible::clear();
+        super::visible::registry_changed();
         CACHE.with_borrow_mut(|cache| {
             cache.tenants.clear();
             cache.count = 0;
