@@ -35,16 +35,19 @@ COMMENT ON FUNCTION tenancy.set_parent(text, text) IS
     'Places a tenant, with all below it, below another one, or below none (NULL), in open sessions from their next statement on. Raises 42704 unknown tenant or parent, 22023 the parent is the tenant itself or below it, 55000 the tenant is erased or the parent archived or erased, 54000 more levels than a tree can have';
 
 -- Triggers and no foreign key: of a table that refers to itself pg_dump says, in every dump, that it may not be restored.
--- What is replicated has been checked elsewhere.
+-- What is replicated has been checked elsewhere. Whoever moves tenants locks the tree before their rows.
 CREATE FUNCTION tenancy.parent_set() RETURNS trigger
     LANGUAGE c
     AS 'MODULE_PATHNAME', 'tenancy_parent_set';
 REVOKE EXECUTE ON FUNCTION tenancy.parent_set() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.parent_set() IS
-    'Trigger: refuses a parent that is no tenant, or below the tenant itself, and a tree of too many levels';
+    'Trigger: refuses a parent that is no tenant, or below the tenant itself, and a tree of too many levels; moves wait for each other';
 CREATE TRIGGER parent_set
     AFTER INSERT OR UPDATE OF id, parent ON tenancy.tenants
     FOR EACH ROW WHEN (NEW.parent IS NOT NULL) EXECUTE FUNCTION tenancy.parent_set();
+CREATE TRIGGER parent_moves
+    BEFORE UPDATE OF id, parent OR DELETE ON tenancy.tenants
+    FOR EACH STATEMENT EXECUTE FUNCTION tenancy.parent_set();
 
 CREATE FUNCTION tenancy.parent_left() RETURNS trigger
     LANGUAGE c
@@ -59,8 +62,8 @@ CREATE TRIGGER parent_renamed
     AFTER UPDATE OF id ON tenancy.tenants
     FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION tenancy.parent_left();
 
--- For each row, and always: a new tenant below others is told of where it is replicated as well.
+-- For each row only where those who apply a subscription write, as for members: elsewhere the statement tells of new tenants.
 CREATE TRIGGER tree_grown
     AFTER INSERT ON tenancy.tenants
     FOR EACH ROW WHEN (NEW.parent IS NOT NULL) EXECUTE FUNCTION tenancy.registry_changed();
-ALTER TABLE tenancy.tenants ENABLE ALWAYS TRIGGER tree_grown;
+ALTER TABLE tenancy.tenants ENABLE REPLICA TRIGGER tree_grown;

@@ -6,8 +6,9 @@
 use super::registry::{self, Registry};
 use super::{spi, tenants::pg_uuid};
 use crate::error::{Error, Lifecycle, Result};
+use crate::sys::backend;
 use crate::sys::lock::{self, Mode};
-use crate::sys::scan::{self, Key, Row};
+use crate::sys::scan::{self, Key, Moment, Row};
 use crate::tenant::TenantKey;
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -32,53 +33,56 @@ pub struct Member {
     pub key: TenantKey,
 }
 
-/// The tenant itself and all below it, generation by generation. Those of regions that aren't `served` are left out, not
-/// what is below them.
+/// The tenant itself and all below it, generation by generation, as they were at one moment. Those of regions that aren't
+/// `served` are left out, not what is below them.
 ///
 /// # Errors
 /// 54000 when there are more than `MAX_VISIBLE`.
 pub fn family(tenant: Uuid, served: impl Fn(&Option<String>) -> bool) -> Result<Vec<Member>> {
-    let registry = registry::get()?;
-    let mut members = Vec::new();
     let take = |row: &Row| {
         let key = row.text(KEY as usize).map(TenantKey::stored);
         served(&row.text(REGION as usize)).then_some(key).flatten()
     };
-    if let Some(Some(key)) = one(registry, tenant, take) {
-        members.push(Member { id: tenant, key });
-    }
-    let mut seen = HashSet::from([tenant]);
-    let mut generation = vec![tenant];
-    for _ in 1..MAX_LEVELS {
-        let mut next = Vec::new();
-        for parent in generation {
-            children(registry, parent, |row, id| {
-                if seen.insert(id) {
-                    next.push(id);
-                    members.extend(take(row).map(|key| Member { id, key }));
+    within(|tree| {
+        let mut members = Vec::new();
+        if let Some(Some(key)) = tree.one(tenant, take) {
+            members.push(Member { id: tenant, key });
+        }
+        let mut seen = HashSet::from([tenant]);
+        let mut generation = vec![tenant];
+        for _ in 1..MAX_LEVELS {
+            let mut next = Vec::new();
+            for parent in generation {
+                tree.children(parent, |row, id| {
+                    if seen.insert(id) {
+                        next.push(id);
+                        members.extend(take(row).map(|key| Member { id, key }));
+                    }
+                    seen.len() > MAX_VISIBLE
+                });
+                if seen.len() > MAX_VISIBLE {
+                    return Err(Lifecycle::TreeTooLarge.into());
                 }
-                seen.len() > MAX_VISIBLE
-            });
-            if seen.len() > MAX_VISIBLE {
-                return Err(Lifecycle::TreeTooLarge.into());
+            }
+            generation = next;
+            if generation.is_empty() {
+                break;
             }
         }
-        generation = next;
-        if generation.is_empty() {
-            break;
-        }
-    }
-    Ok(members)
+        Ok(members)
+    })
 }
 
 /// Whether any tenant has this one as its parent.
 pub fn has_children(tenant: Uuid) -> Result<bool> {
-    let mut found = false;
-    children(registry::get()?, tenant, |_, _| {
-        found = true;
-        true
-    });
-    Ok(found)
+    within(|tree| {
+        let mut found = false;
+        tree.children(tenant, |_, _| {
+            found = true;
+            true
+        });
+        Ok(found)
+    })
 }
 
 /// Whether a tenant, or a new one, can be placed below that parent. The tree must not change meanwhile.
@@ -86,7 +90,14 @@ pub fn has_children(tenant: Uuid) -> Result<bool> {
 /// # Errors
 /// 23503 when the parent is none; 22023 when it is the tenant itself, or below it; 54000 when the tree would get too many levels.
 pub fn check_place(tenant: Option<Uuid>, parent: Uuid) -> Result<()> {
-    let registry = registry::get()?;
+    within(|tree| {
+        let levels = levels_above(tree, tenant, parent)?;
+        tenant.map_or(Ok(()), |tenant| check_levels_below(tree, tenant, levels))
+    })
+}
+
+/// The levels of the tree that are above whoever is placed below that parent.
+fn levels_above(tree: Tree<'_>, tenant: Option<Uuid>, parent: Uuid) -> Result<usize> {
     let mut levels = 0;
     let mut above = Some(parent);
     while let Some(id) = above {
@@ -97,7 +108,7 @@ pub fn check_place(tenant: Option<Uuid>, parent: Uuid) -> Result<()> {
         if levels >= MAX_LEVELS {
             return Err(Lifecycle::TreeTooDeep.into());
         }
-        let found = one(registry, id, |row| (row.uuid(PARENT as usize), row.text(STATUS as usize)));
+        let found = tree.one(id, |row| (row.uuid(PARENT as usize), row.text(STATUS as usize)));
         above = match found {
             Some((_, status)) if status.as_deref() == Some("erased") => return Err(Lifecycle::ParentIsNone.into()),
             Some((grandparent, _)) => grandparent,
@@ -105,7 +116,11 @@ pub fn check_place(tenant: Option<Uuid>, parent: Uuid) -> Result<()> {
             None => None,
         };
     }
-    let Some(tenant) = tenant else { return Ok(()) };
+    Ok(levels)
+}
+
+fn check_levels_below(tree: Tree<'_>, tenant: Uuid, above: usize) -> Result<()> {
+    let mut levels = above;
     let mut seen = HashSet::from([tenant]);
     let mut generation = vec![tenant];
     while !generation.is_empty() {
@@ -115,7 +130,7 @@ pub fn check_place(tenant: Option<Uuid>, parent: Uuid) -> Result<()> {
         }
         let mut next = Vec::new();
         for parent in generation {
-            children(registry, parent, |_, id| {
+            tree.children(parent, |_, id| {
                 if seen.insert(id) {
                     next.push(id);
                 }
@@ -127,40 +142,83 @@ pub fn check_place(tenant: Option<Uuid>, parent: Uuid) -> Result<()> {
     Ok(())
 }
 
-fn one<T>(registry: Registry, tenant: Uuid, read: impl Fn(&Row) -> T) -> Option<T> {
-    let mut found = None;
-    scan::find(registry.tenants, registry.tenants_by_id, &[(ID, Key::Uuid(tenant))], |row| {
-        found = Some(read(row));
-        true
-    });
-    found
+/// The tree as it was at one moment: read piece by piece, with moves in between, it would be one that never was.
+#[derive(Clone, Copy)]
+struct Tree<'a> {
+    registry: Registry,
+    moment: Moment<'a>,
 }
 
-fn children(registry: Registry, parent: Uuid, mut visit: impl FnMut(&Row, Uuid) -> bool) {
-    scan::find(registry.tenants, registry.tenants_by_parent, &[(PARENT, Key::Uuid(parent))], |row| {
-        row.uuid(ID as usize).is_some_and(|id| visit(row, id))
-    });
+fn within<T>(read: impl FnOnce(Tree<'_>) -> Result<T>) -> Result<T> {
+    let registry = registry::get()?;
+    scan::at_one_moment(registry.tenants, |moment| read(Tree { registry, moment }))
 }
 
-/// What a lock on the tree is told by, within the table of tenants.
-const TREE: u16 = 1;
+impl Tree<'_> {
+    fn one<T>(self, tenant: Uuid, read: impl Fn(&Row) -> T) -> Option<T> {
+        let Registry { tenants, tenants_by_id, .. } = self.registry;
+        let mut found = None;
+        self.moment.find(tenants, tenants_by_id, &[(ID, Key::Uuid(tenant))], |row| {
+            found = Some(read(row));
+            true
+        });
+        found
+    }
 
-/// Keeps the tree as it is until the transaction ends, but for new tenants.
+    /// Calls `visit` with each child until it returns true. A tree may be large: whoever reads it can be cancelled.
+    fn children(self, parent: Uuid, mut visit: impl FnMut(&Row, Uuid) -> bool) {
+        let Registry { tenants, tenants_by_parent, .. } = self.registry;
+        backend::check_for_interrupts();
+        self.moment.find(tenants, tenants_by_parent, &[(PARENT, Key::Uuid(parent))], |row| {
+            backend::check_for_interrupts();
+            row.uuid(ID as usize).is_some_and(|id| visit(row, id))
+        });
+    }
+}
+
+/// What a lock on the tree is told by, within the table of tenants. Another part of it is where numbers are given out.
+const TREE: u16 = 2;
+
+/// What locks on places below tenants are told by.
+const PLACES: u16 = 3;
+
+/// Tenants share so many of these locks: a statement may place tenants below any number of others, and the memory for locks
+/// is limited.
+const PLACE_LOCKS: u32 = 32;
+
+/// Keeps the tree as it is until the transaction ends, but for erasures. Where the places below a tenant are locked as well,
+/// that comes afterwards, and the tenants' rows come last.
 pub fn lock() -> Result<()> {
     lock::object(registry::get()?.tenants, 0, TREE, Mode::Alone);
     Ok(())
 }
 
-/// Keeps tenants where they are in the tree until the transaction ends.
-pub fn lock_places() -> Result<()> {
+/// Keeps tenants where they are in the tree until the transaction ends, but for new and erased ones.
+pub fn lock_moves() -> Result<()> {
     lock::object(registry::get()?.tenants, 0, TREE, Mode::Shared);
     Ok(())
 }
 
+/// Keeps places below the tenant until the transaction ends: it is not erased.
+pub fn lock_places_below(tenant: Uuid) -> Result<()> {
+    lock::object(registry::get()?.tenants, place_lock(tenant), PLACES, Mode::Shared);
+    Ok(())
+}
+
+/// Keeps everybody from being placed below the tenant until the transaction ends.
+pub fn close_places_below(tenant: Uuid) -> Result<()> {
+    lock::object(registry::get()?.tenants, place_lock(tenant), PLACES, Mode::Alone);
+    Ok(())
+}
+
+fn place_lock(tenant: Uuid) -> u32 {
+    tenant.as_bytes().iter().fold(0, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(u32::from(*byte)))
+        % PLACE_LOCKS
+}
+
 /// The tenant's parent.
 pub fn parent(tenant: Uuid) -> Result<Option<Uuid>> {
-    let registry = registry::get()?;
-    one(registry, tenant, |row| row.uuid(PARENT as usize)).ok_or(Error::NotInstalled)
+    within(|tree| tree.one(tenant, |row| row.uuid(PARENT as usize)).ok_or(Error::NotInstalled))
 }
 
 /// Places a tenant below another one, or below none.

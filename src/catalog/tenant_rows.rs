@@ -297,22 +297,23 @@ pub fn copy_own(from: Uuid, to: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Registers a tenant with another one's plan, region and settings. Returns its id and key; `None` when the id or the key is
-/// taken. Needs the rights of the extension's owner.
+/// Registers a tenant with another one's plan, region and settings, below that parent. Returns its id and key; `None` when the id
+/// or the key is taken. Needs the rights of the extension's owner.
 pub fn insert_like(
     from: Uuid,
     id: Option<Uuid>,
     key: Option<&str>,
     name: Option<&str>,
+    parent: Option<Uuid>,
 ) -> Result<Option<(Uuid, TenantKey)>> {
     let _told = event::told();
     let rows = spi::write(
         "INSERT INTO tenancy.tenants (id, key, name, plan, region, settings, parent) \
-         SELECT new.id, coalesce($3, new.id::pg_catalog.text), coalesce($4, t.name), t.plan, t.region, t.settings, t.parent \
+         SELECT new.id, coalesce($3, new.id::pg_catalog.text), coalesce($4, t.name), t.plan, t.region, t.settings, $5 \
          FROM tenancy.tenants AS t, (SELECT coalesce($2, pg_catalog.gen_random_uuid()) AS id) AS new \
          WHERE t.id OPERATOR(pg_catalog.=) $1 \
          ON CONFLICT DO NOTHING RETURNING id, key",
-        &[pg_uuid(from).into(), id.map(pg_uuid).into(), key.into(), name.into()],
+        &[pg_uuid(from).into(), id.map(pg_uuid).into(), key.into(), name.into(), parent.map(pg_uuid).into()],
         |row| Ok((Uuid::from_bytes(*row.require::<pgrx::Uuid>(1)?.as_bytes()), TenantKey::stored(row.require(2)?))),
     )?;
     Ok(rows.into_iter().next())

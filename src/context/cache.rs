@@ -11,12 +11,17 @@ use crate::sys::{Datum, INVALID_OID, Oid};
 use crate::tenant::TenantKey;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use uuid::Uuid;
 
 /// Entries kept; at some 200 bytes each well under a megabyte. A miss costs two index look-ups, so
 /// a session that serves more tenants than this loses little.
 const CAPACITY: usize = 1024;
+
+/// How many names are known to have been asked for once. A session that hardly ever asks for a tenant twice keeps none of
+/// them, and so has no more memory in use than one that asks for the same one always.
+const SEEN_ONCE: usize = 4096;
 
 /// A tenant that a role was found to have access to.
 #[derive(Debug)]
@@ -73,6 +78,8 @@ struct Cache {
     /// By outer role and trust, then by the name under which the tenant was asked for.
     tenants: HashMap<(Oid, Trust), HashMap<Box<str>, Rc<Tenant>>>,
     count: usize,
+    /// Of names that were asked for, by their hash: a part of it. Empty at first.
+    seen: Vec<u16>,
     /// The one that was asked for last: most sessions ask for one tenant many times.
     last: Option<(Oid, Trust, Box<str>, Rc<Tenant>)>,
     /// The access to any tenant of the role that was asked for last.
@@ -81,6 +88,19 @@ struct Cache {
     names_tenants: Option<bool>,
     /// Tenants whose datums this transaction may still hold; they outlive their cache entries.
     in_use: Vec<Rc<Tenant>>,
+}
+
+impl Cache {
+    /// Whether this was asked for before, as far as it is known. From now on it is.
+    fn was_seen(&mut self, role: Oid, trust: Trust, name: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (role, trust, name).hash(&mut hasher);
+        let hash = hasher.finish();
+        self.seen.resize(SEEN_ONCE, 0);
+        // Not zero, which stands for nothing.
+        let mark = (hash >> 48) as u16 | 1;
+        std::mem::replace(&mut self.seen[hash as usize % SEEN_ONCE], mark) == mark
+    }
 }
 
 thread_local! {
@@ -133,7 +153,7 @@ pub fn doubt() {
 pub fn refresh() {
     super::membership::refresh();
     if STALE.replace(false) {
-        super::visible::clear();
+        super::visible::registry_changed();
         CACHE.with_borrow_mut(|cache| {
             cache.tenants.clear();
             cache.count = 0;
@@ -200,9 +220,12 @@ pub fn put_last(role: Oid, trust: Trust, name: &str, tenant: &Rc<Tenant>) {
     CACHE.with_borrow_mut(|cache| cache.last = Some((role, trust, name.into(), Rc::clone(tenant))));
 }
 
-/// Keeps an authorised tenant for later.
+/// Keeps an authorised tenant for later, if it was asked for before.
 pub fn put(role: Oid, trust: Trust, name: &str, tenant: &Rc<Tenant>) {
     CACHE.with_borrow_mut(|cache| {
+        if !cache.was_seen(role, trust, name) {
+            return;
+        }
         if cache.count >= CAPACITY {
             cache.tenants.clear();
             cache.count = 0;

@@ -1,11 +1,12 @@
 //! Cursors, and other queries whose rows are taken in pieces: what they have read of a tenant is for that tenant alone,
-//! whatever is set when the next rows are asked for, and for nobody once the tenant is suspended.
+//! whatever is set when the next rows are asked for, and for nobody once the tenant is suspended, or one below it whose rows
+//! they may have read is below it no more.
 
 use super::cache::Tenant;
-use super::hot;
 use super::leftovers::Remedy;
 use super::resolve::{admit, check_token, effective_name};
-use crate::error::{Error, Result};
+use super::{hot, visible};
+use crate::error::{Error, Lifecycle, Result};
 use crate::guc;
 use crate::sys::flag::Flag;
 use crate::sys::portal::{self, Piece, Query};
@@ -29,6 +30,8 @@ struct Cursor {
     opened_for: Option<String>,
     /// The tenant for which it has read.
     read_for: Option<Owner>,
+    /// What was visible when it first asked for that, as `visible::epoch` tells it.
+    epoch: Option<u64>,
     holdable: Option<CString>,
 }
 
@@ -44,6 +47,7 @@ struct Run {
 struct Held {
     name: CString,
     owner: Owner,
+    epoch: Option<u64>,
     /// It is being read; or was, and failed.
     is_running: bool,
 }
@@ -96,9 +100,12 @@ pub fn opens(query: Query) -> Result<()> {
 
 /// A portal's query is about to run.
 pub fn begins(piece: Piece) -> Result<()> {
-    let read_for = STATE.with_borrow(|state| state.cursors.get(&piece.query)?.read_for.clone());
-    if let Some(owner) = read_for {
-        check(&owner)?;
+    let read_for = STATE.with_borrow(|state| {
+        let cursor = state.cursors.get(&piece.query)?;
+        Some((cursor.read_for.clone()?, cursor.epoch))
+    });
+    if let Some((owner, epoch)) = read_for {
+        check(&owner, epoch)?;
     }
     let began_for = effective_name().map(|(name, _)| name);
     STATE.with_borrow_mut(|state| {
@@ -145,6 +152,20 @@ pub fn note(tenant: Option<&Tenant>) -> Result<()> {
     })
 }
 
+/// What runs, and reads for this tenant, has asked what is visible.
+pub fn note_epoch(tenant: Uuid, epoch: u64) {
+    STATE.with_borrow_mut(|state| {
+        let State { cursors, runs, .. } = state;
+        for run in runs.iter() {
+            if let Some(cursor) = cursors.get_mut(&run.query)
+                && cursor.read_for.as_ref().is_some_and(|owner| owner.id == tenant)
+            {
+                cursor.epoch.get_or_insert(epoch);
+            }
+        }
+    });
+}
+
 /// Whether that is the tenant's name, or no name where there is no tenant.
 fn names(name: Option<&str>, tenant: Option<&Tenant>) -> bool {
     match (name, tenant) {
@@ -155,8 +176,9 @@ fn names(name: Option<&str>, tenant: Option<&Tenant>) -> bool {
     }
 }
 
-/// Refuses what was read for the owner to anybody else, and to him when he may not be acted for any more.
-fn check(owner: &Owner) -> Result<()> {
+/// Refuses what was read for the owner to anybody else, and to him when he may not be acted for any more, or could not read
+/// all of it any more.
+fn check(owner: &Owner, epoch: Option<u64>) -> Result<()> {
     let (name, trust) = effective_name().ok_or(Error::CursorOfOtherTenant)?;
     check_token(trust)?;
     if !TenantRef::parse(&name)?.names(owner.id, &owner.key) {
@@ -167,17 +189,20 @@ fn check(owner: &Owner) -> Result<()> {
     if admit(role::outer(), &name, trust, Remedy::None)?.id != owner.id {
         return Err(Error::CursorOfOtherTenant);
     }
-    Ok(())
+    match epoch {
+        Some(epoch) if visible::epoch(owner.id)? != epoch => Err(Lifecycle::CursorOfOtherTree.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a sealed cursor may be read, since its owner is in force. PostgreSQL refuses one that has failed meanwhile.
 pub fn may_fetch_held(name: &CStr) -> Result<bool> {
     let find = |state: &State| {
         let held = state.held.iter().find(|held| held.name.as_c_str() == name && !held.is_running)?;
-        Some(held.owner.clone())
+        Some((held.owner.clone(), held.epoch))
     };
-    let Some(owner) = STATE.with_borrow(find) else { return Ok(false) };
-    check(&owner)?;
+    let Some((owner, epoch)) = STATE.with_borrow(find) else { return Ok(false) };
+    check(&owner, epoch)?;
     set_running(name, true);
     UNSEALED.set(true);
     Ok(true)
@@ -225,7 +250,7 @@ pub fn transaction_ended(committed: bool) {
             if let (true, Some(name), Some(owner)) = (committed, cursor.holdable, cursor.read_for)
                 && portal::seal(&name)
             {
-                state.held.push(Held { name, owner, is_running: false });
+                state.held.push(Held { name, owner, epoch: cursor.epoch, is_running: false });
             }
         }
     });

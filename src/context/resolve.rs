@@ -87,11 +87,17 @@ pub fn resolve() -> Result<()> {
                 // Nobody has told of them.
                 own::context_changed();
             }
-            let tenant = admit(role, &name, trust, Remedy::None).inspect_err(|_| presence::refused())?;
-            // The attacks of `prove` are none of the tenant's statements.
-            if !aside::is_set() {
-                counting::is_used(tenant.id)?;
-            }
+            let tenant = loop {
+                let tenant = admit(role, &name, trust, Remedy::None).inspect_err(|_| presence::refused())?;
+                // The attacks of `prove` are none of the tenant's statements.
+                if !aside::is_set() {
+                    counting::is_used(tenant.id)?;
+                }
+                // Counting may read tables, and hear of a change on the way.
+                if !cache::is_stale() {
+                    break tenant;
+                }
+            };
             cursors::note(Some(&tenant))?;
             hot::remember(role, Some(&tenant));
         }

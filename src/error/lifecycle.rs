@@ -40,6 +40,8 @@ pub enum Lifecycle {
     TreeTooDeep,
     #[error("too many tenants are below the tenant")]
     TreeTooLarge,
+    #[error("the cursor was opened when other tenants were below the one in force")]
+    CursorOfOtherTree,
 }
 
 impl Lifecycle {
@@ -60,6 +62,7 @@ impl Lifecycle {
             | RowsRemain { .. }
             | KeyOfAll { .. }
             | ErasesParent
+            | CursorOfOtherTree
             | ErasureIsolation => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         }
     }
@@ -92,6 +95,7 @@ impl Lifecycle {
             ErasesParent => "They would be left without a place in the tree.".into(),
             TreeTooDeep => "There can be 32, the topmost tenant's included.".into(),
             TreeTooLarge => "The rows of 100000 tenants at most can be read at once.".into(),
+            CursorOfOtherTree => "It may have read rows of one that is not below it any more.".into(),
             _ => return None,
         })
     }
@@ -120,6 +124,7 @@ impl Lifecycle {
             }
             TreeTooDeep => "Place the tenant higher.".into(),
             TreeTooLarge => "Act for a tenant further below, or read as a role with BYPASSRLS.".into(),
+            CursorOfOtherTree => "Close it and open another one.".into(),
             _ => return None,
         })
     }

@@ -3,19 +3,20 @@
 use super::handlers::{self, Kind};
 use super::inventory::Inventory;
 use super::lifecycle::identity;
+use super::parents;
 use crate::catalog::event::Event;
-use crate::catalog::removal;
 use crate::catalog::tenant_rows::{self, Table, Unit};
+use crate::catalog::{hierarchy, removal};
 use crate::error::{Error, Lifecycle, Result};
 use serde_json::json;
 use uuid::Uuid;
 
-/// Makes an active tenant with copies of another one's rows, members, numbers and quotas, and with its plan, region and settings.
-/// Called as the extension's owner.
+/// Makes an active tenant with copies of another one's rows, members, numbers and quotas, and with its plan, region, settings and
+/// place in a tree. Called as the extension's owner.
 ///
 /// # Errors
 /// 42704 unknown tenant; 22023 malformed key, or one that a tenant column can't hold; 42710 id or key taken; 55000 when the
-/// tenant is erased or of another region, a table with a tenant column is neither protected nor classified, or rows
+/// tenant is erased or of another region, its parent is archived, a table with a tenant column is neither protected nor classified, or rows
 /// have a key that is not led by the tenant; what triggers and handlers raise.
 pub fn clone_tenant(tenant: &str, new_key: Option<&str>, id: Option<Uuid>, name: Option<&str>) -> Result<Uuid> {
     removal::run_deferred()?;
@@ -24,7 +25,12 @@ pub fn clone_tenant(tenant: &str, new_key: Option<&str>, id: Option<Uuid>, name:
     check_keys(&inventory)?;
     let wanted = key.as_ref().map(|key| key.as_str().to_owned());
     let taken = || Error::AlreadyExists(format!("tenant \"{}\"", new_key.unwrap_or("with that id")));
-    let (id, key) = tenant_rows::insert_like(inventory.tenant.id, id, wanted.as_deref(), name)?.ok_or_else(taken)?;
+    let parent = match hierarchy::parent(inventory.tenant.id)? {
+        Some(parent) => Some(parents::place_below(&parent.to_string(), parent)?),
+        None => None,
+    };
+    let copy = tenant_rows::insert_like(inventory.tenant.id, id, wanted.as_deref(), name, parent)?;
+    let (id, key) = copy.ok_or_else(taken)?;
     for group in &inventory.groups {
         let mut units: Vec<(&Table, &Unit, &str, String)> = Vec::new();
         for table in group.iter().map(|place| &inventory.tables[*place]) {
@@ -46,9 +52,14 @@ pub fn clone_tenant(tenant: &str, new_key: Option<&str>, id: Option<Uuid>, name:
         tenant_rows::copy(&units)?;
     }
     tenant_rows::copy_own(inventory.tenant.id, id)?;
-    let detail = json!({ "key": key.as_str(), "from": inventory.tenant.id.to_string() });
+    let mut told = json!({ "from": inventory.tenant.id.to_string() });
+    if let Some(parent) = parent {
+        told["parent"] = parent.to_string().into();
+    }
+    let mut detail = told.clone();
+    detail["key"] = key.as_str().into();
     let entry = Event { event: "tenant.cloned", tenant: Some(id), detail: Some(detail), ..Event::default() };
-    handlers::happened(Kind::Created, key.as_str(), entry, json!({ "from": inventory.tenant.id.to_string() }))?;
+    handlers::happened(Kind::Created, key.as_str(), entry, told)?;
     Ok(id)
 }
 

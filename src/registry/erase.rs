@@ -29,24 +29,17 @@ pub type Removed = (Oid, i64);
 /// What others have hung on tables and events runs on the way. So whatever is run with the rights of a table's owner is looked
 /// up right before, and nothing is left for the end of the transaction.
 pub fn erase_tenant(tenant: &str, confirm: Option<&str>, dry_run: bool, erase_audit: bool) -> Result<Vec<Removed>> {
-    let name = TenantRef::parse(tenant)?;
-    if !dry_run {
-        // In the order in which others take the two.
-        hierarchy::lock()?;
-    }
     let unknown = || Error::UnknownTenant(tenant.to_owned());
-    let found = if dry_run { tenants::find(&name)? } else { tenants::lock(&name)? }.ok_or_else(unknown)?;
-    if found.status == "erased" || !dry_run && found.status != "archived" {
-        return Err(Error::WrongStatus { tenant: tenant.to_owned(), status: found.status, wanted: "archived" });
-    }
-    if !dry_run && confirm != Some(found.key.as_str()) {
-        return Err(Lifecycle::NotConfirmed.into());
-    }
-    if !dry_run && !xact::is_read_committed() {
-        return Err(Lifecycle::ErasureIsolation.into());
-    }
-    if !dry_run && hierarchy::has_children(found.id)? {
-        return Err(Lifecycle::ErasesParent.into());
+    let mut found = tenants::find(&TenantRef::parse(tenant)?)?.ok_or_else(unknown)?;
+    check_erasable(tenant, &found, confirm, dry_run)?;
+    if !dry_run {
+        // The places before the row, as others lock them. Nobody waits for one that can't be erased.
+        hierarchy::close_places_below(found.id)?;
+        found = tenants::lock(&TenantRef::Id(found.id))?.ok_or_else(unknown)?;
+        check_erasable(tenant, &found, confirm, dry_run)?;
+        if hierarchy::has_children(found.id)? {
+            return Err(Lifecycle::ErasesParent.into());
+        }
     }
     let unclassified = tenant_rows::unclassified()?;
     if !unclassified.is_empty() {
@@ -81,6 +74,19 @@ pub fn erase_tenant(tenant: &str, confirm: Option<&str>, dry_run: bool, erase_au
         check_own(&found, &own, erase_audit)?;
     }
     Ok(removed)
+}
+
+fn check_erasable(name: &str, found: &TenantRow, confirm: Option<&str>, dry_run: bool) -> Result<()> {
+    if found.status == "erased" || !dry_run && found.status != "archived" {
+        return Err(Error::WrongStatus { tenant: name.to_owned(), status: found.status.clone(), wanted: "archived" });
+    }
+    if !dry_run && confirm != Some(found.key.as_str()) {
+        return Err(Lifecycle::NotConfirmed.into());
+    }
+    if !dry_run && !xact::is_read_committed() {
+        return Err(Lifecycle::ErasureIsolation.into());
+    }
+    Ok(())
 }
 
 fn count(tenant: &TenantRow, tables: &[Table], own: &[Own], erase_audit: bool) -> Result<Vec<Removed>> {

@@ -135,7 +135,7 @@ pub fn exist(kind: Kind) -> Result<bool> {
     Ok(!lifecycle::handlers(kind.as_str())?.is_empty())
 }
 
-/// True while a tenant's plan goes with all else.
+/// True while a tenant's plan, and its place in the tree, go with all else.
 static ERASING: BackendCell<bool> = BackendCell::new(false);
 
 /// A change of plan is nothing to tell of until what is returned is dropped.
@@ -143,12 +143,17 @@ pub fn erasing() -> Raised<'static> {
     ERASING.raised()
 }
 
+/// Whether that is so.
+pub(super) fn is_erasing() -> bool {
+    ERASING.get()
+}
+
 /// A tenant has another plan, by plain DML.
 ///
 /// # Errors
 /// As for `happened`.
 pub fn plan_moved(fired: Fired<'_>) -> Result<()> {
-    if ERASING.get() {
+    if is_erasing() {
         return Ok(());
     }
     let (Some(old), Some(new)) = (fired.row(Side::Old), fired.row(Side::New)) else { return Ok(()) };

@@ -1,5 +1,6 @@
 //! The tree of tenants: who is placed below whom.
 
+use super::handlers;
 use crate::catalog::event::{self, Event};
 use crate::catalog::tenants::{self, TenantRow};
 use crate::catalog::{announce, hierarchy};
@@ -21,12 +22,20 @@ const ID: i16 = 1;
 pub fn set_parent(tenant: &str, parent: Option<&str>) -> Result<()> {
     let (name, parent_name) = (TenantRef::parse(tenant)?, parent.map(TenantRef::parse).transpose()?);
     hierarchy::lock()?;
+    let above = match parent.zip(parent_name) {
+        Some((parent, name)) => {
+            let id = known(parent, &name)?;
+            hierarchy::lock_places_below(id)?;
+            Some((parent, id))
+        }
+        None => None,
+    };
     let found = tenants::lock(&name)?.ok_or_else(|| Error::UnknownTenant(tenant.to_owned()))?;
     if found.status == "erased" {
         let wanted = "active, suspended or archived";
         return Err(Error::WrongStatus { tenant: tenant.to_owned(), status: found.status, wanted });
     }
-    let above = parent.zip(parent_name).map(|(parent, name)| usable(parent, tenants::lock(&name)?)).transpose()?;
+    let above = above.map(|(parent, id)| usable(parent, tenants::lock(&TenantRef::Id(id))?)).transpose()?;
     let before = hierarchy::parent(found.id)?;
     if above == before {
         return Ok(());
@@ -47,10 +56,24 @@ pub fn set_parent(tenant: &str, parent: Option<&str>) -> Result<()> {
 /// # Errors
 /// As for `set_parent`.
 pub(super) fn place(parent: &str) -> Result<Uuid> {
-    hierarchy::lock_places()?;
-    let above = usable(parent, tenants::find(&TenantRef::parse(parent)?)?)?;
+    place_below(parent, known(parent, &TenantRef::parse(parent)?)?)
+}
+
+/// The same of a parent whose id is known.
+///
+/// # Errors
+/// As for `set_parent`.
+pub(super) fn place_below(name: &str, parent: Uuid) -> Result<Uuid> {
+    hierarchy::lock_moves()?;
+    hierarchy::lock_places_below(parent)?;
+    let above = usable(name, tenants::find(&TenantRef::Id(parent))?)?;
     hierarchy::check_place(None, above)?;
     Ok(above)
+}
+
+/// The id of whoever has that name by now, in whatever status.
+fn known(name: &str, parsed: &TenantRef) -> Result<Uuid> {
+    tenants::find(parsed)?.map(|found| found.id).ok_or_else(|| Error::UnknownTenant(name.to_owned()))
 }
 
 fn usable(name: &str, found: Option<TenantRow>) -> Result<Uuid> {
@@ -61,15 +84,20 @@ fn usable(name: &str, found: Option<TenantRow>) -> Result<Uuid> {
     }
 }
 
-/// A tenant was placed below another one, by whatever statement.
+/// Tenants are placed below others, by whatever statement, or are about to be moved or removed by one.
 ///
 /// # Errors
 /// 23503, 22023, 54000, as for `hierarchy::check_place`.
 pub fn parent_set(fired: Fired<'_>) -> Result<()> {
-    let new = fired.row(Side::New).ok_or(Error::NotInstalled)?;
+    let Some(new) = fired.row(Side::New) else {
+        // Before the statement has locked any row, as `set_parent` does. Who is being erased leaves the tree, and nobody is
+        // below him.
+        return if handlers::is_erasing() { Ok(()) } else { hierarchy::lock() };
+    };
     let (Some(id), Some(parent)) = (new.uuid(ID), new.uuid(hierarchy::PARENT)) else { return Ok(()) };
     // A new tenant has nobody below it, and takes no other one along.
-    if fired.event() == transition::Event::Insert { hierarchy::lock_places() } else { hierarchy::lock() }?;
+    if fired.event() == transition::Event::Insert { hierarchy::lock_moves() } else { hierarchy::lock() }?;
+    hierarchy::lock_places_below(parent)?;
     xact::next_command();
     hierarchy::check_place(Some(id), parent)
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 const HEADER: usize = 24;
 
 /// An array of one dimension without NULLs; empty it has no dimension, as PostgreSQL has it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ArrayImage(Box<[u64]>);
 
 impl ArrayImage {
@@ -60,6 +60,40 @@ impl ArrayImage {
         Self(words)
     }
 
+    /// The elements of an array of uuids.
+    pub fn uuids(&self) -> impl Iterator<Item = &[u8]> {
+        self.elements().chunks_exact(size_of::<Uuid>()).take(self.count())
+    }
+
+    /// The elements of an array of texts.
+    pub fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.elements();
+        (0..self.count()).map_while(move |_| {
+            let header = rest.first_chunk::<{ pg_sys::VARHDRSZ }>()?;
+            // SAFETY: reads the four bytes of a varlena's header, which `of_texts` has written.
+            let size = unsafe { pgrx::varsize_4b(header.as_ptr().cast()) };
+            let text = rest.get(pg_sys::VARHDRSZ..size)?;
+            rest = rest.get(size.next_multiple_of(4)..).unwrap_or_default();
+            Some(text)
+        })
+    }
+
+    /// What follows the header, up to the end of the last word.
+    fn elements(&self) -> &[u8] {
+        // SAFETY: the words are there as long as `self`, and each of their bytes is written.
+        let bytes = unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<u8>(), size_of_val(&*self.0)) };
+        bytes.get(HEADER..).unwrap_or_default()
+    }
+
+    fn count(&self) -> usize {
+        // SAFETY: the words begin with an array's own fields, and have HEADER bytes where it has a dimension, whose length
+        // is the first of what follows them.
+        unsafe {
+            let array = self.0.as_ptr().cast::<pg_sys::ArrayType>();
+            if (*array).ndim == 0 { 0 } else { *array.add(1).cast::<i32>() as usize }
+        }
+    }
+
     /// Valid as long as `self` lives.
     pub fn datum(&self) -> pg_sys::Datum {
         pg_sys::Datum::from(self.0.as_ptr())
@@ -90,6 +124,17 @@ mod tests {
         assert_eq!((array[HEADER + 4], &array[HEADER + 12..HEADER + 16]), (b'a', &b"bcde"[..]));
         let array = bytes(&ArrayImage::of_numbers(&[7, -1]));
         assert_eq!(array[HEADER + 8..], (-1i64).to_ne_bytes());
+    }
+
+    #[test]
+    fn elements_are_read_as_they_were_written() {
+        let ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
+        assert_eq!(ArrayImage::of_uuids(&ids).uuids().collect::<Vec<_>>(), ids.each_ref().map(|id| &id.as_bytes()[..]));
+        for texts in [&["a", "bcde", "", "fg"][..], &["xyz"], &[]] {
+            let array = ArrayImage::of_texts(texts.iter().copied());
+            assert_eq!(array.texts().collect::<Vec<_>>(), texts.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+        }
+        assert_eq!(ArrayImage::of_uuids(&[]).uuids().count(), 0);
     }
 
     #[test]

@@ -8,95 +8,56 @@ use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
 /// transaction goes on. Any other error passes, and the savepoint is rolled back before: PostgreSQL would take one that
 /// is left open for the client's, and leave the session in it.
 pub fn attempt<T: UnwindSafe + RefUnwindSafe>(expected: PgSqlErrorCode, work: impl FnOnce() -> T) -> Option<T> {
-    // SAFETY: what PL/pgSQL does around a block with an exception clause: memory context and resource owner, which
-    // starting and ending a subtransaction change, are put back, whatever the way it ends.
-    unsafe {
-        let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
-        pg_sys::BeginInternalSubTransaction(std::ptr::null());
-        pg_sys::MemoryContextSwitchTo(context);
-        let work = AssertUnwindSafe(work);
-        let roll_back = move || {
-            pg_sys::RollbackAndReleaseCurrentSubTransaction();
-            pg_sys::MemoryContextSwitchTo(context);
-            pg_sys::CurrentResourceOwner = owner;
-        };
-        let roll_back = AssertUnwindSafe(roll_back);
-        let result = PgTryBuilder::new(move || Some({ work }.0()))
-            .catch_when(expected, |_| None)
-            .catch_others(move |error| {
-                { &roll_back }.0();
-                error.rethrow()
-            })
-            .execute();
-        match result {
-            Some(_) => pg_sys::ReleaseCurrentSubTransaction(),
-            None => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
-        }
-        pg_sys::MemoryContextSwitchTo(context);
-        pg_sys::CurrentResourceOwner = owner;
-        result
-    }
+    bracket(|| Some(work()), Some((expected, || None)), Option::is_some)
 }
 
 /// As `attempt`, for what may also return an error: then the savepoint is rolled back as well.
-pub fn attempt_whole<T: UnwindSafe + RefUnwindSafe>(
-    expected: PgSqlErrorCode,
-    work: impl FnOnce() -> Result<T>,
-) -> Result<Option<T>>
+pub fn attempt_whole<T>(expected: PgSqlErrorCode, work: impl FnOnce() -> Result<T>) -> Result<Option<T>>
 where
     Result<T>: UnwindSafe + RefUnwindSafe,
 {
-    // SAFETY: as for `attempt`.
-    unsafe {
-        let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
-        pg_sys::BeginInternalSubTransaction(std::ptr::null());
-        pg_sys::MemoryContextSwitchTo(context);
-        let work = AssertUnwindSafe(work);
-        let roll_back = move || {
-            pg_sys::RollbackAndReleaseCurrentSubTransaction();
-            pg_sys::MemoryContextSwitchTo(context);
-            pg_sys::CurrentResourceOwner = owner;
-        };
-        let on_error = AssertUnwindSafe(roll_back);
-        let result: Option<Result<T>> = PgTryBuilder::new(move || Some({ work }.0()))
-            .catch_when(expected, |_| None)
-            .catch_others(move |error| {
-                { &on_error }.0();
-                error.rethrow()
-            })
-            .execute();
-        if let Some(Ok(_)) = result {
-            pg_sys::ReleaseCurrentSubTransaction();
-            pg_sys::MemoryContextSwitchTo(context);
-            pg_sys::CurrentResourceOwner = owner;
-        } else {
-            roll_back();
-        }
-        result.transpose()
-    }
+    bracket(|| Some(work()), Some((expected, || None)), |result| matches!(result, Some(Ok(_)))).transpose()
 }
 
 /// Runs `work` in a savepoint, and rolls that back whatever comes of it.
 pub fn rehearse<T: UnwindSafe + RefUnwindSafe>(work: impl FnOnce() -> T) -> T {
-    // SAFETY: as for `attempt`.
+    bracket(work, None, |_| false)
+}
+
+/// Runs `work` in a savepoint, which is released where `keeps` says so of the result and rolled back otherwise. An error with
+/// the SQLSTATE that is expected gives the result beside it; any other passes.
+fn bracket<T: UnwindSafe + RefUnwindSafe>(
+    work: impl FnOnce() -> T,
+    expected: Option<(PgSqlErrorCode, fn() -> T)>,
+    keeps: impl FnOnce(&T) -> bool,
+) -> T {
+    // SAFETY: what PL/pgSQL does around a block with an exception clause: memory context and resource owner, which
+    // starting and ending a subtransaction change, are put back, whatever the way it ends.
     unsafe {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
-        pg_sys::BeginInternalSubTransaction(std::ptr::null());
-        pg_sys::MemoryContextSwitchTo(context);
-        let work = AssertUnwindSafe(work);
-        let roll_back = move || {
-            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+        let end = move |end: unsafe fn()| {
+            end();
             pg_sys::MemoryContextSwitchTo(context);
             pg_sys::CurrentResourceOwner = owner;
         };
-        let on_error = AssertUnwindSafe(roll_back);
-        let result = PgTryBuilder::new(move || { work }.0())
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(context);
+        let (work, on_error) = (AssertUnwindSafe(work), AssertUnwindSafe(end));
+        let mut attempt = PgTryBuilder::new(move || { work }.0());
+        if let Some((code, value)) = expected {
+            attempt = attempt.catch_when(code, move |_| value());
+        }
+        let result = attempt
             .catch_others(move |error| {
-                { &on_error }.0();
+                { &on_error }.0(pg_sys::RollbackAndReleaseCurrentSubTransaction);
                 error.rethrow()
             })
             .execute();
-        roll_back();
+        end(if keeps(&result) {
+            pg_sys::ReleaseCurrentSubTransaction
+        } else {
+            pg_sys::RollbackAndReleaseCurrentSubTransaction
+        });
         result
     }
 }

@@ -7,6 +7,7 @@ use crate::sys::{clock, hooks};
 use pgrx::datum::Interval;
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::ffi::CStr;
+use std::marker::PhantomData;
 use uuid::Uuid;
 
 /// The value that an index column must have.
@@ -208,13 +209,59 @@ pub fn relation_oid(schema: &CStr, relation: &CStr) -> Option<pg_sys::Oid> {
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
+/// What was committed at one moment, for several scans that have to fit together.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    snapshot: pg_sys::Snapshot,
+    life: PhantomData<&'a ()>,
+}
+
+/// Runs `work` on the table as committed by now, and as changed by this transaction. What is committed while it runs is not
+/// seen, whatever it takes.
+pub fn at_one_moment<T>(table: pg_sys::Oid, work: impl FnOnce(Moment<'_>) -> T) -> T {
+    // SAFETY: as `find` does where no snapshot is given: a copy of the catalog snapshot is registered, and can't be used
+    // beyond `work`. Should that fail, the transaction's resource owner lets go of it.
+    unsafe {
+        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetCatalogSnapshot(table));
+        let result = work(Moment { snapshot, life: PhantomData });
+        pg_sys::UnregisterSnapshot(snapshot);
+        result
+    }
+}
+
+impl Moment<'_> {
+    /// As `find`, at that moment.
+    pub fn find(
+        self,
+        table: pg_sys::Oid,
+        index: pg_sys::Oid,
+        keys: &[(i16, Key<'_>)],
+        visit: impl FnMut(&Row) -> bool,
+    ) {
+        // SAFETY: registered as long as the moment lasts.
+        unsafe { find_in(self.snapshot, table, index, keys, visit) }
+    }
+}
+
 /// Calls `visit` with each row of `table` whose columns have the given values, until it returns
 /// true. `keys` are pairs of attribute number in the table and value, and lead the index; a column of another type than
 /// its value's raises an error.
-pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut visit: impl FnMut(&Row) -> bool) {
-    let mut scan_keys: Vec<pg_sys::ScanKeyData> = keys.iter().map(scan_key).collect();
+pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], visit: impl FnMut(&Row) -> bool) {
+    // SAFETY: a NULL snapshot asks for a fresh catalog snapshot.
+    unsafe { find_in(std::ptr::null_mut(), table, index, keys, visit) }
+}
+
+/// # Safety
+/// The snapshot is registered, or NULL.
+unsafe fn find_in(
+    snapshot: pg_sys::Snapshot,
+    table: pg_sys::Oid,
+    index: pg_sys::Oid,
+    keys: &[(i16, Key<'_>)],
+    mut visit: impl FnMut(&Row) -> bool,
+) {
     // SAFETY: table and index are known to belong together; the lock is held while
-    // the scan runs; a NULL snapshot asks for a fresh catalog snapshot. Should `visit` fail, the
+    // the scan runs; the snapshot is as the caller says. Should `visit` fail, the
     // transaction's resource owner closes scan and table.
     unsafe {
         let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
@@ -231,11 +278,24 @@ pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut
                 Key::Null | Key::NotNull => {}
             }
         }
+        // Any session can have itself begun with ignore_system_indexes. To read a table without index no row is one that
+        // is asked whether it has a null.
+        let by_index = !pg_sys::IgnoreSystemIndexes && !pg_sys::ReindexIsProcessingIndex(index);
+        let is_wanted = |row: &Row| {
+            by_index
+                || keys.iter().all(|(attribute, key)| match key {
+                    Key::Null => row.is_null(*attribute as usize),
+                    Key::NotNull => !row.is_null(*attribute as usize),
+                    _ => true,
+                })
+        };
+        let mut scan_keys: Vec<pg_sys::ScanKeyData> =
+            keys.iter().filter(|(_, key)| by_index || !matches!(key, Key::Null | Key::NotNull)).map(scan_key).collect();
         let scan = pg_sys::systable_beginscan(
             relation,
             index,
-            true,
-            std::ptr::null_mut(),
+            by_index,
+            snapshot,
             scan_keys.len() as i32,
             scan_keys.as_mut_ptr(),
         );
@@ -244,7 +304,8 @@ pub fn find(table: pg_sys::Oid, index: pg_sys::Oid, keys: &[(i16, Key<'_>)], mut
             if tuple.is_null() {
                 break;
             }
-            if visit(&Row::new(descriptor, tuple)) {
+            let row = Row::new(descriptor, tuple);
+            if is_wanted(&row) && visit(&row) {
                 break;
             }
         }

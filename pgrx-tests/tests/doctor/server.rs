@@ -36,9 +36,11 @@ fn a_trigger_of_the_registry_made_again_is_the_one_that_was_there() {
     let query = "select format('%s %s %s %s', tgrelid::regclass, tgname, tgtype, tgenabled) from pg_trigger
                   where tgfoid in ('tenancy.registry_changed'::regproc, 'tenancy.members_changed'::regproc,
                                   'tenancy.keep_owner'::regproc, 'tenancy.parent_set'::regproc,
-                                  'tenancy.parent_left'::regproc) order by 1";
+                                  'tenancy.parent_left'::regproc, 'tenancy.note_load'::regproc) order by 1";
     let before = client.texts(query);
-    assert_eq!(before.len(), 18);
+    assert_eq!(before.len(), 22);
+    // What a statement tells of is not told for each of its rows as well.
+    assert!(before.contains(&"tenancy.tenants tree_grown 5 R".to_owned()), "{before:?}");
     for table in ["tenancy.tenants", "tenancy.access", "tenancy.jwt_keys", "tenancy.plans", "tenancy.default_settings"]
     {
         for name in ["registry_changed", "registry_changed_in_bulk"] {
@@ -49,6 +51,8 @@ fn a_trigger_of_the_registry_made_again_is_the_one_that_was_there() {
         "drop trigger members_changed on tenancy.members; drop trigger members_changed_in_bulk on tenancy.members;
          drop trigger tree_grown on tenancy.tenants; drop trigger parent_set on tenancy.tenants;
          drop trigger parent_left on tenancy.tenants; drop trigger parent_renamed on tenancy.tenants;
+         drop trigger parent_moves on tenancy.tenants; drop trigger note_load on tenancy.tenants;
+         drop trigger note_load on tenancy.hosts; drop trigger note_load on tenancy.members;
          drop trigger keep_owner_at_update on tenancy.members; drop trigger keep_owner_at_delete on tenancy.members",
     );
     clinic.fix_all();

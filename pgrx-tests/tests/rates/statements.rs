@@ -1,7 +1,9 @@
 //! A rate of statements: `tenancy.enforce_rate`.
 
+use std::time::Duration;
+
 use tenancy_harness::postgres::Client;
-use tenancy_harness::{Cluster, Session, refuses_in_savepoint};
+use tenancy_harness::{Cluster, Session, assert_sqlstate, refuses_in_savepoint};
 
 use crate::Desk;
 
@@ -221,4 +223,19 @@ fn counting_takes_no_tenant() {
     client.run("select tenancy.set_tenant('globex', false)");
     client.run("select tenancy.require_tenant(); reset tenancy.tenant_id");
     client.run("begin; select 1; set local tenancy.tenant_id = 'globex'; select tenancy.require_tenant(); commit");
+}
+
+#[test]
+fn what_changes_while_a_statement_is_counted_is_heard_of() {
+    let desk = desk(100);
+    let (mut locking, mut client) = (desk.fixture.superuser(), desk.client());
+    client.run("select tenancy.set_tenant('acme', false)");
+    // Counting looks at the resource, and waits for it.
+    locking.run("begin; lock table tenancy.resources in access exclusive mode");
+    let statement = std::thread::spawn(move || client.batch_execute("select tenancy.current_key()"));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!statement.is_finished(), "the statement did not wait");
+    desk.fixture.run("select tenancy.suspend_tenant('acme')");
+    locking.run("commit");
+    assert_sqlstate(statement.join().unwrap(), "55000");
 }

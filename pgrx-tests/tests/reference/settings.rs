@@ -32,7 +32,13 @@ pub fn page(session: &mut Client) -> String {
             "bool" => "on, off".to_owned(),
             _ => "text".to_owned(),
         };
-        let default = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };
+        let default = if default.is_empty() {
+            "empty".to_owned()
+        } else if unit.is_empty() {
+            format!("`{default}`")
+        } else {
+            format!("`{default}` {unit}")
+        };
         page.push_str(&format!(
             "\n## {name}\n\n{}\n{}\n\n- Who may set it: {whose}\n- Values: {takes}\n- Default: {default}\n",
             prose(short),

@@ -28,3 +28,18 @@ fn a_column_of_another_type_is_an_error() {
         assert_eq!(error.message(), "pg_tenancy is not installed in this database, or is damaged", "{change}");
     }
 }
+
+#[test]
+fn a_session_that_ignores_indexes_reads_the_same() {
+    let (fixture, app) = fixture_with_tenants();
+    let narrow = fixture.role("narrow");
+    fixture.run(&format!("select tenancy.grant_access('{narrow}', 'acme')"));
+    for (role, tenant, state) in [(&app, "acme", None), (&narrow, "acme", None), (&narrow, "globex", Some("42501"))] {
+        let mut client = fixture.try_connect(role, "-c ignore_system_indexes=on").expect("a session");
+        let set = format!("begin; select tenancy.set_tenant('{tenant}')");
+        match state {
+            None => client.run(&set),
+            Some(state) => drop(client.refuses(&set, state)),
+        }
+    }
+}

@@ -1,8 +1,13 @@
 //! A change of the tree is seen by every session at its next statement.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tenancy_harness::postgres::{Client, Transaction};
 use tenancy_harness::{Cluster, Config, Fixture, Session};
 
-use crate::{Forest, begin, family, seen, visible};
+use crate::{Forest, begin, family, id, seen, visible};
 
 #[test]
 fn a_move_is_seen_by_open_transactions_at_their_next_statement() {
@@ -21,11 +26,7 @@ fn a_move_is_seen_by_open_transactions_at_their_next_statement() {
     }
 }
 
-fn begin_at<'c>(
-    client: &'c mut tenancy_harness::postgres::Client,
-    key: u32,
-    isolation: &str,
-) -> tenancy_harness::postgres::Transaction<'c> {
+fn begin_at<'c>(client: &'c mut Client, key: u32, isolation: &str) -> Transaction<'c> {
     client.run(&format!("set default_transaction_isolation = '{isolation}'"));
     begin(client, key)
 }
@@ -74,6 +75,104 @@ fn a_cursor_goes_on_with_what_it_was_opened_for() {
     tx.run("declare c cursor for select body from t_uuid order by body");
     assert_eq!(tx.texts("fetch 6 from c").len(), 6);
     assert_eq!(tx.texts("fetch all from c").len(), 9);
+}
+
+#[test]
+fn a_cursor_shows_nothing_of_a_tenant_that_has_left_the_tree() {
+    let forest = Forest::new();
+    let mut client = forest.connect();
+    let move_to = |parent: &str| forest.fixture.run(&format!("select tenancy.set_parent('112', {parent})"));
+    for hold in ["", "with hold"] {
+        // What comes to the tree is no reason to refuse anything, nor is what changes elsewhere.
+        let mut tx = begin(&mut client, 11);
+        tx.run(&format!("declare c cursor {hold} for select body from t_uuid order by body; fetch 3 from c"));
+        forest.fixture.run("select tenancy.set_parent('21', '111'), tenancy.set_parent('3', '1')");
+        assert_eq!(tx.texts("fetch 3 from c").len(), 3);
+        move_to("'2'");
+        let error = tx.refuses("fetch all from c", "55000");
+        assert!(error.detail().is_some() && error.hint().is_some());
+        drop(tx);
+        move_to("'11'");
+        forest.fixture.run("select tenancy.set_parent('21', '2'), tenancy.set_parent('3', null)");
+    }
+    // What has been kept beyond the transaction too; a table that shows no tree is none of this.
+    forest.fixture.run("create table own (tenant_id text, body text); select tenancy.protect('own')");
+    client.run("set tenancy.tenant_id = '11'; begin");
+    for table in ["t_text", "own"] {
+        client.run(&format!("declare {table} cursor with hold for select body from {table} order by body"));
+    }
+    client.run("commit");
+    assert_eq!(client.texts("fetch 3 from t_text").len(), 3);
+    move_to("'2'");
+    client.refuses("fetch all from t_text", "55000");
+    client.run("fetch all from own");
+    // By another key a tenant's rows are others.
+    client.run("close all; begin; declare c cursor for select body from t_text");
+    assert_eq!(client.texts("fetch 1 from c").len(), 1);
+    forest.fixture.run("update tenancy.tenants set key = 'renamed' where key = '111'");
+    client.refuses("fetch all from c", "55000");
+}
+
+/// While sessions read a large tree, somebody moves `21` to and fro between `3` and `2`, and `111` below it while it is below `2`.
+#[test]
+fn a_large_tree_is_read_as_it_was_at_some_time_whatever_changes_meanwhile() {
+    let forest = Forest::new();
+    forest.fixture.run(&format!(
+        "insert into tenancy.tenants (key, parent) select 'leaf ' || n, '{0}' from generate_series(1, 5000) n;
+         update tenancy.tenants set parent = '{0}' where key = '21'; update tenancy.tenants set parent = null where key = '111'",
+        id(3)
+    ));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut mover = forest.fixture.superuser();
+    let moving = std::thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            let until = Instant::now() + Duration::from_secs(30);
+            while !stop.load(Ordering::Relaxed) && Instant::now() < until {
+                for (tenant, parent) in [("21", "'2'"), ("111", "'21'"), ("111", "null"), ("21", "'3'")] {
+                    mover.run(&format!("select tenancy.set_parent('{tenant}', {parent})"));
+                }
+            }
+        }
+    });
+    let mut client = forest.connect();
+    client.run("set tenancy.tenant_id = '3'");
+    let read = "select cardinality(keys) || ' ' || ('111' = any (keys)) from tenancy.visible_keys() keys";
+    let check = |client: &mut Client| {
+        let seen = client.value(read).unwrap();
+        assert!(seen == "5001 false" || seen == "5002 false", "{seen}");
+    };
+    check(&mut client);
+    assert!(!moving.is_finished(), "the tree was not read before it kept still");
+    // Who holds the locks hears of nothing while it reads.
+    client.run("begin; select key from tenancy.tenants");
+    for _ in 0..80 {
+        check(&mut client);
+    }
+    stop.store(true, Ordering::Relaxed);
+    moving.join().unwrap();
+    client.run("rollback");
+
+    // What changes elsewhere has the tree read anew, and takes no memory.
+    let mut superuser = forest.fixture.superuser();
+    client.run("begin");
+    check(&mut client);
+    let before = memory_of(&mut client);
+    for n in 0..40 {
+        superuser.run(&format!("select tenancy.create_tenant('elsewhere {n}')"));
+        check(&mut client);
+    }
+    let grown = memory_of(&mut client).saturating_sub(before);
+    assert!(grown < 3_000, "{grown} kB more");
+    client.run("rollback");
+}
+
+/// What the server's process takes of the machine's memory, in kilobytes.
+fn memory_of(client: &mut Client) -> u64 {
+    let pid = client.value("select pg_backend_pid()").unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is ours to see");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells the resident set");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 #[test]

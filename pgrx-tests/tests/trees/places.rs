@@ -128,6 +128,7 @@ fn archived_and_erased_tenants_have_no_new_ones_below() {
     superuser.run("select tenancy.archive_tenant('2')");
     superuser.refuses("select tenancy.set_parent('3', '2')", "55000");
     superuser.refuses("select tenancy.create_tenant('x', parent => '2')", "55000");
+    superuser.refuses("select tenancy.clone_tenant('21', 'x')", "55000");
     // Those that are below stay, and can be moved.
     let mut client = forest.connect();
     assert_eq!(seen(&mut begin(&mut client, 21), "t_uuid"), ["21"]);
@@ -154,6 +155,8 @@ fn a_copy_is_placed_where_the_original_is() {
     let mut superuser = forest.fixture.superuser();
     superuser.run("select tenancy.clone_tenant('11', '13')");
     assert_eq!(superuser.value(&format!("{PARENT}'13'")), Some(id(1)));
+    let told = "select detail ->> 'parent' from tenancy.event_log where event = 'tenant.cloned'";
+    assert_eq!(superuser.value(told), Some(id(1)));
     let mut client = forest.connect();
     let mut tx = begin(&mut client, 1);
     assert_eq!(tx.value("select count(*) from t_uuid").as_deref(), Some("30"));
@@ -188,4 +191,54 @@ fn two_moves_at_once_make_no_circle() {
     one.run("begin; select tenancy.create_tenant('a', parent => '11')");
     other.run("set lock_timeout = '5s'; select tenancy.create_tenant('b', parent => '11')");
     one.run("commit");
+}
+
+#[test]
+fn nobody_waits_for_an_erasure_of_somebody_else() {
+    let forest = Forest::new();
+    let (mut one, mut other) = (forest.fixture.superuser(), forest.fixture.superuser());
+    other.run("set lock_timeout = '5s'");
+    let erase = |key: u32| format!("select tenancy.erase_tenant('{key}', confirm => '{key}', dry_run => false)");
+    one.run("select tenancy.suspend_tenant('12'); select tenancy.archive_tenant('12')");
+    one.run(&format!("begin; {}", erase(12)));
+    other.run("select tenancy.create_tenant('a', parent => '21'), tenancy.set_parent('3', '2')");
+    one.run("rollback; begin; select tenancy.create_tenant('b', parent => '21'), tenancy.create_tenant('c', parent => '11')");
+    // What can't be erased is refused at once, whoever is being placed below it.
+    other.refuses(&erase(11), "55000");
+    other.refuses("select tenancy.erase_tenant('12', confirm => '11', dry_run => false)", "22023");
+    other.run(&erase(12));
+    one.run("commit");
+}
+
+#[test]
+fn moves_by_statement_and_by_function_wait_for_each_other_in_one_order() {
+    let forest = Forest::new();
+    let (mut one, mut two) = (forest.fixture.superuser(), forest.fixture.superuser());
+    for statement in [
+        format!("update tenancy.tenants set parent = '{}' where key in ('21', '3')", id(12)),
+        "delete from tenancy.tenants where key = '21'".into(),
+    ] {
+        one.run("begin; select tenancy.set_parent('2', '11')");
+        let second = std::thread::spawn(move || (two.batch_execute(&statement), two));
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!second.is_finished(), "the statement did not wait");
+        one.run("select tenancy.set_parent('21', '1'); commit");
+        let (outcome, session) = second.join().unwrap();
+        outcome.expect("no deadlock");
+        two = session;
+        one.run("select tenancy.set_parent('2', null)");
+    }
+}
+
+#[test]
+fn numbers_are_given_out_while_tenants_are_placed() {
+    let forest = Forest::new();
+    let nil = "00000000-0000-0000-0000-000000000000";
+    forest.fixture.run(&format!("select tenancy.create_tenant('nil', id => '{nil}')"));
+    let mut placing = forest.fixture.superuser();
+    placing.run("begin; select tenancy.create_tenant('a', parent => '1')");
+    let mut client = forest.connect();
+    client.run("set lock_timeout = '5s'; set tenancy.tenant_id = 'nil'");
+    client.run("select tenancy.reserve_numbers('invoice', 10)");
+    placing.run("rollback");
 }

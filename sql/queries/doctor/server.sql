@@ -16,7 +16,7 @@
 SELECT 'TRIGGER_NOT_ALWAYS', format('%I ON %I.%I', t.tgname, n.nspname, c.relname), NULL::text,
        format('ALTER TABLE %I.%I ENABLE %sTRIGGER %I', n.nspname, c.relname,
               CASE WHEN t.tgname LIKE 'keep\_owner\_at\_%' OR t.tgname LIKE 'parent\_%' OR t.tgname = 'plan_moved' THEN ''
-                   WHEN t.tgname = 'members_changed' THEN 'REPLICA '
+                   WHEN t.tgname IN ('members_changed', 'tree_grown') THEN 'REPLICA '
                    ELSE 'ALWAYS ' END, t.tgname), NULL::text
 FROM pg_trigger AS t
 JOIN own_function AS f ON f.oid = t.tgfoid
@@ -24,10 +24,10 @@ JOIN pg_class AS c ON c.oid = t.tgrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 -- Those of protected tables are a matter of drift, and what is replicated keeps the owners and places that it has elsewhere.
 WHERE t.tgenabled <> 'A' AND t.tgname <> 'tenant_isolation_truncate'
-  AND NOT (t.tgenabled = 'O' AND t.tgname IN ('keep_owner_at_update', 'keep_owner_at_delete', 'parent_set', 'parent_left', 'parent_renamed',
-                                                  'plan_moved'))
+  AND NOT (t.tgenabled = 'O' AND t.tgname IN ('keep_owner_at_update', 'keep_owner_at_delete', 'parent_set', 'parent_moves', 'parent_left',
+                                                  'parent_renamed', 'plan_moved'))
   -- In other sessions that for each statement tells of them.
-  AND NOT (t.tgenabled = 'R' AND t.tgname = 'members_changed')
+  AND NOT (t.tgenabled = 'R' AND t.tgname IN ('members_changed', 'tree_grown'))
   AND ($1::oid IS NULL OR c.relnamespace = $1)
 UNION ALL
 SELECT CASE e.evtenabled WHEN 'D' THEN 'EVENT_TRIGGER_DISABLED' ELSE 'TRIGGER_NOT_ALWAYS' END,
@@ -53,32 +53,36 @@ WHERE $1::oid IS NULL
   AND NOT EXISTS (SELECT FROM pg_event_trigger AS e WHERE e.evtfoid = to_regprocedure(wanted.function))
 UNION ALL
 SELECT 'TRIGGER_MISSING', format('%I ON %s', wanted.name, relation), NULL,
-       format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION %s', wanted.name, wanted.events, relation,
+       format('CREATE TRIGGER %I %s ON %s %s EXECUTE FUNCTION %s', wanted.name, wanted.events, relation,
               wanted.level, wanted.function)
        || CASE WHEN wanted.function IN ('tenancy.keep_owner()', 'tenancy.parent_set()', 'tenancy.parent_left()') THEN ''
                ELSE format('; ALTER TABLE %s ENABLE %s TRIGGER %I', relation,
-                           CASE wanted.name WHEN 'members_changed' THEN 'REPLICA' ELSE 'ALWAYS' END, wanted.name) END, NULL
-FROM (VALUES ('tenancy.tenants', 'registry_changed', 'UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
-             ('tenancy.tenants', 'registry_changed_in_bulk', 'INSERT OR TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
-             ('tenancy.tenants', 'tree_grown', 'INSERT', 'ROW WHEN (NEW.parent IS NOT NULL)', 'tenancy.registry_changed()'),
-             ('tenancy.tenants', 'parent_set', 'INSERT OR UPDATE OF id, parent', 'ROW WHEN (NEW.parent IS NOT NULL)',
+                           CASE WHEN wanted.name IN ('members_changed', 'tree_grown') THEN 'REPLICA' ELSE 'ALWAYS' END, wanted.name) END, NULL
+FROM (VALUES ('tenancy.tenants', 'registry_changed', 'AFTER UPDATE OR DELETE', 'FOR EACH ROW', 'tenancy.registry_changed()'),
+             ('tenancy.tenants', 'registry_changed_in_bulk', 'AFTER INSERT OR TRUNCATE', 'FOR EACH STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.tenants', 'tree_grown', 'AFTER INSERT', 'FOR EACH ROW WHEN (NEW.parent IS NOT NULL)', 'tenancy.registry_changed()'),
+             ('tenancy.tenants', 'parent_set', 'AFTER INSERT OR UPDATE OF id, parent', 'FOR EACH ROW WHEN (NEW.parent IS NOT NULL)',
               'tenancy.parent_set()'),
-             ('tenancy.tenants', 'parent_left', 'DELETE', 'ROW', 'tenancy.parent_left()'),
-             ('tenancy.tenants', 'parent_renamed', 'UPDATE OF id', 'ROW WHEN (OLD.id <> NEW.id)', 'tenancy.parent_left()'),
-             ('tenancy.access', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
-             ('tenancy.access', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
-             ('tenancy.plans', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
-             ('tenancy.plans', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
-             ('tenancy.default_settings', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
-             ('tenancy.default_settings', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
-             ('tenancy.jwt_keys', 'registry_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.registry_changed()'),
-             ('tenancy.jwt_keys', 'registry_changed_in_bulk', 'TRUNCATE', 'STATEMENT', 'tenancy.registry_changed()'),
-             ('tenancy.members', 'members_changed', 'INSERT OR UPDATE OR DELETE', 'ROW', 'tenancy.members_changed()'),
-             ('tenancy.members', 'members_changed_in_bulk', 'INSERT OR UPDATE OR DELETE OR TRUNCATE', 'STATEMENT', 'tenancy.members_changed()'),
-             ('tenancy.members', 'keep_owner_at_update', 'UPDATE',
-              'ROW WHEN (OLD.role = ''owner'' AND (NEW.role <> ''owner'' OR NEW.tenant_id <> OLD.tenant_id))',
+             ('tenancy.tenants', 'parent_moves', 'BEFORE UPDATE OF id, parent OR DELETE', 'FOR EACH STATEMENT', 'tenancy.parent_set()'),
+             ('tenancy.tenants', 'parent_left', 'AFTER DELETE', 'FOR EACH ROW', 'tenancy.parent_left()'),
+             ('tenancy.tenants', 'parent_renamed', 'AFTER UPDATE OF id', 'FOR EACH ROW WHEN (OLD.id <> NEW.id)', 'tenancy.parent_left()'),
+             ('tenancy.access', 'registry_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'FOR EACH ROW', 'tenancy.registry_changed()'),
+             ('tenancy.access', 'registry_changed_in_bulk', 'AFTER TRUNCATE', 'FOR EACH STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.plans', 'registry_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'FOR EACH ROW', 'tenancy.registry_changed()'),
+             ('tenancy.plans', 'registry_changed_in_bulk', 'AFTER TRUNCATE', 'FOR EACH STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.default_settings', 'registry_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'FOR EACH ROW', 'tenancy.registry_changed()'),
+             ('tenancy.default_settings', 'registry_changed_in_bulk', 'AFTER TRUNCATE', 'FOR EACH STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.jwt_keys', 'registry_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'FOR EACH ROW', 'tenancy.registry_changed()'),
+             ('tenancy.jwt_keys', 'registry_changed_in_bulk', 'AFTER TRUNCATE', 'FOR EACH STATEMENT', 'tenancy.registry_changed()'),
+             ('tenancy.members', 'members_changed', 'AFTER INSERT OR UPDATE OR DELETE', 'FOR EACH ROW', 'tenancy.members_changed()'),
+             ('tenancy.members', 'members_changed_in_bulk', 'AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE', 'FOR EACH STATEMENT', 'tenancy.members_changed()'),
+             ('tenancy.tenants', 'note_load', 'AFTER INSERT', 'REFERENCING NEW TABLE AS loaded FOR EACH STATEMENT', 'tenancy.note_load()'),
+             ('tenancy.hosts', 'note_load', 'AFTER INSERT', 'REFERENCING NEW TABLE AS loaded FOR EACH STATEMENT', 'tenancy.note_load()'),
+             ('tenancy.members', 'note_load', 'AFTER INSERT', 'REFERENCING NEW TABLE AS loaded FOR EACH STATEMENT', 'tenancy.note_load()'),
+             ('tenancy.members', 'keep_owner_at_update', 'AFTER UPDATE',
+              'FOR EACH ROW WHEN (OLD.role = ''owner'' AND (NEW.role <> ''owner'' OR NEW.tenant_id <> OLD.tenant_id))',
               'tenancy.keep_owner()'),
-             ('tenancy.members', 'keep_owner_at_delete', 'DELETE', 'ROW WHEN (OLD.role = ''owner'')', 'tenancy.keep_owner()'))
+             ('tenancy.members', 'keep_owner_at_delete', 'AFTER DELETE', 'FOR EACH ROW WHEN (OLD.role = ''owner'')', 'tenancy.keep_owner()'))
      AS wanted(relation, name, events, level, function)
 WHERE $1::oid IS NULL
   AND NOT EXISTS (SELECT FROM pg_trigger AS t
