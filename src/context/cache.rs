@@ -23,6 +23,9 @@ const CAPACITY: usize = 1024;
 /// them, and so has no more memory in use than one that asks for the same one always.
 const SEEN_ONCE: usize = 4096;
 
+/// So many of them have a place in common: few enough names share one that some would never be known.
+const WAYS: usize = 8;
+
 /// A tenant that a role was found to have access to.
 #[derive(Debug)]
 pub struct Tenant {
@@ -99,7 +102,15 @@ impl Cache {
         self.seen.resize(SEEN_ONCE, 0);
         // Not zero, which stands for nothing.
         let mark = (hash >> 48) as u16 | 1;
-        std::mem::replace(&mut self.seen[hash as usize % SEEN_ONCE], mark) == mark
+        let first = hash as usize % (SEEN_ONCE / WAYS) * WAYS;
+        let set = &mut self.seen[first..first + WAYS];
+        if set.contains(&mark) {
+            return true;
+        }
+        // The oldest one goes.
+        set.rotate_right(1);
+        set[0] = mark;
+        false
     }
 }
 

@@ -29,6 +29,11 @@ struct Visible {
 }
 
 impl Visible {
+    /// What it takes of memory, in tenants.
+    fn weight(&self) -> usize {
+        self.count + OVERHEAD
+    }
+
     fn new(members: &[Member]) -> Self {
         let numbers: Vec<i64> = members.iter().filter_map(|member| member.key.number()).collect();
         Self {
@@ -62,21 +67,24 @@ struct Known {
 #[derive(Default)]
 struct Cache {
     by_tenant: HashMap<Uuid, Known>,
-    /// Tenants in all arrays together, which is what bounds the memory: with keys of usual length some 100 bytes each.
-    count: usize,
+    /// The weight of all of them, which is what bounds the memory: with keys of usual length some 100 bytes for each tenant.
+    weight: usize,
     /// Counts changes of the registry.
     changes: u64,
     /// The last epoch that has begun.
     epoch: u64,
     /// Arrays whose datums this transaction may still hold.
     in_use: Vec<Rc<Visible>>,
-    /// Tenants in these.
+    /// The weight of these.
     held: usize,
 }
 
-/// The tenants in all arrays together that a transaction holds. Where the tree changes so often that it would be more, it
+/// What a tenant's arrays take beside what is in them, in tenants.
+const OVERHEAD: usize = 4;
+
+/// The weight of all arrays together that a transaction holds. Where the tree changes so often that it would be more, it
 /// goes on with copies.
-const MAX_HELD: usize = 2 * MAX_VISIBLE;
+const MAX_HELD: usize = 2 * (MAX_VISIBLE + OVERHEAD);
 
 thread_local! {
     static CACHE: RefCell<Cache> = RefCell::default();
@@ -118,6 +126,8 @@ pub fn transaction_ended() {
     if IN_USE.reset(false) {
         CACHE.with_borrow_mut(|cache| {
             cache.in_use.drain(..).for_each(|visible| visible.in_use.set(false));
+            // One transaction over very many tenants must not leave its list behind.
+            cache.in_use.shrink_to(1024);
             cache.held = 0;
         });
     }
@@ -238,13 +248,13 @@ impl Cache {
 
     fn put(&mut self, tenant: Uuid, known: Known) {
         if let Some(before) = self.by_tenant.remove(&tenant) {
-            self.count -= before.visible.count;
+            self.weight -= before.visible.weight();
         }
-        if self.count + known.visible.count > MAX_VISIBLE {
+        if self.weight + known.visible.weight() > MAX_VISIBLE {
             self.by_tenant.clear();
-            self.count = 0;
+            self.weight = 0;
         }
-        self.count += known.visible.count;
+        self.weight += known.visible.weight();
         self.by_tenant.insert(tenant, known);
     }
 }
@@ -255,11 +265,11 @@ fn hold(visible: &Rc<Visible>) -> bool {
         return true;
     }
     CACHE.with_borrow_mut(|cache| {
-        if cache.held + visible.count > MAX_HELD {
+        if cache.held + visible.weight() > MAX_HELD {
             return false;
         }
         visible.in_use.set(true);
-        cache.held += visible.count;
+        cache.held += visible.weight();
         cache.in_use.push(Rc::clone(visible));
         IN_USE.set(true);
         true

@@ -25,6 +25,8 @@ pub fn clone_tenant(tenant: &str, new_key: Option<&str>, id: Option<Uuid>, name:
     check_keys(&inventory)?;
     let wanted = key.as_ref().map(|key| key.as_str().to_owned());
     let taken = || Error::AlreadyExists(format!("tenant \"{}\"", new_key.unwrap_or("with that id")));
+    // It stays where it is: whoever gets to see it next is not shown a copy among those whom it has left.
+    hierarchy::lock_moves()?;
     let parent = match hierarchy::parent(inventory.tenant.id)? {
         Some(parent) => Some(parents::place_below(&parent.to_string(), parent)?),
         None => None,

@@ -33,7 +33,9 @@ pub fn erase_tenant(tenant: &str, confirm: Option<&str>, dry_run: bool, erase_au
     let mut found = tenants::find(&TenantRef::parse(tenant)?)?.ok_or_else(unknown)?;
     check_erasable(tenant, &found, confirm, dry_run)?;
     if !dry_run {
-        // The places before the row, as others lock them. Nobody waits for one that can't be erased.
+        // One at a time: two would wait for each other's tables. Nobody waits for one that can't be erased.
+        relation::lock_definition(tenant_rows::logs()?.0);
+        // The places before the row, as others lock them.
         hierarchy::close_places_below(found.id)?;
         found = tenants::lock(&TenantRef::Id(found.id))?.ok_or_else(unknown)?;
         check_erasable(tenant, &found, confirm, dry_run)?;
@@ -51,8 +53,6 @@ pub fn erase_tenant(tenant: &str, confirm: Option<&str>, dry_run: bool, erase_au
         return count(&found, &tables, &own, erase_audit);
     }
     removal::run_deferred()?;
-    // One at a time: two would wait for each other's tables.
-    relation::lock_definition(tenant_rows::logs()?.0);
     let mut removed = remove(&found, &tables)?;
     let (event_log, audit) = tenant_rows::logs()?;
     {

@@ -139,21 +139,14 @@ impl Rows {
 #[macro_export]
 macro_rules! native_change_trigger {
     ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $act:expr) => {
-        $crate::sys::fmgr::version_1!($finfo);
-
-        $(#[$doc])*
-        ///
-        /// # Safety
-        /// For PostgreSQL's function manager alone.
-        #[allow(unsafe_code)]
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C-unwind" fn $symbol(
-            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
-        ) -> ::pgrx::pg_sys::Datum {
-            let act: fn($crate::sys::change::Change) -> $crate::error::Result<()> = $act;
-            // SAFETY: the function manager is the caller, and nothing here needs dropping.
-            unsafe { $crate::sys::change::acted(fcinfo, act) };
-            ::pgrx::pg_sys::Datum::null()
+        $crate::sys::fmgr::version_1! {
+            $(#[$doc])*
+            $symbol, $finfo, |fcinfo| {
+                let act: fn($crate::sys::change::Change) -> $crate::error::Result<()> = $act;
+                // SAFETY: the function manager is the caller, and nothing here needs dropping.
+                unsafe { $crate::sys::change::acted(fcinfo, act) };
+                ::pgrx::pg_sys::Datum::null()
+            }
         }
     };
 }

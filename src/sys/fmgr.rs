@@ -1,9 +1,10 @@
 //! SQL functions with PostgreSQL's own calling convention, for those that run once per row.
 
-/// Exports `$finfo`, by which PostgreSQL learns that a function has the version-1 convention.
+/// Exports `$symbol` as a C function that gets `$fcinfo` and does `$body`, and `$finfo`, by which PostgreSQL learns that it has
+/// the version-1 convention.
 #[macro_export]
 macro_rules! version_1 {
-    ($finfo:ident) => {
+    ($(#[$doc:meta])* $symbol:ident, $finfo:ident, |$fcinfo:ident| $body:block) => {
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
         #[doc(hidden)]
@@ -11,6 +12,14 @@ macro_rules! version_1 {
             const V1: ::pgrx::pg_sys::Pg_finfo_record = ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
             &V1
         }
+
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// For PostgreSQL alone, which calls it with the record of a call.
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C-unwind" fn $symbol($fcinfo: ::pgrx::pg_sys::FunctionCallInfo) -> ::pgrx::pg_sys::Datum $body
     };
 }
 
@@ -22,28 +31,21 @@ pub use version_1;
 #[macro_export]
 macro_rules! native_function {
     ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $read:path, $make:path) => {
-        $crate::sys::fmgr::version_1!($finfo);
-
-        $(#[$doc])*
-        ///
-        /// # Safety
-        /// For PostgreSQL's function manager alone.
-        #[allow(unsafe_code)]
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C-unwind" fn $symbol(
-            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
-        ) -> ::pgrx::pg_sys::Datum {
-            let value = match $read() {
-                Some(value) => value,
-                // SAFETY: the function manager is the caller, and nothing here needs dropping.
-                None => unsafe { $crate::sys::fmgr::made($make) },
-            };
-            match value {
-                Some(datum) => datum,
-                None => {
-                    // SAFETY: the function manager passes a valid call record.
-                    unsafe { (*fcinfo).isnull = true };
-                    ::pgrx::pg_sys::Datum::null()
+        $crate::sys::fmgr::version_1! {
+            $(#[$doc])*
+            $symbol, $finfo, |fcinfo| {
+                let value = match $read() {
+                    Some(value) => value,
+                    // SAFETY: the function manager is the caller, and nothing here needs dropping.
+                    None => unsafe { $crate::sys::fmgr::made($make) },
+                };
+                match value {
+                    Some(datum) => datum,
+                    None => {
+                        // SAFETY: the function manager passes a valid call record.
+                        unsafe { (*fcinfo).isnull = true };
+                        ::pgrx::pg_sys::Datum::null()
+                    }
                 }
             }
         }
@@ -55,26 +57,19 @@ macro_rules! native_function {
 #[macro_export]
 macro_rules! native_text_test {
     ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $read:path, $make:path) => {
-        $crate::sys::fmgr::version_1!($finfo);
-
-        $(#[$doc])*
-        ///
-        /// # Safety
-        /// For PostgreSQL's function manager alone.
-        #[allow(unsafe_code)]
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C-unwind" fn $symbol(
-            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
-        ) -> ::pgrx::pg_sys::Datum {
-            // SAFETY: the function manager is the caller, with the one argument that the function was declared with, and
-            // which is not NULL; nothing here needs dropping.
-            let answer = unsafe {
-                match $crate::sys::fmgr::plain_text(fcinfo).and_then($read) {
-                    Some(answer) => answer,
-                    None => $crate::sys::fmgr::asked(fcinfo, $make),
-                }
-            };
-            ::pgrx::pg_sys::Datum::from(answer)
+        $crate::sys::fmgr::version_1! {
+            $(#[$doc])*
+            $symbol, $finfo, |fcinfo| {
+                // SAFETY: the function manager is the caller, with the one argument that the function was declared with, and
+                // which is not NULL; nothing here needs dropping.
+                let answer = unsafe {
+                    match $crate::sys::fmgr::plain_text(fcinfo).and_then($read) {
+                        Some(answer) => answer,
+                        None => $crate::sys::fmgr::asked(fcinfo, $make),
+                    }
+                };
+                ::pgrx::pg_sys::Datum::from(answer)
+            }
         }
     };
 }
@@ -150,21 +145,14 @@ pub unsafe fn asked(fcinfo: pg_sys::FunctionCallInfo, make: fn(&str) -> Result<b
 #[macro_export]
 macro_rules! native_trigger {
     ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $act:expr) => {
-        $crate::sys::fmgr::version_1!($finfo);
-
-        $(#[$doc])*
-        ///
-        /// # Safety
-        /// For PostgreSQL's function manager alone.
-        #[allow(unsafe_code)]
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C-unwind" fn $symbol(
-            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
-        ) -> ::pgrx::pg_sys::Datum {
-            let act: fn(Option<$crate::sys::Oid>) -> $crate::error::Result<()> = $act;
-            // SAFETY: the function manager is the caller, and nothing here needs dropping.
-            unsafe { $crate::sys::fmgr::acted(fcinfo, act) };
-            ::pgrx::pg_sys::Datum::null()
+        $crate::sys::fmgr::version_1! {
+            $(#[$doc])*
+            $symbol, $finfo, |fcinfo| {
+                let act: fn(Option<$crate::sys::Oid>) -> $crate::error::Result<()> = $act;
+                // SAFETY: the function manager is the caller, and nothing here needs dropping.
+                unsafe { $crate::sys::fmgr::acted(fcinfo, act) };
+                ::pgrx::pg_sys::Datum::null()
+            }
         }
     };
 }

@@ -18,19 +18,12 @@ struct CostRequest {
 #[macro_export]
 macro_rules! native_array_support {
     ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $elements:path) => {
-        $crate::sys::fmgr::version_1!($finfo);
-
-        $(#[$doc])*
-        ///
-        /// # Safety
-        /// For PostgreSQL's planner alone.
-        #[allow(unsafe_code)]
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C-unwind" fn $symbol(
-            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
-        ) -> ::pgrx::pg_sys::Datum {
-            // SAFETY: the planner is the caller: SQL can't make an argument of this type.
-            unsafe { $crate::sys::planner::support(fcinfo, $elements) }
+        $crate::sys::fmgr::version_1! {
+            $(#[$doc])*
+            $symbol, $finfo, |fcinfo| {
+                // SAFETY: the planner is the caller: SQL can't make an argument of this type.
+                unsafe { $crate::sys::planner::support(fcinfo, $elements) }
+            }
         }
     };
 }

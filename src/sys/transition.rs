@@ -206,20 +206,13 @@ impl Row<'_> {
 #[macro_export]
 macro_rules! native_row_trigger {
     ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $act:path) => {
-        $crate::sys::fmgr::version_1!($finfo);
-
-        $(#[$doc])*
-        ///
-        /// # Safety
-        /// For PostgreSQL's function manager alone.
-        #[allow(unsafe_code)]
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C-unwind" fn $symbol(
-            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
-        ) -> ::pgrx::pg_sys::Datum {
-            // SAFETY: the function manager is the caller, and nothing here needs dropping.
-            unsafe { $crate::sys::transition::fired(fcinfo, $act) };
-            ::pgrx::pg_sys::Datum::null()
+        $crate::sys::fmgr::version_1! {
+            $(#[$doc])*
+            $symbol, $finfo, |fcinfo| {
+                // SAFETY: the function manager is the caller, and nothing here needs dropping.
+                unsafe { $crate::sys::transition::fired(fcinfo, $act) };
+                ::pgrx::pg_sys::Datum::null()
+            }
         }
     };
 }

@@ -229,10 +229,10 @@ fn counting_takes_no_tenant() {
 fn what_changes_while_a_statement_is_counted_is_heard_of() {
     let desk = desk(100);
     let (mut locking, mut client) = (desk.fixture.superuser(), desk.client());
-    client.run("select tenancy.set_tenant('acme', false)");
-    // Counting looks at the resource, and waits for it.
+    // Counting looks at the resource, and waits for it: here when the statement comes to use a tenant.
     locking.run("begin; lock table tenancy.resources in access exclusive mode");
-    let statement = std::thread::spawn(move || client.batch_execute("select tenancy.current_key()"));
+    let uses = "select set_config('tenancy.tenant_id', 'acme', false), tenancy.current_key()";
+    let statement = std::thread::spawn(move || client.batch_execute(uses));
     std::thread::sleep(Duration::from_millis(300));
     assert!(!statement.is_finished(), "the statement did not wait");
     desk.fixture.run("select tenancy.suspend_tenant('acme')");

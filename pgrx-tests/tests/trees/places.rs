@@ -194,6 +194,20 @@ fn two_moves_at_once_make_no_circle() {
 }
 
 #[test]
+fn a_copy_is_where_the_tenant_is_by_then() {
+    let forest = Forest::new();
+    let (mut one, mut two) = (forest.fixture.superuser(), forest.fixture.superuser());
+    one.run("begin; select tenancy.set_parent('11', '2')");
+    let second = std::thread::spawn(move || two.batch_execute("select tenancy.clone_tenant('11', '13')"));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!second.is_finished(), "the copy did not wait");
+    one.run("commit");
+    second.join().unwrap().expect("a copy");
+    let parent = "select p.key from tenancy.tenants t join tenancy.tenants p on p.id = t.parent where t.key = '13'";
+    assert_eq!(one.value(parent).as_deref(), Some("2"));
+}
+
+#[test]
 fn nobody_waits_for_an_erasure_of_somebody_else() {
     let forest = Forest::new();
     let (mut one, mut other) = (forest.fixture.superuser(), forest.fixture.superuser());

@@ -43,11 +43,11 @@ fn history(client: &mut Client, rows: u64, random: &mut Random) -> f64 {
 
 /// As many entries more, of a month that is long over.
 fn add_old(superuser: &mut Client, entries: u64) {
-    let columns = "tenant_id, user_id, request_id, role_name, txid, tbl, table_name, op, row_key, old_row, new_row,
+    let columns = "tenant_id, user_id, request_id, role_name, tbl, table_name, op, row_key, old_row, new_row,
                    changed, session_role, application_name, client_addr, bypass, reason, row_hash";
     superuser.run(&format!(
-        "insert into tenancy.audit_log (id, at, {columns})
-         select nextval('tenancy.audit_log_id_seq'), at - interval '6 months', {columns}
+        "insert into tenancy.audit_log (id, at, txid, {columns})
+         select nextval('tenancy.audit_log_id_seq'), at - interval '6 months', pg_current_xact_id(), {columns}
          from tenancy.audit_log limit {entries};
          select tenancy.audit_maintain()"
     ));
@@ -106,7 +106,12 @@ pub fn log(entries: u64) {
     let wal = written(&mut superuser) - before;
     // A row that is removed takes some fifty bytes of the log.
     let is_right = dropped == Some(old.to_string()) && wal < i64::try_from(old).unwrap_or(0);
-    println!("retention drops {old} entries in {}, {wal} bytes of WAL: {}", milliseconds(took), verdict(is_right));
+    println!(
+        "retention drops {} entries of {old} in {}, {wal} bytes of WAL: {}",
+        dropped.unwrap_or_default(),
+        milliseconds(took),
+        verdict(is_right)
+    );
     let start = Instant::now();
     let whole = superuser.value("select count(*) from tenancy.audit_verify() where not ok");
     println!("verifying all of it {:.1?}: {}", start.elapsed(), verdict(whole.as_deref() == Some("0")));
