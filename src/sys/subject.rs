@@ -286,7 +286,8 @@ mod tests {
             let [key, named, user, request] = texts.each_ref().map(|text| text.as_bytes());
             for tenant in [Some((key, Uuid::nil())), None] {
                 let mut line = Line { text: [0; MAX_LINE], length: 0 };
-                prop_assert!(write!(line, "{}", Parts { tenant, named, user, request }).is_ok());
+                let fits = write!(line, "{}", Parts { tenant, named, user, request }).is_ok();
+                prop_assert!(fits);
                 prop_assert!(!line.text[..line.length].iter().any(u8::is_ascii_control));
             }
         }
