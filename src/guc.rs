@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::jwt;
 use crate::sys::backend::BackendCell;
 use crate::sys::flag::Flag;
-use crate::sys::{discretion, option, xact};
+use crate::sys::{discretion, option, subject, tally, xact};
 use crate::tenant::TenantRef;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -37,6 +37,8 @@ const MAX_TRACKED_TENANTS: &CStr = c"tenancy.max_tracked_tenants";
 const ENFORCE_RATE: &CStr = c"tenancy.enforce_rate";
 const KEEP_USAGE_HISTORY: &CStr = c"tenancy.keep_usage_history";
 const PROFILE: &CStr = c"tenancy.profile";
+const TRACK_STATS: &CStr = c"tenancy.track_stats";
+const LOG_CONTEXT: &CStr = c"tenancy.log_context";
 
 /// Where PostgreSQL looks for names that bear no schema, and the value that trusts none but its own.
 pub const SEARCH_PATH: &CStr = c"search_path";
@@ -62,6 +64,8 @@ static KEYS_KEPT: GucSetting<i32> = GucSetting::<i32>::new(86_400);
 static TRACKED: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static STATEMENT_RATE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static HISTORY_KEPT: GucSetting<i32> = GucSetting::<i32>::new(400 * 86_400);
+static STATS_TRACKED: GucSetting<bool> = GucSetting::<bool>::new(true);
+static CONTEXT_LOGGED: GucSetting<bool> = GucSetting::<bool>::new(false);
 static HOME_REGION: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// What happens when a statement touches a protected table without a context.
@@ -93,17 +97,6 @@ pub enum OnLeftovers {
     Discard,
     #[name = c"ignore"]
     Ignore,
-}
-
-/// How far the session's role is hardened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
-pub enum Profile {
-    #[name = c"none"]
-    None,
-    #[name = c"standard"]
-    Standard,
-    #[name = c"strict"]
-    Strict,
 }
 
 /// Whom the hooks tell.
@@ -500,8 +493,8 @@ pub fn init(listener: Listener) {
         );
         GucRegistry::define_int_guc(
             MAX_TRACKED_TENANTS,
-            c"Slots for rates in memory that all sessions share, 132 bytes each: one for each tenant and rate.",
-            c"With more in use, the least recently used one goes, and its rate begins anew. Needs shared_preload_libraries.",
+            c"Slots in shared memory, 132 bytes each: one for each tenant and rate, and as many for statistics.",
+            c"With more in use, the least recently used one goes: a rate begins anew, statistics are lost. Needs shared_preload_libraries.",
             &TRACKED,
             1,
             16_777_216,
@@ -517,6 +510,28 @@ pub fn init(listener: Listener) {
             plain,
             None,
             Some(rate_changed),
+            None,
+        );
+        GucRegistry::define_bool_guc_with_hooks(
+            TRACK_STATS,
+            c"Counts what is done for each tenant, for tenancy.stat_tenants.",
+            c"Needs shared_preload_libraries; without, nothing is counted.",
+            &STATS_TRACKED,
+            GucContext::Suset,
+            plain,
+            None,
+            Some(tally::wanted),
+            None,
+        );
+        GucRegistry::define_bool_guc_with_hooks(
+            LOG_CONTEXT,
+            c"Adds tenant, user and request to the DETAIL of what is written to the server's log.",
+            c"They never reach the client by it. User and request are as trustworthy as the application.",
+            &CONTEXT_LOGGED,
+            GucContext::Suset,
+            plain,
+            None,
+            Some(subject::wanted),
             None,
         );
         GucRegistry::define_bool_guc_with_hooks(

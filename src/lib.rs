@@ -1,7 +1,7 @@
 //! pg_tenancy: row-level tenant isolation in PostgreSQL, kept by the database itself.
 //!
 //! One way through it: SQL call → `api` → a room (`context`, `isolation`, `hardening`, `keys`,
-//! `adoption`, `quota`, `audit`, `registry`, `doctor`, `proof`) → `catalog` → `sys`. Imports go that way only.
+//! `adoption`, `quota`, `audit`, `registry`, `doctor`, `proof`, `monitor`) → `catalog` → `sys`. Imports go that way only.
 
 #![deny(unsafe_code)]
 
@@ -18,6 +18,7 @@ mod hardening;
 mod isolation;
 mod jwt;
 mod keys;
+mod monitor;
 mod proof;
 mod quota;
 mod registry;
@@ -52,6 +53,7 @@ extension_sql_file!("../sql/install/18_lifecycle.sql", name = "lifecycle", requi
 extension_sql_file!("../sql/install/19_adopt.sql", name = "adopt", requires = ["lifecycle"]);
 extension_sql_file!("../sql/install/20_trees.sql", name = "trees", requires = ["adopt"]);
 extension_sql_file!("../sql/install/21_bulk.sql", name = "bulk", requires = ["trees"]);
+extension_sql_file!("../sql/install/22_monitor.sql", name = "monitor", requires = ["bulk"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]
@@ -63,5 +65,6 @@ pub extern "C-unwind" fn _PG_init() {
     quota::init(context::acting);
     context::count_sessions(quota::enter, quota::leave);
     audit::init();
+    monitor::init();
     catalog::init();
 }

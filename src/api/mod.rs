@@ -8,6 +8,7 @@ mod doctor;
 mod hosts;
 mod keys;
 mod members;
+mod monitor;
 mod proof;
 mod quotas;
 mod registry;

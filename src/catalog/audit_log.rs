@@ -219,6 +219,14 @@ struct Month {
     is_filled: bool,
 }
 
+/// The months from this one to the third after it for which there is no partition, and those of entries that came into the
+/// default one, as `audit_log_2026_11`; and whether there are such entries. Needs the rights of the extension's owner.
+pub fn months_to_make() -> Result<(Vec<String>, bool)> {
+    let found: Vec<(String, bool)> = spi::read(MISSING_MONTHS, &[], |row| Ok((row.require(1)?, row.require(4)?)))?;
+    let is_any_filled = found.iter().any(|(_, is_filled)| *is_filled);
+    Ok((found.into_iter().map(|(name, _)| name).collect(), is_any_filled))
+}
+
 fn missing_months() -> Result<Vec<Month>> {
     spi::write(MISSING_MONTHS, &[], |row| {
         Ok(Month { name: row.require(1)?, from: row.require(2)?, to: row.require(3)?, is_filled: row.require(4)? })

@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod event;
 pub mod guard;
 pub mod hardening;
+pub mod health;
 pub mod hierarchy;
 pub mod host;
 pub mod hosts;
@@ -44,7 +45,7 @@ pub mod tenants;
 pub mod tree;
 pub mod undo;
 pub mod usage;
-mod worker;
+pub mod worker;
 
 /// Connects the catalogs to PostgreSQL, once the settings are defined. Called once per backend.
 pub fn init() {

@@ -16,6 +16,8 @@ pub enum Task {
     Record(Vec<Record>),
     /// A block of numbers; the answer is the last of them.
     Reserve(Block),
+    /// Nothing, to see whether it is done.
+    Answer,
 }
 
 /// Tells workers what to do. Called once per backend.
@@ -33,6 +35,11 @@ pub fn send_and_wait(task: &Task, patience: Duration) -> Option<i64> {
     serde_json::to_string(task).ok().and_then(|text| recorder::send_and_wait(&text, patience))
 }
 
+/// Whether a task could be done here: `None` where nothing is to be done, as on a standby.
+pub fn answers(patience: Duration) -> Option<bool> {
+    recorder::is_possible().then(|| send_and_wait(&Task::Answer, patience).is_some())
+}
+
 /// In the worker.
 fn perform(text: &str) -> Result<i64> {
     let task = serde_json::from_str(text).map_err(|error| Error::Spi(error.to_string()))?;
@@ -41,5 +48,6 @@ fn perform(text: &str) -> Result<i64> {
     match task {
         Task::Record(records) => records.into_iter().try_for_each(event::write_record).map(|()| 0),
         Task::Reserve(block) => numbers::reserve_here(&block),
+        Task::Answer => Ok(0),
     }
 }

@@ -41,7 +41,7 @@ use crate::error::{Error, Result};
 use crate::guc::{self, Listener};
 use crate::sys::backend::Raised;
 use crate::sys::hooks::{self, Checks};
-use crate::sys::{backend, counting, discretion, invalidation, procedure, xact};
+use crate::sys::{backend, counting, discretion, invalidation, procedure, subject, tally, xact};
 
 /// Connects the context to PostgreSQL. Called once per backend, when the library loads.
 pub fn init() {
@@ -132,6 +132,8 @@ fn before_run(parallel: bool) -> Result<()> {
 }
 
 fn transaction_ended(committed: bool) {
+    tally::transaction_ended(committed);
+    subject::transaction_ended();
     own::transaction_ended(committed);
     hooks::transaction_ended();
     cursors::transaction_ended(committed);
@@ -147,6 +149,7 @@ fn transaction_ended(committed: bool) {
 }
 
 fn savepoint_rolled_back() {
+    tally::savepoint_rolled_back();
     hooks::savepoint_rolled_back();
     cursors::savepoint_rolled_back();
     leftovers::savepoint_rolled_back();

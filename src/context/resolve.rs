@@ -8,7 +8,7 @@ use crate::catalog::access::{self, Access, Grant, Mode};
 use crate::catalog::{registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
-use crate::sys::{Oid, counting, invalidation, role};
+use crate::sys::{Oid, counting, invalidation, role, subject, tally};
 use crate::tenant::TenantRef;
 use std::rc::Rc;
 use uuid::Uuid;
@@ -168,25 +168,47 @@ pub fn admit_by(
         Claimant { role, trust, proof: proof.as_deref() }.check_member(name, &tenant)?;
         take(role, name, &tenant, proof.as_deref(), remedy)?;
         if !cache::is_stale() {
-            cache::hold(&tenant);
+            hold(&tenant, trust, proof.as_deref());
             return Ok(tenant);
         }
     }
     let reference = TenantRef::parse(name)?;
     pin::check(&reference)?;
     // A change may arrive while the registry is being read, and is announced only once.
-    let tenant = loop {
+    let (tenant, proof) = loop {
         cache::refresh();
         let proof = prove()?;
         let tenant = lookup(Claimant { role, trust, proof: proof.as_deref() }, name, &reference)?;
         take(role, name, &tenant, proof.as_deref(), remedy)?;
         if !cache::is_stale() {
-            break tenant;
+            break (tenant, proof);
         }
     };
-    cache::hold(&tenant);
+    hold(&tenant, trust, proof.as_deref());
     cache::put_last(role, trust, name, &tenant);
     Ok(tenant)
+}
+
+/// The transaction uses the tenant from here on.
+fn hold(tenant: &Rc<Tenant>, trust: Trust, proof: Option<&Proof>) {
+    cache::hold(tenant);
+    // The attacks of `prove` are none of the tenant's doing.
+    if aside::is_set() {
+        return;
+    }
+    tally::is_used(tenant.id);
+    if subject::is_wanted() {
+        let by_request =
+            if trust == Trust::Claims { claims::in_force().and_then(|request| request.user) } else { None };
+        let user = match (trust, proof) {
+            (Trust::Signed, Some(proof)) => Some(proof.user()),
+            // What was proved before is known.
+            (Trust::Signed, None) => return,
+            (Trust::Claims, _) => Some(by_request.as_deref()),
+            (Trust::Access | Trust::Default, _) => None,
+        };
+        subject::is_used(tenant.id, tenant.key.as_str(), user);
+    }
 }
 
 fn take(role: Oid, name: &str, tenant: &Rc<Tenant>, proof: Option<&Proof>, remedy: Remedy) -> Result<()> {

@@ -45,6 +45,12 @@ pub fn examine(
     Ok(judge(found))
 }
 
+/// The known ways round row security that this server has, and what to do about them.
+pub fn weaknesses_of_server() -> Result<Option<String>> {
+    let found = doctor::server_version()?.and_then(versions::too_old);
+    Ok(found.map(|found| format!("{}: {}", found.object, found.note.unwrap_or_default())))
+}
+
 /// Gives each finding its weight and words, and puts them in order.
 fn judge(found: Vec<Found>) -> Vec<Finding> {
     let mut placed: Vec<(usize, Finding)> = found

@@ -2,6 +2,17 @@
 
 use super::*;
 
+/// How far the session's role is hardened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum Profile {
+    #[name = c"none"]
+    None,
+    #[name = c"standard"]
+    Standard,
+    #[name = c"strict"]
+    Strict,
+}
+
 /// The context as it was set: a tenant's id or key; empty when none is.
 pub fn tenant() -> String {
     text(&TENANT)
@@ -82,7 +93,7 @@ pub fn shared_tenants() -> usize {
     usize::try_from(DIRECTORY_SIZE.get()).unwrap_or(0)
 }
 
-/// How many slots for rates sessions share.
+/// How many slots sessions share for rates, and as many for statistics.
 pub fn max_tracked_tenants() -> usize {
     usize::try_from(TRACKED.get()).unwrap_or(0)
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::sys::lock::{self, Mode};
 use crate::sys::slots::{self, Key, Outcome, Seen, Slot, Slots};
 use crate::sys::subxact::{self, Failure};
-use crate::sys::xact;
+use crate::sys::{tally, xact};
 
 /// The most slots of a tenant and resource: about as many sessions write for it without waiting for each other. A few more
 /// may come of several sessions making one at once.
@@ -293,6 +293,7 @@ fn decide(slots: &Slots, key: &Key, amount: i64) -> Result<()> {
             Decision::Taken(Some((used, limit))) => return warning::give(key, used, &limit),
             Decision::Full { used, limit } => {
                 let resource = quotas::resource_by_id(key.resource)?.name;
+                tally::quota_refused(key.tenant);
                 return Err(Error::QuotaExceeded { resource, used, limit, requested: amount });
             }
             Decision::Wait(slot) => {

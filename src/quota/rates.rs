@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::rates::State;
 use crate::sys::slots::Key;
-use crate::sys::{clock, rates, report, seats};
+use crate::sys::{clock, rates, report, seats, tally};
 use uuid::Uuid;
 
 const FEATURE: &str = "a rate";
@@ -62,6 +62,7 @@ pub fn take(key: &Key, resource: &str, amount: i64) -> Result<Option<i64>> {
             Ok(Some(left))
         }
         Verdict::Refused { used, wait } => {
+            tally::quota_refused(key.tenant);
             Err(Error::RateExceeded { resource: resource.to_owned(), used, limit: rate.max, requested: amount, wait })
         }
     }
@@ -102,6 +103,6 @@ pub fn tracking() -> Result<Tracking> {
         slots: number(usage.slots),
         used: number(usage.used),
         evicted: number(usage.evicted),
-        evicted_spent: number(usage.evicted_spent),
+        evicted_spent: number(usage.lost),
     })
 }

@@ -5,6 +5,7 @@ use crate::catalog::quotas::Mode;
 use crate::error::{Error, Result};
 use crate::sys::seats::{self, Outcome};
 use crate::sys::slots::Key;
+use crate::sys::tally;
 use uuid::Uuid;
 
 /// Has this session count for a tenant, and for none else. Returns the warnings to give once that is noted, each of which may
@@ -35,6 +36,7 @@ pub fn enter(tenant: Uuid) -> Result<Option<Vec<Error>>> {
             ))
         }
         (Outcome::Full(used), Some((limit, resource))) => {
+            tally::quota_refused(tenant);
             Err(Error::TooManySessions { resource: resource.clone(), used, limit })
         }
         (Outcome::NoSeats, None) => Ok(None),

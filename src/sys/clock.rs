@@ -10,6 +10,11 @@ pub fn since_1970(timestamp: i64) -> i64 {
     timestamp.saturating_add(EPOCHS_APART)
 }
 
+/// As PostgreSQL keeps it.
+pub fn timestamp(since_1970: i64) -> i64 {
+    since_1970.saturating_sub(EPOCHS_APART)
+}
+
 /// Now, whenever the transaction began.
 pub fn now() -> i64 {
     // SAFETY: asks the operating system for the time.

@@ -98,7 +98,9 @@ pub fn leave(is_statement: bool) {
     }
 }
 
-fn has_portal() -> bool {
+/// Whether a portal is being run. Can't fail.
+#[inline]
+pub fn has_portal() -> bool {
     // SAFETY: reads a variable of this backend.
     unsafe { !pg_sys::ActivePortal.is_null() }
 }
@@ -138,7 +140,7 @@ unsafe fn is_added(portal: pg_sys::Portal, statement: *mut pg_sys::PlannedStmt) 
 ///
 /// # Safety
 /// The portal is valid.
-unsafe fn is_being_held(portal: pg_sys::Portal) -> bool {
+pub unsafe fn is_being_held(portal: pg_sys::Portal) -> bool {
     // SAFETY: by the contract above.
     unsafe { (*portal).strategy == pg_sys::PortalStrategy::PORTAL_ONE_SELECT && !(*portal).holdStore.is_null() }
 }

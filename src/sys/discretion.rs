@@ -5,6 +5,7 @@
 
 use crate::jwt;
 use crate::sys::backend::BackendCell;
+use crate::sys::subject;
 use pgrx::{PgSqlErrorCode, pg_guard, pg_sys};
 use std::ffi::{CStr, c_char};
 use std::ptr;
@@ -45,6 +46,7 @@ unsafe extern "C-unwind" fn emit_log(report: *mut pg_sys::ErrorData) {
         if hides_statement && !is_ours && !(*report).detail.is_null() {
             (*report).detail_log = pg_sys::pstrdup(NO_DETAIL.as_ptr());
         }
+        subject::add_to(report);
         if let Some(previous) = PREVIOUS.get() {
             previous(report);
         }

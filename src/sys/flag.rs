@@ -51,6 +51,12 @@ pub enum Flag {
     StatementRunning,
     /// It is known for whom some query has counted.
     StatementKnown,
+    /// What is done for tenants is to be counted.
+    TallyWanted,
+    /// The session has used a tenant, and what its statements do is counted.
+    StatementsTallied,
+    /// Lines of the log are to tell whom the session acts for.
+    SubjectsLogged,
 }
 
 impl Flag {

@@ -6,6 +6,7 @@ use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::flag::{Flag, LISTENS, WATCHES_PORTALS};
 use crate::sys::portal::{self, Piece, Query};
 use crate::sys::statement::{self, Statement};
+use crate::sys::tally::{self, Watch};
 use crate::sys::{counting, directory, inserting, key_action, leftovers, procedure, xact};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -300,7 +301,10 @@ unsafe fn run_watched(
             guarded(|| counting::runs(query));
         }
         let is_statement = counting::enter();
+        let mut watch = Watch::new();
+        watch.query_begins(query, is_statement);
         run();
+        watch.query_ended(query, is_statement);
         counting::leave(is_statement);
         if is_statement {
             counting::has_run(query);
@@ -355,6 +359,7 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
             None => standard::finish(query),
         }
         inserting::finished(outer);
+        tally::finished(query, is_statement);
         counting::leave(is_statement);
     }
 }
@@ -472,8 +477,11 @@ unsafe extern "C-unwind" fn process_utility(
         let executes = leftovers::executes(node);
         let unsealed = unsealed(node);
         let is_statement = counting::enter();
+        let mut watch = Watch::new();
+        watch.utility_begins(node, is_statement);
         let run = PREVIOUS.get().utility.unwrap_or(standard::utility);
         run(statement, text, read_only_tree, context, params, environment, receiver, completion);
+        watch.utility_ended(is_statement, completion);
         counting::leave(is_statement);
         if executes {
             leftovers::executed();

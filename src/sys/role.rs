@@ -36,6 +36,9 @@ pub fn is_changed_locally() -> bool {
 /// The superuser that every cluster has from the start.
 pub const FIRST_SUPERUSER: pg_sys::Oid = pg_sys::Oid::from_u32(10);
 
+/// Those who watch the server, `pg_monitor`.
+pub const MONITOR: pg_sys::Oid = pg_sys::Oid::from_u32(3373);
+
 /// Whether the role is a superuser.
 pub fn is_superuser(role: pg_sys::Oid) -> bool {
     // SAFETY: a syscache look-up; a missing role gives false.

@@ -79,7 +79,7 @@ impl Drop for Held {
 }
 
 /// As many as there are users of shared memory.
-const MAX_REGIONS: usize = 4;
+const MAX_REGIONS: usize = 8;
 
 static REGIONS: BackendCell<[Option<Region>; MAX_REGIONS]> = BackendCell::new([None; MAX_REGIONS]);
 static PREVIOUS: BackendCell<(pg_sys::shmem_request_hook_type, pg_sys::shmem_startup_hook_type)> =

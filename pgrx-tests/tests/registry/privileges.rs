@@ -6,7 +6,7 @@ use crate::fixture_with_tenants;
 
 /// Functions that everybody may execute: they read, or set what is checked at use, count for the tenant in force, or can only
 /// refuse.
-const FOR_EVERYBODY: [&str; 41] = [
+const FOR_EVERYBODY: [&str; 42] = [
     "accept_invitation",
     "audit_chain_json",
     "audit_history",
@@ -42,6 +42,7 @@ const FOR_EVERYBODY: [&str; 41] = [
     "setting_int",
     "setting_text",
     "settings",
+    "tenant_stats",
     "unseal",
     "usage_in_memory",
     "visible_key_ints",

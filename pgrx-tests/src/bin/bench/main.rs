@@ -25,6 +25,7 @@ mod reads;
 mod registry;
 mod report;
 mod soak;
+mod statistics;
 mod token;
 mod transactions;
 mod ways;
@@ -62,7 +63,7 @@ impl<'c> Bench<'c> {
 
 type Part = fn(&Bench<'_>) -> Vec<Line>;
 
-const PARTS: [(char, &str, Part); 14] = [
+const PARTS: [(char, &str, Part); 15] = [
     ('a', "sequential scan, 1% of the rows visible", reads::scan),
     ('b', "point lookup through the tenant-led index", reads::lookup),
     ('c', "100-row range through the tenant-led index", reads::range),
@@ -77,6 +78,7 @@ const PARTS: [(char, &str, Part); 14] = [
     ('l', "audit", audit::audit),
     ('m', "a verified token and a tenant named by hand", token::token),
     ('n', "a million tenants, hosts and members", million::million),
+    ('o', "statistics of tenants, and the context in the log", statistics::statistics),
 ];
 
 fn main() -> ExitCode {

@@ -73,7 +73,7 @@ impl Options {
     fn select(&mut self, letters: &str) -> Result<(), String> {
         for name in letters.split(',') {
             match name.trim().as_bytes() {
-                [letter @ b'a'..=b'n'] => self.only.push(char::from(*letter)),
+                [letter @ b'a'..=b'o'] => self.only.push(char::from(*letter)),
                 _ => return Err(format!("there is no part \"{name}\"")),
             }
         }

@@ -1,0 +1,211 @@
+//! Known work, and what is counted of it: each step as a session's first, where the session has used no tenant yet, and again.
+
+use tenancy_harness::{Session, postgres::Client};
+
+use crate::Shop;
+
+/// Runs the statements twice in one session, and expects the same to be added each time.
+#[track_caller]
+fn adds(shop: &Shop<'_>, statements: &str, expected: [i64; 7]) {
+    let mut client = shop.client();
+    for turn in ["first", "second"] {
+        let added = shop.added(|| client.run(statements));
+        assert_eq!(added, expected, "{turn} time: {statements}");
+    }
+}
+
+fn within(statements: &str) -> String {
+    format!("begin; select tenancy.set_tenant('acme'); {statements}; commit")
+}
+
+#[test]
+fn statements_and_rows_are_those_that_the_client_sent() {
+    let shop = Shop::new();
+    shop.fill();
+    shop.fixture.run(
+        "create table copies (id integer, tenant_id uuid not null default tenancy.current_tenant(), body text);
+         select tenancy.protect('copies')",
+    );
+    // Of each: statements and rows beyond those of set_tenant.
+    for (statements, count, rows) in [
+        ("select * from notes", 1, 10),
+        ("select * from notes; select id from notes limit 3", 2, 13),
+        ("insert into copies select * from notes; update copies set body = ''; delete from copies", 3, 30),
+        ("with gone as (delete from copies returning 1) select count(*) from gone", 1, 1),
+        ("do $$ begin for i in 1..5 loop perform count(*) from notes; end loop; end $$", 1, 0),
+        ("declare c cursor for select * from notes; fetch 4 from c; fetch all from c; close c", 3, 10),
+        ("prepare p as select * from notes; execute p; deallocate p", 2, 10),
+        ("set local work_mem = '1MB'; show work_mem; reset work_mem", 0, 0),
+        ("savepoint s; select count(*) from notes; rollback to s; release s", 1, 1),
+        ("explain analyze select * from notes", 1, 0),
+    ] {
+        adds(&shop, &within(statements), [1, 0, 1 + count, 1 + rows, 0, 0, 0]);
+    }
+}
+
+#[test]
+fn what_came_before_the_tenant_and_what_uses_none_is_nobodys() {
+    let shop = Shop::new();
+    shop.fill();
+    adds(&shop, "begin; select 1; select tenancy.set_tenant('acme'); select 1; commit", [1, 0, 2, 2, 0, 0, 0]);
+    // A tenant of the session counts where it is used, be it while the statement is planned.
+    adds(&shop, "set tenancy.tenant_id = 'acme'", [0; 7]);
+    adds(&shop, "set tenancy.tenant_id = 'acme'; select * from notes", [1, 0, 1, 10, 0, 0, 0]);
+    let mut client = shop.client();
+    client.run("set tenancy.tenant_id = 'acme'");
+    for statement in ["select * from notes where tenant_id = tenancy.current_tenant()", "table notes"] {
+        assert_eq!(shop.added(|| client.run(statement)), [1, 0, 1, 10, 0, 0, 0], "{statement}");
+    }
+    assert_eq!(shop.added(|| client.run("select 1; reset tenancy.tenant_id; select * from notes")), [0; 7]);
+}
+
+#[test]
+fn a_transaction_that_is_rolled_back_counts() {
+    let shop = Shop::new();
+    adds(
+        &shop,
+        "begin; select tenancy.set_tenant('acme'); insert into notes (id) values (1), (2); rollback",
+        [1, 1, 2, 3, 0, 0, 0],
+    );
+    // One that the client leaves by going.
+    let mut client = shop.client();
+    client.run("begin; select tenancy.set_tenant('acme')");
+    let pid = client.value("select pg_backend_pid()").unwrap();
+    let added = shop.added(|| {
+        drop(client);
+        let gone = format!("select count(*) = 0 from pg_stat_activity where pid = {pid}");
+        while shop.fixture.superuser().value(&gone).as_deref() != Some("t") {}
+    });
+    assert_eq!(added, [1, 1, 2, 2, 0, 0, 0]);
+}
+
+#[test]
+fn a_prepared_transaction_counts_when_it_is_prepared() {
+    let shop = Shop::new();
+    let name = shop.fixture.name("prepared");
+    let mut client = shop.client();
+    let prepared = shop.added(|| {
+        client.run(&format!(
+            "begin; select tenancy.set_tenant('acme'); insert into notes (id) values (1); prepare transaction '{name}'"
+        ));
+    });
+    assert_eq!(prepared, [1, 0, 2, 2, 0, 0, 0]);
+    assert_eq!(shop.added(|| client.run(&format!("commit prepared '{name}'"))), [0; 7]);
+}
+
+#[test]
+fn a_procedure_is_one_statement_of_several_transactions() {
+    let shop = Shop::new();
+    shop.fixture.run(
+        "create procedure thrice() language plpgsql as
+           $$ begin for i in 1..3 loop perform count(*) from notes; commit; end loop; perform count(*) from notes; rollback; end $$",
+    );
+    adds(&shop, "set tenancy.tenant_id = 'acme'", [0; 7]);
+    let mut client = shop.client();
+    client.run("set tenancy.tenant_id = 'acme'");
+    for turn in ["first", "second"] {
+        assert_eq!(shop.added(|| client.run("call thrice()")), [4, 1, 1, 0, 0, 0, 0], "{turn}");
+    }
+}
+
+#[test]
+fn rows_that_parallel_workers_find_count_once() {
+    let shop = Shop::new();
+    shop.fill();
+    let force = if shop.fixture.major_version() < 16 { "force_parallel_mode" } else { "debug_parallel_query" };
+    let mut client = shop.client();
+    client.run(&format!(
+        "set {force} = on; set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0;
+         set tenancy.tenant_id = 'acme'"
+    ));
+    let plan = client.texts("explain select * from notes");
+    assert!(plan.iter().any(|line| line.contains("Gather")), "{plan:?}");
+    assert_eq!(shop.added(|| client.run("select * from notes")), [1, 0, 1, 10, 0, 0, 0]);
+    assert_eq!(shop.added(|| client.run("select count(*) from notes")), [1, 0, 1, 1, 0, 0, 0]);
+}
+
+#[test]
+fn what_foreign_keys_rules_and_triggers_do_is_part_of_the_statement() {
+    let shop = Shop::new();
+    shop.fixture.run(
+        "create table parents (id integer not null, tenant_id uuid not null default tenancy.current_tenant(), primary key (tenant_id, id));
+         create table children (id integer, parent integer, tenant_id uuid not null default tenancy.current_tenant(),
+           foreign key (tenant_id, parent) references parents deferrable initially deferred);
+         create table logs (id integer, tenant_id uuid not null default tenancy.current_tenant());
+         select tenancy.protect(t) from unnest('{parents, children, logs}'::regclass[]) t;
+         create function log() returns trigger language plpgsql as $$ begin insert into logs (id) values (new.id); return new; end $$;
+         create trigger log after insert on parents for each row execute function log();
+         create table plain (id integer);
+         create rule copy as on insert to plain do also insert into logs (id) values (new.id);",
+    );
+    let mut client = shop.client();
+    let added = shop.added(|| {
+        client.run(&within(
+            "insert into children (id, parent) values (1, 1), (2, 1); insert into parents values (1);
+                           insert into plain values (5)",
+        ));
+    });
+    assert_eq!(added, [1, 0, 4, 5, 0, 0, 0]);
+    assert_eq!(shop.fixture.superuser().value("select count(*) from logs").as_deref(), Some("2"));
+}
+
+#[test]
+fn a_portal_that_is_run_in_pieces_is_one_statement() {
+    let shop = Shop::new();
+    shop.fill();
+    let mut client: Client = shop.client();
+    let added = shop.added(|| {
+        let mut transaction = client.transaction().unwrap();
+        transaction.run("select tenancy.set_tenant('acme')");
+        let portal = transaction.bind("select id from notes", &[]).unwrap();
+        for rows in [4, 4, 2] {
+            assert_eq!(transaction.query_portal(&portal, 4).unwrap().len(), rows);
+        }
+        transaction.commit().unwrap();
+    });
+    assert_eq!(added, [1, 0, 2, 11, 0, 0, 0]);
+}
+
+#[test]
+fn each_of_several_tenants_in_one_transaction_has_its_own() {
+    let shop = Shop::new();
+    shop.fill();
+    shop.fixture.run(&format!("alter role {} set tenancy.allow_switch = on", shop.app));
+    let mut client = shop.client();
+    client.run(
+        "begin; select tenancy.set_tenant('acme'); select * from notes;
+         select tenancy.set_tenant('globex'); select * from notes; commit",
+    );
+    // The statement that turns from one to the other is of both, and its row is the latter's.
+    assert_eq!(shop.counted("acme"), [1, 0, 3, 11, 0, 0, 0]);
+    assert_eq!(shop.counted("globex"), [1, 0, 2, 1, 0, 0, 0]);
+}
+
+#[test]
+fn time_is_that_of_the_statements() {
+    let shop = Shop::new();
+    let mut client = shop.client();
+    let time = || {
+        let query = "select exec_time from tenancy.stat_tenants where tenant = 'acme'";
+        shop.fixture.superuser().value(query).unwrap().parse::<f64>().unwrap()
+    };
+    client.run(&within("select pg_sleep(0.05)"));
+    let first = time();
+    assert!((50.0..1000.0).contains(&first), "{first}");
+    // In a block that waits, nothing runs; what fails ran as well, and so do triggers after a write.
+    client.run("begin; select tenancy.set_tenant('acme')");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    client.run("commit");
+    client.refuses(
+        "begin; select tenancy.set_tenant('acme'); set local statement_timeout = 60; select pg_sleep(5)",
+        "57014",
+    );
+    client.run("rollback");
+    shop.fixture.run(
+        "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.05); return new; end $$;
+         create trigger slow after insert on notes for each row execute function slow()",
+    );
+    client.run(&within("insert into notes (id) values (1)"));
+    let all = time() - first;
+    assert!((110.0..300.0).contains(&all), "{all}");
+}

@@ -1,0 +1,134 @@
+//! `tenancy.health()`: all is well at first, and each check tells when it is not.
+
+use tenancy_harness::{Cluster, Config, Fixture, Session};
+
+use crate::Shop;
+
+#[track_caller]
+fn ailing(superuser: &mut impl Session) -> Vec<String> {
+    superuser.texts("select \"check\" from tenancy.health() where not ok and \"check\" <> 'server_version' order by 1")
+}
+
+#[test]
+fn a_new_database_is_well_and_only_who_watches_may_ask() {
+    let shop = Shop::new();
+    let mut superuser = shop.fixture.superuser();
+    assert_eq!(ailing(&mut superuser), Vec::<String>::new());
+    let checks = superuser.texts("select \"check\" from tenancy.health()");
+    assert_eq!(
+        checks,
+        [
+            "library",
+            "server_version",
+            "workers",
+            "rates_memory",
+            "stats_memory",
+            "protection",
+            "guards",
+            "audit_partitions",
+            "audit_seal",
+            "token_keys",
+            "replication"
+        ]
+    );
+    // As the doctor has it, which shows the same list of releases.
+    let agree = "select ok from tenancy.health() where \"check\" = 'server_version'
+                 except select not exists (select from tenancy.doctor() where code = 'SERVER_TOO_OLD')";
+    assert_eq!(superuser.texts(agree), Vec::<String>::new());
+    let watcher = shop.fixture.role("watcher");
+    shop.fixture.run(&format!("grant pg_monitor to {watcher}"));
+    let mut watcher = shop.fixture.connect(&watcher);
+    assert_eq!(ailing(&mut watcher), Vec::<String>::new());
+    shop.client().refuses("select * from tenancy.health()", "42501");
+}
+
+#[test]
+fn each_check_tells_when_something_is_amiss() {
+    let shop = Shop::new();
+    let mut superuser = shop.fixture.superuser();
+    let never = Vec::<String>::new();
+    // What breaks it, what it is called, what mends it.
+    for (breaks, check, mends) in [
+        (
+            "update pg_extension set extversion = '0.0.9' where extname = 'pg_tenancy'",
+            "library",
+            "update pg_extension set extversion = '0.1.0' where extname = 'pg_tenancy'",
+        ),
+        (
+            "set tenancy.guard_ddl = off; alter table notes no force row level security",
+            "protection",
+            "alter table notes force row level security",
+        ),
+        (
+            "drop policy tenant_isolation_floor on notes",
+            "protection",
+            "reset tenancy.guard_ddl; select tenancy.protect('notes')",
+        ),
+        (
+            "alter event trigger tenancy_guard_drop disable",
+            "guards",
+            "alter event trigger tenancy_guard_drop enable always",
+        ),
+        (
+            "select tenancy.audit('notes');
+             do $$ declare part regclass; begin
+               for part in select inhrelid from pg_inherits where inhparent = 'tenancy.audit_log'::regclass
+                             and inhrelid <> 'tenancy.audit_log_default'::regclass loop
+                 execute format('drop table %s', part);
+               end loop; end $$",
+            "audit_partitions",
+            "select tenancy.audit_maintain()",
+        ),
+        (
+            "select tenancy.grant_access(current_user, mode => 'signed')",
+            "token_keys",
+            "select tenancy.add_jwt_key('k1', 'HS256', 'a secret that is long enough for this purpose')",
+        ),
+    ] {
+        superuser.run(breaks);
+        assert_eq!(ailing(&mut superuser), [check], "{breaks}");
+        superuser.run(mends);
+        assert_eq!(ailing(&mut superuser), never, "{mends}");
+    }
+    superuser.run("update tenancy.jwt_keys set not_after = now() + interval '1 hour'");
+    assert_eq!(ailing(&mut superuser), ["token_keys"]);
+}
+
+#[test]
+fn entries_that_wait_to_be_sealed_are_told_of() {
+    let shop = Shop::new();
+    shop.fixture.run("select tenancy.audit('notes')");
+    let mut superuser = shop.fixture.superuser();
+    shop.client().run("begin; select tenancy.set_tenant('acme'); insert into notes (id) values (1); commit");
+    superuser.run("select tenancy.audit_seal()");
+    shop.client().run("begin; select tenancy.set_tenant('acme'); insert into notes (id) values (2); commit");
+    assert_eq!(ailing(&mut superuser), Vec::<String>::new());
+    // As if that had been some days ago.
+    superuser.run(
+        "alter table tenancy.audit_chain disable trigger all; alter table tenancy.audit_log disable trigger all;
+         update tenancy.audit_chain set sealed_at = now() - interval '3 days';
+         update tenancy.audit_log set at = now() - interval '2 days'
+          where at = (select max(at) from tenancy.audit_log)",
+    );
+    let ailing = ailing(&mut superuser);
+    assert!(ailing.contains(&"audit_seal".to_owned()), "{ailing:?}");
+    superuser.run("alter table tenancy.audit_chain enable always trigger guard_audit_log; select tenancy.audit_seal()");
+    let ok = "select ok from tenancy.health() where \"check\" = 'audit_seal'";
+    assert_eq!(superuser.value(ok).as_deref(), Some("t"));
+}
+
+#[test]
+fn a_standby_is_well_while_it_follows() {
+    let primary = Cluster::start("primary", &Config::default());
+    let fixture = Fixture::on(&primary);
+    let standby = primary.standby();
+    standby.wait_for_catch_up(&primary);
+    let mut there = standby.connect_to(fixture.database(), Cluster::SUPERUSER);
+    assert_eq!(ailing(&mut there), Vec::<String>::new());
+    let detail = "select detail from tenancy.health() where \"check\" = 'replication'";
+    assert!(fixture.superuser().value(detail).unwrap().contains("1 standbys"));
+    there.run("select pg_wal_replay_pause()");
+    assert_eq!(ailing(&mut there), ["replication"]);
+    there.run("select pg_wal_replay_resume()");
+    assert_eq!(ailing(&mut there), Vec::<String>::new());
+}

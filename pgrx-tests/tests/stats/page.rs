@@ -1,0 +1,142 @@
+//! What stands in docs/observability: the queries run against the extension, and the dashboard asks for what they give.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tenancy_harness::Session;
+
+use crate::Shop;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/observability")
+}
+
+/// A query of the exporter's, and its columns with their usage.
+#[derive(Debug, Default)]
+struct Query {
+    sql: String,
+    columns: BTreeMap<String, String>,
+}
+
+/// The file as far as it uses YAML: mappings two spaces deep each, a block of text, a list of mappings.
+fn queries() -> BTreeMap<String, Query> {
+    let text = std::fs::read_to_string(folder().join("postgres_exporter.yaml")).expect("the exporter's queries");
+    let mut queries = BTreeMap::<String, Query>::new();
+    let (mut name, mut column) = (String::new(), String::new());
+    for line in text.lines().filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty()) {
+        let indent = line.len() - line.trim_start().len();
+        let content = line.trim();
+        match (indent, content.strip_suffix(':'), content.split_once(": ")) {
+            (0, Some(new), _) => {
+                name = new.to_owned();
+                queries.insert(name.clone(), Query::default());
+            }
+            (2, _, _) => assert!(matches!(content, "query: |" | "metrics:"), "{line}"),
+            (4, Some(new), _) if new.starts_with("- ") => column = new[2..].to_owned(),
+            (8, _, Some(("usage", usage))) => {
+                let query = queries.get_mut(&name).expect("a query");
+                query.columns.insert(column.clone(), usage.trim_matches('"').to_owned());
+            }
+            (8, _, Some(("description", text))) => assert!(text.len() > 10, "{line}"),
+            (4.., _, _) => {
+                let query = queries.get_mut(&name).expect("a query");
+                query.sql.push_str(content);
+                query.sql.push('\n');
+            }
+            _ => panic!("what is this: {line}"),
+        }
+    }
+    queries
+}
+
+/// A database in which there is something to show, as an exporter sees it.
+fn shop() -> (Shop<'static>, String) {
+    let shop = Shop::new();
+    shop.client().run("begin; select tenancy.set_tenant('acme'); select * from notes; commit");
+    let exporter = shop.fixture.role("exporter");
+    shop.fixture.run(&format!("grant pg_monitor to {exporter}"));
+    (shop, exporter)
+}
+
+#[test]
+fn the_exporters_queries_give_the_columns_that_they_name() {
+    let (shop, exporter) = shop();
+    let queries = queries();
+    assert!(queries.len() >= 4, "{queries:?}");
+    let mut client = shop.fixture.connect(&exporter);
+    for (name, query) in &queries {
+        let rows = client.query(&query.sql, &[]).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert!(!rows.is_empty(), "{name} gives no rows");
+        let given: BTreeSet<&str> = rows[0].columns().iter().map(|column| column.name()).collect();
+        assert_eq!(given, query.columns.keys().map(String::as_str).collect(), "{name}");
+        for column in rows[0].columns() {
+            let kind = column.type_().name();
+            match query.columns[column.name()].as_str() {
+                "LABEL" => assert!(matches!(kind, "text" | "name"), "{name}.{}: {kind}", column.name()),
+                "COUNTER" | "GAUGE" => {
+                    assert!(matches!(kind, "int4" | "int8" | "float8"), "{name}.{}: {kind}", column.name());
+                }
+                other => panic!("{name}: what is {other}?"),
+            }
+        }
+    }
+}
+
+fn strings<'v>(value: &'v Value, name: &str, found: &mut Vec<&'v str>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                if key == name {
+                    found.extend(value.as_str());
+                }
+                strings(value, name, found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| strings(value, name, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_dashboard_asks_for_what_there_is() {
+    let (shop, exporter) = shop();
+    let text = std::fs::read_to_string(folder().join("grafana-dashboard.json")).expect("the dashboard");
+    let dashboard: Value = serde_json::from_str(&text).expect("JSON");
+    let queries = queries();
+    let metrics: BTreeSet<String> = queries
+        .iter()
+        .flat_map(|(name, query)| {
+            let counted = query.columns.iter().filter(|(_, usage)| *usage != "LABEL");
+            counted.map(move |(column, _)| format!("{name}_{column}"))
+        })
+        .collect();
+    let mut expressions = Vec::new();
+    strings(&dashboard["panels"], "expr", &mut expressions);
+    let mut variables = Vec::new();
+    strings(&dashboard["templating"], "query", &mut variables);
+    expressions.extend(variables.into_iter().filter(|query| query.starts_with("label_values")));
+    assert!(expressions.len() >= 8, "{expressions:?}");
+    for expression in expressions {
+        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let asked: Vec<_> = words.filter(|word| word.starts_with("pg_tenancy_")).collect();
+        assert!(!asked.is_empty(), "{expression}");
+        for metric in asked {
+            assert!(metrics.contains(metric), "{metric} in {expression}");
+        }
+    }
+    let mut statements = Vec::new();
+    strings(&dashboard["panels"], "rawSql", &mut statements);
+    assert!(statements.len() >= 2);
+    for statement in statements {
+        let rows = shop.fixture.connect(&exporter).query(statement, &[]);
+        assert!(!rows.unwrap_or_else(|error| panic!("{statement}: {error:?}")).is_empty(), "{statement}");
+    }
+    // The picture is of this dashboard.
+    let picture = std::fs::read_to_string(folder().join("dashboard.svg")).expect("the picture");
+    let mut titles = Vec::new();
+    strings(&dashboard["panels"], "title", &mut titles);
+    for title in titles {
+        assert!(picture.contains(&format!(">{title}<")), "{title}");
+    }
+}

@@ -1,0 +1,267 @@
+//! Whether the extension is well: what is found is judged here, check by check.
+
+use crate::catalog::health::{self, Audit, Keys, Replication};
+use crate::catalog::worker;
+use crate::error::Result;
+use crate::sys::table::Usage;
+use crate::sys::{rates, tally};
+use std::time::Duration;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub name: &'static str,
+    pub ok: bool,
+    pub detail: String,
+}
+
+/// How long a background worker may take to be found, when none is free.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+const DAY: i64 = 86_400;
+
+/// How far a standby may be behind, in seconds: so long a suspended tenant is served there.
+const MAX_LAG: i64 = 60;
+
+/// Everything, in the order in which it is shown. `weaknesses` are those that the server is known to have.
+pub fn examine(weaknesses: Option<String>) -> Result<Vec<Check>> {
+    let audit = health::audit(DAY as f64)?;
+    let (protected, broken) = health::protection()?;
+    Ok(vec![
+        library(tally::exists(), health::installed_version()?.as_deref()),
+        server(weaknesses),
+        workers(worker::answers(PATIENCE)),
+        memory("rates_memory", "rates", rates::usage()),
+        memory("stats_memory", "statistics", tally::usage()),
+        protection(protected, &broken),
+        guards(&health::sleeping_guards()?),
+        partitions(&audit),
+        seal(&audit),
+        keys(&health::keys()?),
+        replication(&health::replication()?),
+    ])
+}
+
+fn check(name: &'static str, ok: bool, detail: impl Into<String>) -> Check {
+    Check { name, ok, detail: detail.into() }
+}
+
+/// The library that is at work is the one that the SQL was made for, and has been so since the server began.
+fn library(is_preloaded: bool, installed: Option<&str>) -> Check {
+    let own = env!("CARGO_PKG_VERSION");
+    let name = "library";
+    match installed {
+        Some(installed) if installed != own => check(
+            name,
+            false,
+            format!(
+                "the library is of version {own}, the extension of {installed}: run ALTER EXTENSION pg_tenancy UPDATE"
+            ),
+        ),
+        _ if !is_preloaded => check(name, false, "pg_tenancy is not in shared_preload_libraries"),
+        _ => check(name, true, format!("version {own}, preloaded")),
+    }
+}
+
+fn server(weaknesses: Option<String>) -> Check {
+    let ok = weaknesses.is_none();
+    check("server_version", ok, weaknesses.unwrap_or_else(|| "no known way round row security".into()))
+}
+
+/// What is to survive its transaction is written by background workers, such as that row security was bypassed.
+fn workers(answered: Option<bool>) -> Check {
+    let name = "workers";
+    match answered {
+        None => check(name, true, "a standby has none"),
+        Some(true) => check(name, true, "a background worker answered"),
+        Some(false) => check(name, false, "no background worker could be started: raise max_worker_processes"),
+    }
+}
+
+fn memory(name: &'static str, what: &str, usage: Option<Usage>) -> Check {
+    match usage {
+        None => check(name, false, "no shared memory: pg_tenancy is not in shared_preload_libraries"),
+        Some(Usage { slots, used, lost, .. }) => {
+            let full = if used < slots { "" } else { ": raise tenancy.max_tracked_tenants" };
+            check(name, used < slots, format!("{used} of {slots} slots for {what} used, {lost} lost{full}"))
+        }
+    }
+}
+
+fn protection(count: i64, broken: &[String]) -> Check {
+    let name = "protection";
+    if broken.is_empty() {
+        check(name, true, format!("{count} protected tables have row security and its policies"))
+    } else {
+        check(name, false, format!("row security or policies are missing from {}: see tenancy.doctor()", list(broken)))
+    }
+}
+
+fn guards(sleeping: &[String]) -> Check {
+    let name = "guards";
+    if sleeping.is_empty() {
+        check(name, true, "all event triggers are there and always fire")
+    } else {
+        check(name, false, format!("event triggers are missing or off: {}; see tenancy.doctor()", list(sleeping)))
+    }
+}
+
+fn partitions(audit: &Audit) -> Check {
+    let name = "audit_partitions";
+    if audit.tables == 0 {
+        return check(name, true, "no table is audited");
+    }
+    // A month may have begun since the last were made.
+    if audit.months_to_make.len() <= 1 && !audit.are_some_stray {
+        let ahead = 3 - audit.months_to_make.len();
+        return check(
+            name,
+            true,
+            format!("{} audited tables, and partitions for the next {ahead} months", audit.tables),
+        );
+    }
+    let missing = list(&audit.months_to_make);
+    check(name, false, format!("partitions are missing: {missing}; call tenancy.audit_maintain() regularly"))
+}
+
+fn seal(audit: &Audit) -> Check {
+    let name = "audit_seal";
+    match audit.sealed_ago {
+        None => check(name, true, "the audit log was never sealed"),
+        Some(ago) => {
+            let ago = duration(ago);
+            if audit.is_behind {
+                check(
+                    name,
+                    false,
+                    format!("last sealed {ago} ago, and entries of more than a day wait: call tenancy.audit_seal()"),
+                )
+            } else {
+                check(name, true, format!("last sealed {ago} ago"))
+            }
+        }
+    }
+}
+
+fn keys(keys: &Keys) -> Check {
+    let name = "token_keys";
+    match (keys.are_needed, keys.count, keys.left) {
+        (false, ..) => check(name, true, "no access asks for tokens"),
+        (true, 0, _) => check(name, false, "access asks for tokens, and no key verifies them now"),
+        (true, count, None) => check(name, true, format!("{count} keys verify tokens")),
+        (true, count, Some(left)) => {
+            let detail = format!("{count} keys verify tokens, the last of them for another {}", duration(left));
+            check(name, left > DAY, detail)
+        }
+    }
+}
+
+fn replication(replication: &Replication) -> Check {
+    let name = "replication";
+    match *replication {
+        Replication::Primary { standbys: 0, .. } => check(name, true, "a primary without standbys"),
+        Replication::Primary { standbys, behind } => {
+            let lag = behind.unwrap_or(0);
+            check(
+                name,
+                lag <= MAX_LAG,
+                format!("a primary with {standbys} standbys, the slowest {} behind", duration(lag)),
+            )
+        }
+        Replication::Standby { is_paused: true, .. } => {
+            check(name, false, "a standby whose replay is paused: suspended tenants and revoked access go on here")
+        }
+        Replication::Standby { streams: true, is_even: true, .. } => {
+            check(name, true, "a standby that is even with its primary")
+        }
+        Replication::Standby { streams, behind, .. } => {
+            let how = if streams { "streams" } else { "does not stream" };
+            let since = behind.map_or_else(
+                || "nothing was replayed yet".into(),
+                |lag| format!("the last replayed commit is {} old", duration(lag)),
+            );
+            check(name, behind.map_or(streams, |lag| lag <= MAX_LAG), format!("a standby that {how}; {since}"))
+        }
+    }
+}
+
+/// The first of them, and how many there are.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        Some(more) if more > 0 => format!("{shown} and {more} more"),
+        _ => shown,
+    }
+}
+
+fn duration(seconds: i64) -> String {
+    match seconds.max(0) {
+        s if s < 120 => format!("{s} s"),
+        s if s < 2 * 3600 => format!("{} min", s / 60),
+        s if s < 2 * DAY => format!("{} h", s / 3600),
+        s => format!("{} d", s / DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_of_another_version_is_told_of_first() {
+        assert!(library(true, Some(env!("CARGO_PKG_VERSION"))).ok);
+        assert!(library(false, Some("0.0.9")).detail.contains("0.0.9"));
+        assert!(!library(false, Some(env!("CARGO_PKG_VERSION"))).ok);
+    }
+
+    #[test]
+    fn a_full_table_is_not_well() {
+        let usage = |used| Some(Usage { slots: 3, used, evicted: 0, lost: 0 });
+        assert!(memory("m", "rates", usage(2)).ok);
+        assert!(!memory("m", "rates", usage(3)).ok && !memory("m", "rates", None).ok);
+    }
+
+    #[test]
+    fn months_may_be_missing_only_at_the_far_end() {
+        let audit = |tables, missing: usize, are_some_stray| {
+            let months_to_make = vec!["audit_log_2026_11".to_owned(); missing];
+            partitions(&Audit { tables, months_to_make, are_some_stray, ..Audit::default() }).ok
+        };
+        assert!(audit(0, 4, false) && audit(1, 0, false) && audit(1, 1, false));
+        assert!(!audit(1, 2, false) && !audit(1, 1, true));
+    }
+
+    #[test]
+    fn keys_that_end_within_a_day_are_not_well() {
+        let ok = |are_needed, count, left| keys(&Keys { are_needed, count, left }).ok;
+        assert!(ok(false, 0, None) && ok(true, 1, None) && ok(true, 1, Some(2 * DAY)));
+        assert!(!ok(true, 0, None) && !ok(true, 2, Some(DAY / 2)));
+    }
+
+    #[test]
+    fn a_standby_is_well_while_it_follows() {
+        let standby = |streams, is_paused, is_even, behind| {
+            replication(&Replication::Standby { streams, is_paused, is_even, behind }).ok
+        };
+        assert!(
+            standby(true, false, true, Some(9_999))
+                && standby(true, false, false, Some(3))
+                && standby(false, false, false, Some(3))
+        );
+        assert!(
+            !standby(true, true, true, Some(1))
+                && !standby(false, false, true, Some(100))
+                && !standby(false, false, false, None)
+        );
+        let primary = |standbys, behind| replication(&Replication::Primary { standbys, behind }).ok;
+        assert!(primary(0, None) && primary(1, None) && primary(2, Some(5)) && !primary(2, Some(61)));
+    }
+
+    #[test]
+    fn long_lists_are_cut_short() {
+        let names: Vec<String> = (1..=7).map(|n| format!("t{n}")).collect();
+        assert_eq!(list(&names), "t1, t2, t3, t4, t5 and 2 more");
+        assert_eq!(list(&names[..2]), "t1, t2");
+    }
+}

@@ -1,0 +1,295 @@
+//! Whom the session acts for, in the lines of the server's log: tenant, user and request, as the last line of the DETAIL.
+//!
+//! PostgreSQL has no escape of `log_line_prefix` for extensions. Of all parts of a report only `detail_log` goes to the log alone,
+//! in every format, and never to the client. What is written there is ASCII where it separates, its values are
+//! in quotes and can't contain line breaks. Nothing here can fail: where no memory is left, the line is left out.
+
+use crate::sys::backend::BackendCell;
+use crate::sys::flag::Flag;
+use pgrx::pg_sys;
+use std::cell::UnsafeCell;
+use std::ffi::{CStr, c_char, c_void};
+use std::fmt::{self, Write};
+use std::ptr;
+use uuid::Uuid;
+
+/// The longest key, user or request, in characters. What is longer was set before the library could refuse it, and is cut off.
+const MAX_CHARS: usize = 255;
+
+/// The same in bytes.
+const MAX_TEXT: usize = MAX_CHARS * 4;
+
+/// Four of these, with every character escaped, and what is between them.
+const MAX_LINE: usize = 4 * MAX_CHARS * 8 + 256;
+
+const WANTED: Flag = Flag::SubjectsLogged;
+
+/// The tenant that was last used, and the user whom its token named.
+struct Subject {
+    tenant: UnsafeCell<Known>,
+}
+
+struct Known {
+    id: Uuid,
+    key: [u8; MAX_TEXT],
+    key_length: usize,
+    user: [u8; MAX_TEXT],
+    /// `None` when no token or request names a user: then the setting does.
+    user_length: Option<usize>,
+}
+
+// SAFETY: as for `BackendCell`; no reference is kept beyond a call, and none of the calls below calls another.
+unsafe impl Sync for Subject {}
+
+static SUBJECT: Subject = Subject {
+    tenant: UnsafeCell::new(Known {
+        id: Uuid::nil(),
+        key: [0; MAX_TEXT],
+        key_length: 0,
+        user: [0; MAX_TEXT],
+        user_length: None,
+    }),
+};
+
+/// The transaction uses the tenant that is known.
+static IN_FORCE: BackendCell<bool> = BackendCell::new(false);
+
+/// The client's message with which a transaction ended that had used it: its duration is logged afterwards.
+static ENDED_WITH: BackendCell<i64> = BackendCell::new(0);
+
+/// PostgreSQL's own functions, past pgrx's guard: they can't fail so.
+mod raw {
+    use super::*;
+    unsafe extern "C-unwind" {
+        #[link_name = "GetCurrentStatementStartTimestamp"]
+        pub fn message_time() -> i64;
+        #[link_name = "GetConfigOption"]
+        pub fn setting(name: *const c_char, missing_ok: bool, restrict: bool) -> *const c_char;
+        #[link_name = "MemoryContextAllocExtended"]
+        pub fn allocate(context: pg_sys::MemoryContext, size: usize, flags: i32) -> *mut c_void;
+    }
+}
+
+/// The setting's assign hook.
+///
+/// # Safety
+/// For PostgreSQL alone.
+pub unsafe extern "C-unwind" fn wanted(wanted: bool, _extra: *mut c_void) {
+    WANTED.set(wanted);
+}
+
+/// Whether lines of the log are to tell it.
+#[inline]
+pub fn is_wanted() -> bool {
+    WANTED.get()
+}
+
+fn copy(text: &str, place: &mut [u8; MAX_TEXT]) -> usize {
+    let length = text.len().min(MAX_TEXT);
+    if let (Some(place), Some(text)) = (place.get_mut(..length), text.as_bytes().get(..length)) {
+        place.copy_from_slice(text);
+    }
+    length
+}
+
+/// The transaction uses this tenant; `user` is whom the token or the request names, if one is in force. Can't fail.
+pub fn is_used(id: Uuid, key: &str, user: Option<Option<&str>>) {
+    // SAFETY: see `Subject`.
+    let known = unsafe { &mut *SUBJECT.tenant.get() };
+    known.id = id;
+    known.key_length = copy(key, &mut known.key);
+    known.user_length = user.map(|user| copy(user.unwrap_or_default(), &mut known.user));
+    IN_FORCE.set(true);
+}
+
+/// The top-level transaction has ended. Can't fail.
+pub fn transaction_ended() {
+    if IN_FORCE.replace(false) {
+        // SAFETY: reads a variable of this backend.
+        ENDED_WITH.set(unsafe { raw::message_time() });
+    }
+}
+
+/// A text of limited length that is put together without asking for memory.
+struct Line {
+    text: [u8; MAX_LINE],
+    length: usize,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let end = self.length + part.len();
+        let place = self.text.get_mut(self.length..end).ok_or(fmt::Error)?;
+        place.copy_from_slice(part.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+/// A value in quotes, with everything escaped that ends it, or can't be seen, or changes how others look.
+struct Quoted<'a>(&'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        let mut left = MAX_CHARS;
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars().take(left) {
+                left -= 1;
+                match c {
+                    '"' | '\\' => write!(f, "\\{c}")?,
+                    c if is_unfit(c) => write!(f, "\\u{:04x}", u32::from(c))?,
+                    c => f.write_char(c)?,
+                }
+            }
+            for byte in chunk.invalid().iter().take(left) {
+                left -= 1;
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+fn is_unfit(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || u32::from(c) >= 0xe_0000
+}
+
+/// What is to be told. Without a tenant that may be acted for, the one that is merely set is told as such.
+#[derive(Clone, Copy, Default)]
+struct Parts<'a> {
+    tenant: Option<(&'a [u8], Uuid)>,
+    named: &'a [u8],
+    user: &'a [u8],
+    request: &'a [u8],
+}
+
+impl Parts<'_> {
+    fn is_empty(&self) -> bool {
+        self.tenant.is_none() && self.named.is_empty() && self.user.is_empty() && self.request.is_empty()
+    }
+}
+
+impl fmt::Display for Parts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.tenant {
+            Some((key, id)) => write!(f, "tenant={} tenant_id={id}", Quoted(key))?,
+            None if self.named.is_empty() => f.write_str("tenant=none")?,
+            None => write!(f, "tenant=none named={}", Quoted(self.named))?,
+        }
+        for (name, value) in [("user", self.user), ("request", self.request)] {
+            if !value.is_empty() {
+                write!(f, " {name}={}", Quoted(value))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A setting as it is; empty where there is none.
+fn setting(name: &CStr) -> &'static [u8] {
+    // SAFETY: a look-up by name, which finds none or a string that stays as long as nobody sets it.
+    unsafe {
+        let value = raw::setting(name.as_ptr(), true, false);
+        if value.is_null() { &[] } else { CStr::from_ptr(value).to_bytes() }
+    }
+}
+
+/// Adds it to a report that is about to be written.
+///
+/// # Safety
+/// For the hook that PostgreSQL calls with such a report, whose own memory is the current one.
+pub unsafe fn add_to(report: *mut pg_sys::ErrorData) {
+    // SAFETY: by the contract above: texts are C strings or NULL. What is asked for here is given free with the report.
+    unsafe {
+        if !WANTED.get() || pg_sys::MyDatabaseId == pg_sys::InvalidOid {
+            return;
+        }
+        // See `Subject`: what follows looks settings up, and changes nothing.
+        let known = &*SUBJECT.tenant.get();
+        let is_known = IN_FORCE.get() || ENDED_WITH.get() != 0 && ENDED_WITH.get() == raw::message_time();
+        let tenant = if is_known { known.key.get(..known.key_length).map(|key| (key, known.id)) } else { None };
+        let has_token = Flag::TokenSet.get();
+        let user = match known.user_length.filter(|_| is_known) {
+            Some(length) => known.user.get(..length).unwrap_or_default(),
+            // Next to a token the setting counts for nothing.
+            None if has_token => &[],
+            None => setting(c"tenancy.user_id"),
+        };
+        let named = if has_token || is_known { &[] } else { setting(c"tenancy.tenant_id") };
+        let parts = Parts { tenant, named, user, request: setting(c"tenancy.request_id") };
+        let before = if (*report).detail_log.is_null() { (*report).detail } else { (*report).detail_log };
+        // Where there is a detail, its last line is to be ours: nobody's data can stand in for it.
+        if parts.is_empty() && before.is_null() {
+            return;
+        }
+        let mut line = Line { text: [0; MAX_LINE], length: 0 };
+        if write!(line, "{parts}").is_err() {
+            return;
+        }
+        let before = if before.is_null() { &[] } else { CStr::from_ptr(before).to_bytes() };
+        let size = before.len() + 1 + line.length + 1;
+        let place = raw::allocate(pg_sys::CurrentMemoryContext, size, pg_sys::MCXT_ALLOC_NO_OOM as i32).cast::<u8>();
+        if place.is_null() {
+            return;
+        }
+        let mut end = place;
+        if !before.is_empty() {
+            ptr::copy_nonoverlapping(before.as_ptr(), end, before.len());
+            end = end.add(before.len());
+            end.write(b'\n');
+            end = end.add(1);
+        }
+        ptr::copy_nonoverlapping(line.text.as_ptr(), end, line.length);
+        end.add(line.length).write(0);
+        (*report).detail_log = place.cast();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(text: &str) -> String {
+        Quoted(text.as_bytes()).to_string()
+    }
+
+    #[test]
+    fn a_value_ends_where_its_quotes_do() {
+        assert_eq!(shown("acme"), r#""acme""#);
+        assert_eq!(shown("a\" tenant=\"globex"), r#""a\" tenant=\"globex""#);
+        assert_eq!(shown("a\nb\u{2028}\u{202e}\\"), r#""a\u000ab\u2028\u202e\\""#);
+        assert_eq!(Quoted(b"a\xff").to_string(), r#""a\xff""#);
+    }
+
+    #[test]
+    fn what_is_merely_set_is_told_as_such() {
+        let id = Uuid::from_u128(1);
+        let parts = Parts { tenant: Some((b"acme", id)), user: b"u", request: b"r", named: b"" };
+        assert_eq!(
+            parts.to_string(),
+            r#"tenant="acme" tenant_id=00000000-0000-0000-0000-000000000001 user="u" request="r""#
+        );
+        let parts = Parts { named: b"globex", ..Parts::default() };
+        assert_eq!(shown(&"x".repeat(1000)).len(), MAX_CHARS + 2);
+        assert_eq!(parts.to_string(), r#"tenant=none named="globex""#);
+        assert_eq!(Parts::default().to_string(), "tenant=none");
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_fits_and_is_one(texts in prop::array::uniform4("\\PC{0,255}|[\\x01-\\x1f\\u{e0000}-\\u{e007f}]{0,255}")) {
+            let [key, named, user, request] = texts.each_ref().map(|text| text.as_bytes());
+            for tenant in [Some((key, Uuid::nil())), None] {
+                let mut line = Line { text: [0; MAX_LINE], length: 0 };
+                let fits = write!(line, "{}", Parts { tenant, named, user, request }).is_ok();
+                prop_assert!(fits);
+                prop_assert!(!line.text[..line.length].iter().any(u8::is_ascii_control));
+            }
+        }
+    }
+}
