@@ -52,6 +52,7 @@ extension_sql_file!("../sql/install/18_lifecycle.sql", name = "lifecycle", requi
 extension_sql_file!("../sql/install/19_adopt.sql", name = "adopt", requires = ["lifecycle"]);
 extension_sql_file!("../sql/install/20_trees.sql", name = "trees", requires = ["adopt"]);
 extension_sql_file!("../sql/install/21_bulk.sql", name = "bulk", requires = ["trees"]);
+extension_sql_file!("../sql/install/22_operations.sql", name = "operations", requires = ["bulk"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]
