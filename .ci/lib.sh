@@ -172,6 +172,24 @@ source_home() { printf '%s/postgresql-%s\n' "$CACHE" "$1"; }
 has_debian() { [[ -x $(debian_home "$1")/bin/postgres && -f /usr/include/postgresql/$1/server/postgres.h ]]; }
 has_source_build() { [[ -f $(source_home "$1")/complete ]]; }
 
+# The version that is being built, as Cargo.toml has it.
+crate_version() { sed -nE '/^\[package\]/,/^\[/s/^version *= *"([^"]+)".*/\1/p' Cargo.toml; }
+
+# The machine's own Debian mirror and keyring: "URI<tab>options", from its first entry for the release it runs.
+debian_mirror() {
+    local release uri entry keyring=
+    # shellcheck source=/dev/null
+    release=$(. /etc/os-release && printf %s "${VERSION_CODENAME:-stable}")
+    # shellcheck disable=SC2016  # for apt to expand
+    read -r uri entry < <(apt-get indextargets --format '$(REPO_URI) $(SOURCESENTRY) $(RELEASE) $(COMPONENT)' \
+        'Identifier: Packages' | awk -v r="$release" '$3 == r && $4 == "main" { print $1, $2; exit }') ||
+        fail "no entry for Debian $release in this machine's package sources"
+    entry=${entry%:*}
+    [[ -f $entry ]] && keyring=$(sed -nE 's/^.*[Ss]igned-[Bb]y[:=] *(\/[^] ]+).*$/\1/p' "$entry" | head -n 1)
+    [[ -n $keyring ]] || keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    if [[ -f $keyring ]]; then printf '%s\t[signed-by=%s]\n' "$uri" "$keyring"; else printf '%s\t\n' "$uri"; fi
+}
+
 # Puts what the requirements file $2 pins into the virtual environment $1, from PyPI, once; $3 is Python that runs when it is there.
 provide_venv() {
     local venv=$1 wanted=$2 check=$3

@@ -54,6 +54,7 @@ extension_sql_file!("../sql/install/19_adopt.sql", name = "adopt", requires = ["
 extension_sql_file!("../sql/install/20_trees.sql", name = "trees", requires = ["adopt"]);
 extension_sql_file!("../sql/install/21_bulk.sql", name = "bulk", requires = ["trees"]);
 extension_sql_file!("../sql/install/22_monitor.sql", name = "monitor", requires = ["bulk"]);
+extension_sql_file!("../sql/install/23_operations.sql", name = "operations", requires = ["monitor"]);
 
 /// Called by PostgreSQL when it loads the library.
 #[allow(unsafe_code)]

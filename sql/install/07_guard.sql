@@ -7,8 +7,9 @@ CREATE FUNCTION tenancy.guard_truncate() RETURNS trigger
 COMMENT ON FUNCTION tenancy.guard_truncate() IS
     'Trigger: refuses TRUNCATE of a protected table (42501) under a tenant, and to roles that do not bypass row security';
 
+-- Schemas by name: pg_upgrade takes no regnamespace.
 CREATE TABLE tenancy.managed_schema (
-    schema        regnamespace NOT NULL PRIMARY KEY,
+    schema        name NOT NULL PRIMARY KEY,
     on_new        text NOT NULL CHECK (on_new IN ('protect', 'reject', 'warn', 'off')),
     tenant_column name NOT NULL DEFAULT 'tenant_id',
     recorded_at   timestamptz NOT NULL DEFAULT now()
@@ -24,6 +25,18 @@ CREATE FUNCTION tenancy.manage_schema(schema name, on_new text DEFAULT 'protect'
 REVOKE EXECUTE ON FUNCTION tenancy.manage_schema(name, text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.manage_schema(name, text) IS
     'Says what happens to tables that come into a schema later: protect (those with the tenant column), reject (those without it, unless classified; the others are protected), warn, off. Raises 3F000 unknown schema, 22023 another on_new, 0A000 a system schema';
+
+CREATE FUNCTION tenancy.follow_schema() RETURNS event_trigger
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'tenancy_follow_schema';
+REVOKE EXECUTE ON FUNCTION tenancy.follow_schema() FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.follow_schema() IS
+    'Event trigger: keeps what is recorded of a schema when it gets another name';
+CREATE EVENT TRIGGER tenancy_follow_schema ON ddl_command_end WHEN TAG IN ('ALTER SCHEMA')
+    EXECUTE FUNCTION tenancy.follow_schema();
+ALTER EVENT TRIGGER tenancy_follow_schema ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER tenancy_follow_schema IS
+    'Keeps the records of tenancy.managed_schema when schemas get other names';
 
 -- The DDL guard runs as whoever runs the DDL, with his settings: those that change how SQL text is read or
 -- printed are pinned. Compiling a guard's query takes ten times as long as running it.
@@ -77,3 +90,20 @@ CREATE EVENT TRIGGER tenancy_guard_drop ON sql_drop EXECUTE FUNCTION tenancy.gua
 ALTER EVENT TRIGGER tenancy_guard_drop ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER tenancy_guard_drop IS
     'Refuses dropping a part of a table''s protection';
+
+CREATE FUNCTION tenancy.guard_removal() RETURNS event_trigger
+    LANGUAGE c VOLATILE
+    SET search_path = pg_catalog, pg_temp
+    SET quote_all_identifiers = off
+    SET standard_conforming_strings = on
+    SET jit = off
+    AS 'MODULE_PATHNAME', 'tenancy_guard_removal';
+REVOKE EXECUTE ON FUNCTION tenancy.guard_removal() FROM PUBLIC;
+COMMENT ON FUNCTION tenancy.guard_removal() IS
+    'Event trigger: refuses to drop the extension while tables are protected, without CASCADE (2BP01); with it, closes the tables that policies of others would open';
+CREATE EVENT TRIGGER tenancy_guard_removal ON ddl_command_start
+    WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED')
+    EXECUTE FUNCTION tenancy.guard_removal();
+ALTER EVENT TRIGGER tenancy_guard_removal ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER tenancy_guard_removal IS
+    'Says which tables would lose their policies with the extension, and leaves them closed';

@@ -42,7 +42,10 @@ SELECT DISTINCT c.oid,
        m.tenant_column::pg_catalog.text
 FROM touched
 -- OFFSET 0 keeps the look-ups look-ups.
-CROSS JOIN LATERAL (SELECT c.oid, c.relkind, c.relpersistence, c.relnamespace FROM pg_catalog.pg_class AS c
+CROSS JOIN LATERAL (SELECT c.oid, c.relkind, c.relpersistence,
+                           (SELECT n.nspname FROM pg_catalog.pg_namespace AS n
+                            WHERE n.oid OPERATOR(pg_catalog.=) c.relnamespace) AS nspname
+                    FROM pg_catalog.pg_class AS c
                     WHERE c.oid OPERATOR(pg_catalog.=) touched.oid OFFSET 0) AS c
 LEFT JOIN LATERAL (SELECT p.kind, p.tenant_column FROM tenancy.protection AS p
                    WHERE p.relation OPERATOR(pg_catalog.=) touched.oid OFFSET 0) AS own ON true
@@ -63,7 +66,8 @@ LEFT JOIN LATERAL (
     ORDER BY p.kind OPERATOR(pg_catalog.=) 'global', up.depth
     LIMIT 1
 ) AS above ON true
-LEFT JOIN tenancy.managed_schema AS m ON m.schema OPERATOR(pg_catalog.=) c.relnamespace
+LEFT JOIN LATERAL (SELECT m.on_new, m.tenant_column FROM tenancy.managed_schema AS m
+                   WHERE m.schema OPERATOR(pg_catalog.=) c.nspname OFFSET 0) AS m ON true
 WHERE c.relkind IN ('r', 'p', 'f')
   AND coalesce(own.tenant_column::pg_catalog.text,
                CASE WHEN touched.is_reported THEN coalesce(own.kind, above.kind, m.on_new) END) IS NOT NULL

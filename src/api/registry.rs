@@ -113,6 +113,15 @@ fn export_tenant(tenant: Option<&str>) -> Result<SetOfIterator<'static, String>,
 }
 
 #[pg_extern(sql = false)]
+fn publication_sql(
+    tenant: Option<&str>,
+    publication: Option<&CStr>,
+) -> Result<SetOfIterator<'static, String>, ErrorReport> {
+    let name = publication.map(name_text);
+    Ok(SetOfIterator::new(registry::publication_sql(required(tenant, "tenant")?, name.as_deref())?))
+}
+
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)]
 fn tenant_digest(
     tenant: Option<&str>,

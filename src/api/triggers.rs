@@ -5,7 +5,7 @@ use crate::context::Status;
 use crate::error::Result;
 use crate::sys::Oid;
 use crate::{audit, context, isolation, quota};
-use crate::{native_change_trigger, native_row_trigger, native_trigger};
+use crate::{native_change_trigger, native_command_trigger, native_row_trigger, native_trigger};
 
 native_trigger! {
     /// `tenancy.registry_changed()`: tells every session that tenants or accesses changed, so that
@@ -46,6 +46,16 @@ native_row_trigger! {
 native_trigger! {
     /// `tenancy.forget_dropped()`: removes the records of dropped tables.
     tenancy_forget_dropped, pg_finfo_tenancy_forget_dropped, |_| protection::forget_dropped()
+}
+
+native_command_trigger! {
+    /// `tenancy.follow_schema()`: keeps what is recorded of a schema under its new name.
+    tenancy_follow_schema, pg_finfo_tenancy_follow_schema, isolation::follow_schema
+}
+
+native_command_trigger! {
+    /// `tenancy.guard_removal()`: before the extension is dropped.
+    tenancy_guard_removal, pg_finfo_tenancy_guard_removal, isolation::before_removal
 }
 
 native_trigger! {

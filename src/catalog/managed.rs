@@ -24,11 +24,25 @@ pub fn put(schema: &str, on_new: &str) -> Result<bool> {
     }
     let count = spi::run(
         "INSERT INTO tenancy.managed_schema AS m (schema, on_new) \
-         SELECT oid::pg_catalog.regnamespace, $2 FROM pg_catalog.pg_namespace \
-         WHERE nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name \
+         VALUES ($1::pg_catalog.name, $2) \
          ON CONFLICT (schema) DO UPDATE SET on_new = EXCLUDED.on_new \
          WHERE m.on_new OPERATOR(pg_catalog.<>) EXCLUDED.on_new",
         &[schema.into(), on_new.into()],
     )?;
     Ok(count > 0)
+}
+
+/// Keeps what is recorded of a schema under its new name. Needs the rights of the extension's owner.
+pub fn rename(from: &str, to: &str) -> Result<()> {
+    // What a schema of that name had left, if its end was not noticed.
+    spi::run(
+        "DELETE FROM tenancy.managed_schema WHERE schema OPERATOR(pg_catalog.=) $1::pg_catalog.name",
+        &[to.into()],
+    )?;
+    spi::run(
+        "UPDATE tenancy.managed_schema SET schema = $2::pg_catalog.name \
+         WHERE schema OPERATOR(pg_catalog.=) $1::pg_catalog.name",
+        &[from.into(), to.into()],
+    )?;
+    Ok(())
 }

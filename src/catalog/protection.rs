@@ -194,7 +194,7 @@ pub fn forget_dropped() -> Result<()> {
         "DELETE FROM tenancy.managed_schema AS m \
          USING pg_catalog.pg_event_trigger_dropped_objects() AS d \
          WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass \
-           AND d.objid OPERATOR(pg_catalog.=) m.schema",
+           AND d.object_name OPERATOR(pg_catalog.=) m.schema::pg_catalog.text",
         &[],
     )?;
     Ok(())

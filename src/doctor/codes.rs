@@ -70,7 +70,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 72] = [
+const CODES: [Code; 73] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -287,6 +287,11 @@ const CODES: [Code; 72] = [
     )
     .advised("Register a key with tenancy.add_jwt_key() or tenancy.import_jwks(); a dump has none."),
     code("ACCESS_ROLE_MISSING", Medium, "Access is recorded for a role that was dropped."),
+    code(
+        "EXTENSION_NOT_UPDATED",
+        High,
+        "The extension is of version {}: what needs the new one is refused, DDL on protected tables among it.",
+    ),
     code("SERVER_TOO_OLD", High, "The server has known ways round row security: {}."),
     code(
         "NOT_PRELOADED",
@@ -362,7 +367,7 @@ mod tests {
             include_str!("../../sql/queries/doctor/roles.sql"),
             include_str!("../../sql/queries/doctor/server.sql"),
         ];
-        let mut seen = vec!["POLICY_DRIFT", "HARDENING_DRIFT", "SERVER_TOO_OLD"];
+        let mut seen = vec!["POLICY_DRIFT", "HARDENING_DRIFT", "SERVER_TOO_OLD", "EXTENSION_NOT_UPDATED"];
         for query in queries {
             for line in query.lines() {
                 let Some((_, after)) = line.split_once("SELECT ") else { continue };

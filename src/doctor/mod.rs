@@ -4,7 +4,7 @@
 mod codes;
 mod versions;
 
-use crate::catalog::{doctor, relations};
+use crate::catalog::{doctor, extension, relations};
 use crate::error::Result;
 pub use codes::Severity;
 use doctor::Found;
@@ -41,6 +41,7 @@ pub fn examine(
     found.extend(softened.map(|(object, fix)| plain("HARDENING_DRIFT", object, fix)));
     if oid.is_none() {
         found.extend(doctor::server_version()?.and_then(versions::too_old));
+        found.extend(versions::not_updated(&extension::schema_version()?, extension::LIBRARY));
     }
     Ok(judge(found))
 }

@@ -1,4 +1,4 @@
-//! Which minor releases of PostgreSQL fixed a way round row security.
+//! Which minor releases of PostgreSQL fixed a way round row security; and whether library and extension are of one version.
 
 use crate::catalog::doctor::Found;
 
@@ -40,12 +40,32 @@ pub fn too_old(version: i32) -> Option<Found> {
     })
 }
 
+/// The finding about a database whose extension is of another version than the library.
+pub fn not_updated(schema: &str, library: &str) -> Option<Found> {
+    (schema != library).then(|| Found {
+        code: "EXTENSION_NOT_UPDATED".into(),
+        object: "pg_tenancy".into(),
+        note: Some(format!("{schema}, and the library of version {library}")),
+        fix: Some("ALTER EXTENSION pg_tenancy UPDATE".into()),
+        severity: None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn note(version: i32) -> Option<String> {
         too_old(version).and_then(|found| found.note)
+    }
+
+    #[test]
+    fn an_extension_of_the_librarys_version_is_fine() {
+        assert!(not_updated("0.1.0", "0.1.0").is_none());
+        assert_eq!(
+            not_updated("0.1.0", "0.2.0").and_then(|found| found.fix).as_deref(),
+            Some("ALTER EXTENSION pg_tenancy UPDATE")
+        );
     }
 
     #[test]

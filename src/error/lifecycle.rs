@@ -1,9 +1,9 @@
-//! What can be wrong with handlers, and with erasing and copying tenants.
+//! What can be wrong with handlers, with erasing and copying tenants, and with dropping the extension.
 
 use pgrx::PgSqlErrorCode;
 use thiserror::Error;
 
-/// A condition of the functions that make, move and end tenants.
+/// A condition of the functions that make, move and end tenants, and of the extension's own end.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Lifecycle {
     #[error("handler {handler} of lifecycle event \"{event}\" does not exist")]
@@ -42,6 +42,12 @@ pub enum Lifecycle {
     TreeTooLarge,
     #[error("the cursor was opened when other tenants were below the one in force")]
     CursorOfOtherTree,
+    #[error("cannot drop extension pg_tenancy because tables are protected by it")]
+    StillProtects(String),
+    #[error("extension pg_tenancy goes, and no tenant is told from another any more")]
+    LeavesClosed(String),
+    #[error("extension pg_tenancy is of version {schema} in this database, and its library of version {library}")]
+    OldSchema { schema: String, library: &'static str },
 }
 
 impl Lifecycle {
@@ -55,7 +61,9 @@ impl Lifecycle {
             NotConfirmed | ParentIsBelow => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             ParentIsNone | StillParent => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             TreeTooDeep | TreeTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            HandlerGone { .. }
+            StillProtects(_) | LeavesClosed(_) => PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+            OldSchema { .. }
+            | HandlerGone { .. }
             | UnclassifiedTables(_)
             | OwnersDiffer(_)
             | TableChanged(_)
@@ -96,6 +104,15 @@ impl Lifecycle {
             TreeTooDeep => "There can be 32, the topmost tenant's included.".into(),
             TreeTooLarge => "The rows of 100000 tenants at most can be read at once.".into(),
             CursorOfOtherTree => "It may have read rows of one that is not below it any more.".into(),
+            OldSchema { .. } => "The library can't read all of the extension's tables as they are here.".into(),
+            StillProtects(tables) => {
+                format!(
+                    "These would lose their policies, defaults and triggers, and what is recorded of them: {tables}."
+                )
+            }
+            LeavesClosed(tables) => format!(
+                "Row security stays forced, without policies that let anybody in but who bypasses it: {tables}."
+            ),
             _ => return None,
         })
     }
@@ -123,6 +140,13 @@ impl Lifecycle {
                     .into()
             }
             TreeTooDeep => "Place the tenant higher.".into(),
+            StillProtects(_) => {
+                "tenancy.unprotect() leaves a table open to all who may read it. DROP ... CASCADE leaves them \
+                 closed to everybody but superusers and roles with BYPASSRLS."
+                    .into()
+            }
+            OldSchema { .. } => "Run ALTER EXTENSION pg_tenancy UPDATE.".into(),
+            LeavesClosed(_) => "CREATE EXTENSION and tenancy.protect() open them to their tenants again.".into(),
             TreeTooLarge => "Act for a tenant further below, or read as a role with BYPASSRLS.".into(),
             CursorOfOtherTree => "Close it and open another one.".into(),
             _ => return None,

@@ -6,11 +6,11 @@ use super::loss;
 use super::managed;
 use super::plan::{self, Goal};
 use super::protect::{Options, protect};
-use crate::catalog::changed;
 use crate::catalog::guard::{self, ActingRole, Facts, Touched};
 use crate::catalog::protection::{self, Protection};
 use crate::catalog::registry::as_owner;
 use crate::catalog::relations::{self, Relation};
+use crate::catalog::{changed, extension};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::Oid;
@@ -31,7 +31,11 @@ pub fn is_off() -> bool {
 }
 
 fn is_awake() -> Result<bool> {
-    Ok(!is_off() && guard::is_needed()?)
+    if is_off() || !guard::is_needed()? {
+        return Ok(false);
+    }
+    extension::check_schema()?;
+    Ok(true)
 }
 
 /// After any command: refuses what weakens a protected table, protects parts that came to it, and does

@@ -4,8 +4,9 @@ use super::kind::Kind;
 use super::protect::{Options, protect};
 use crate::catalog::event::{self, Event};
 use crate::catalog::guard::{self, Facts, Managed, Touched};
-use crate::catalog::{managed, protection, registry::as_owner, relations};
+use crate::catalog::{extension, managed, protection, registry::as_owner, relations};
 use crate::error::{Error, Result};
+use crate::sys::command::Command;
 use crate::sys::report;
 use serde_json::json;
 
@@ -73,6 +74,7 @@ fn is_new(before: Option<&Facts>, now: &Facts) -> bool {
 /// 3F000 unknown schema; 22023 for what can't happen; 0A000 for a system schema.
 pub fn manage_schema(schema: &str, on_new: &str) -> Result<()> {
     OnNew::parse(on_new)?;
+    extension::check_schema()?;
     if managed::put(schema, on_new)? {
         event::write(Event {
             event: "schema.managed",
@@ -82,6 +84,14 @@ pub fn manage_schema(schema: &str, on_new: &str) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Keeps the record of a schema that was given another name.
+pub fn follow_schema(command: Command) -> Result<()> {
+    match command {
+        Command::RenameSchema { from, to } => managed::rename(&from, &to),
+        _ => Ok(()),
+    }
 }
 
 /// Does with a table as its schema says. Tables of extensions, and parts of tables classified as global, are left alone.

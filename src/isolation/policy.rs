@@ -27,7 +27,8 @@ pub struct Wanted {
 }
 
 /// Every name that a policy of ours can have, whatever the kind.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
+    CLOSED,
     "tenant_isolation",
     "tenant_isolation_delete",
     "tenant_isolation_insert",
@@ -39,6 +40,10 @@ pub const NAMES: [&str; 10] = [
     "tenant_isolation_floor_select",
     "tenant_isolation_floor_update",
 ];
+
+/// What a table keeps when the extension is dropped and policies of others stay, which the floor has bounded: it lets nobody
+/// see or write anything, until the table is protected again.
+pub const CLOSED: &str = "tenant_isolation_closed";
 
 /// The function that gives the context in the column's terms.
 pub fn context_function(family: Family) -> &'static str {

@@ -6,6 +6,7 @@ pub mod array;
 pub mod backend;
 pub mod change;
 pub mod clock;
+pub mod command;
 pub mod composite;
 pub mod counting;
 pub mod datum;

@@ -155,3 +155,19 @@ fn the_recorded_column_counts() {
     assert_eq!(shop.protected("app.%"), "1");
     assert_eq!(shop.protected("app.b"), "1");
 }
+
+#[test]
+fn a_schema_stays_managed_under_another_name() {
+    let shop = managed("protect");
+    let mut superuser = shop.fixture.superuser();
+    superuser.run(
+        "alter schema app rename to \"App Two\"; do 'begin alter schema \"App Two\" rename to \"Three\"; end';
+         create table \"Three\".t (tenant_id uuid); create schema app; create table app.t (tenant_id uuid)",
+    );
+    assert_eq!(superuser.texts("select schema::text from tenancy.managed_schema"), ["Three"]);
+    assert_eq!((shop.protected("\"Three\".%"), shop.protected("app.%")), ("1".into(), "0".into()));
+    superuser.run("begin; alter schema \"Three\" rename to four; rollback; create table \"Three\".u (tenant_id uuid)");
+    assert_eq!(shop.protected("\"Three\".%"), "2");
+    superuser.run("drop schema \"Three\" cascade");
+    assert_eq!(superuser.value("select count(*) from tenancy.managed_schema").as_deref(), Some("0"));
+}

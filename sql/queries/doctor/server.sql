@@ -45,11 +45,14 @@ FROM (VALUES ('tenancy_forget_dropped', 'sql_drop',
              ('tenancy_guard_command', 'ddl_command_end', '', 'tenancy.guard_command()'),
              ('tenancy_guard_grant', 'ddl_command_end', 'WHEN TAG IN (''GRANT'', ''CREATE SCHEMA'')', 'tenancy.guard_grant()'),
              ('tenancy_guard_drop', 'sql_drop', '', 'tenancy.guard_drop()'),
+             ('tenancy_guard_removal', 'ddl_command_start', 'WHEN TAG IN (''DROP EXTENSION'', ''DROP OWNED'')',
+              'tenancy.guard_removal()'),
+             ('tenancy_follow_schema', 'ddl_command_end', 'WHEN TAG IN (''ALTER SCHEMA'')', 'tenancy.follow_schema()'),
              ('tenancy_quota_parts', 'ddl_command_end',
               'WHEN TAG IN (''CREATE TABLE'', ''ALTER TABLE'', ''CREATE TABLE AS'', ''SELECT INTO'', ''CREATE SCHEMA'', '
               '''CREATE FOREIGN TABLE'', ''ALTER FOREIGN TABLE'', ''IMPORT FOREIGN SCHEMA'')',
               'tenancy.count_parts()')) AS wanted(name, event, filter, function)
-WHERE $1::oid IS NULL
+WHERE $1::oid IS NULL AND to_regprocedure(wanted.function) IS NOT NULL
   AND NOT EXISTS (SELECT FROM pg_event_trigger AS e WHERE e.evtfoid = to_regprocedure(wanted.function))
 UNION ALL
 SELECT 'TRIGGER_MISSING', format('%I ON %s', wanted.name, relation), NULL,

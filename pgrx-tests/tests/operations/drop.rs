@@ -1,0 +1,114 @@
+//! The extension's end: it says what would be unprotected, and what it leaves behind is closed.
+
+use tenancy_harness::{ACME, FAMILIES, Fixture, GLOBEX, Session, World, refuses_in_savepoint};
+
+#[test]
+fn without_cascade_the_protected_tables_are_named() {
+    let world = World::new();
+    world.fixture.run(
+        "create schema \"Odd one\"; create table \"Odd one\".t (tenant_id uuid) partition by list (tenant_id);
+         create table \"Odd one\".part partition of \"Odd one\".t default; select tenancy.protect('\"Odd one\".t')",
+    );
+    let mut superuser = world.fixture.superuser();
+    for command in ["drop extension pg_tenancy", "drop extension if exists citext, pg_tenancy restrict"] {
+        let error = superuser.refuses(command, "2BP01");
+        let detail = error.detail().unwrap_or_default();
+        for family in &FAMILIES {
+            assert!(detail.contains(&format!("public.{}", family.table())), "{detail}");
+        }
+        assert!(detail.contains("\"Odd one\".t") && !detail.contains("part"), "{detail}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("CASCADE") && hint.contains("unprotect")), "{error:?}");
+    }
+    assert_eq!(superuser.value("select count(*) from tenancy.protected_tables").as_deref(), Some("8"));
+}
+
+#[test]
+fn nobody_but_its_owner_learns_what_is_protected() {
+    let world = World::new();
+    let mut client = world.connect();
+    let error = client.refuses("drop extension pg_tenancy", "42501");
+    assert_eq!(error.detail(), None);
+    world.fixture.superuser().run("create extension citext; drop extension citext");
+}
+
+#[test]
+fn an_extension_that_protects_nothing_goes_at_once() {
+    let fixture = Fixture::new();
+    fixture.run("select tenancy.create_tenant('acme'); drop extension pg_tenancy");
+    fixture.run("create extension pg_tenancy; drop extension pg_tenancy");
+}
+
+/// The floor has bounded a policy that lets everybody in; without it the table would be open.
+#[test]
+fn with_cascade_tables_stay_closed_whatever_policies_others_have_made() {
+    let world = World::new();
+    world.fixture.run(
+        "create policy everybody on notes_uuid using (true) with check (true);
+         create policy narrower on notes_text as restrictive using (id > 0);
+         create table parts (id integer, tenant_id uuid) partition by range (id);
+         create table part partition of parts default; insert into parts values (1, gen_random_uuid());
+         select tenancy.protect('parts'); create policy everybody on part using (true);
+         grant select on parts, part to public",
+    );
+    let mut client = world.connect();
+    {
+        let mut tx = World::begin(&mut client, ACME);
+        assert_eq!(tx.texts("select distinct split_part(body, ' ', 1) from notes_uuid"), ["acme"]);
+    }
+    let output =
+        world.fixture.cluster().psql(world.fixture.database(), "postgres", "drop extension pg_tenancy cascade");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("WARNING") && said.contains("public.notes_bigint"), "{said}");
+
+    for table in ["notes_uuid", "notes_text", "notes_bigint", "parts", "part"] {
+        assert_eq!(client.value(&format!("select count(*) from {table}")).as_deref(), Some("0"), "{table}");
+    }
+    client.refuses(&format!("insert into notes_uuid values (999, '{}', 'x')", ACME.id), "42501");
+    let mut superuser = world.fixture.superuser();
+    let forced = "select count(*) from pg_class where relname ~ '^(notes_|parts?$)' and relkind in ('r', 'p')
+                  and not (relrowsecurity and relforcerowsecurity)";
+    assert_eq!(superuser.value(forced).as_deref(), Some("0"));
+    assert_eq!(superuser.value("select count(*) > 0 from notes_uuid").as_deref(), Some("t"), "nothing is lost");
+
+    // Made and protected again, it is as before, and what kept it closed is gone.
+    world.fixture.run(&format!(
+        "create extension pg_tenancy; select tenancy.create_tenant('{}', id => '{}');
+         select tenancy.create_tenant('{}', id => '{}'); select tenancy.grant_access('{}');
+         select tenancy.protect('notes_uuid'), tenancy.protect('parts')",
+        ACME.key, ACME.id, GLOBEX.key, GLOBEX.id, world.app
+    ));
+    let mut tx = World::begin(&mut client, ACME);
+    assert_eq!(tx.texts("select distinct split_part(body, ' ', 1) from notes_uuid"), ["acme"]);
+    assert_eq!(tx.value("select count(*) from parts").as_deref(), Some("0"));
+    refuses_in_savepoint(&mut tx, &format!("insert into notes_uuid values (999, '{}', 'x')", GLOBEX.id), "42501");
+    tx.run("insert into notes_uuid (id, body) values (999, 'acme 999')");
+}
+
+/// Who owns the extension may lose it with all else that is his.
+#[test]
+fn drop_owned_takes_the_extension_on_the_same_terms() {
+    let fixture = Fixture::new();
+    let keeper = fixture.role("keeper");
+    fixture.run(&format!(
+        "drop extension pg_tenancy; alter role {keeper} superuser; set role {keeper}; create extension pg_tenancy; reset role;
+         create table orders (id integer, tenant_id uuid); select tenancy.protect('orders');
+         create policy everybody on orders using (true); insert into orders values (1, gen_random_uuid())"
+    ));
+    let reader = fixture.role("reader");
+    fixture.run(&format!("grant select on orders to {reader}"));
+    let error = fixture.superuser().refuses(&format!("drop owned by {keeper}"), "2BP01");
+    assert!(error.detail().is_some_and(|detail| detail.contains("public.orders")), "{error:?}");
+    fixture.run(&format!("drop owned by {keeper} cascade"));
+    assert_eq!(fixture.connect(&reader).value("select count(*) from orders").as_deref(), Some("0"));
+    assert_eq!(fixture.superuser().value("select count(*) from orders").as_deref(), Some("1"));
+}
+
+/// The statement is the first of its session, which has no library yet.
+#[test]
+fn without_preloading_it_is_the_same() {
+    let fixture = Fixture::without_preload();
+    fixture.run("create table orders (id integer, tenant_id uuid); select tenancy.protect('orders')");
+    let error = fixture.superuser().refuses("drop extension pg_tenancy", "2BP01");
+    assert!(error.detail().is_some_and(|detail| detail.contains("public.orders")), "{error:?}");
+    fixture.run("drop extension pg_tenancy cascade");
+}

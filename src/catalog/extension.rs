@@ -1,0 +1,92 @@
+//! The extension itself: its version, and what it would leave behind.
+
+use super::spi;
+use crate::error::{Error, Lifecycle, Result};
+use crate::sql::Ident;
+use crate::sys::Oid;
+
+/// A protected table as it would be left.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Schema-qualified.
+    pub ident: Ident,
+    /// A part of another protected table.
+    pub is_part: bool,
+    /// Others have made policies that let rows through.
+    pub has_other_policies: bool,
+}
+
+/// The extension's owner.
+pub fn owner() -> Result<Oid> {
+    let owners = spi::read_latest(
+        "SELECT extowner FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'pg_tenancy'",
+        &[],
+        |row| row.require(1),
+    )?;
+    owners.into_iter().next().ok_or(Error::NotInstalled)
+}
+
+/// What is protected, by name; `own` are the policies that are not others'. Needs the rights of the extension's owner.
+pub fn tables(own: &[&str]) -> Result<Vec<Table>> {
+    const LEFT: &str = include_str!("../../sql/queries/tables_left.sql");
+    let own: Vec<String> = own.iter().map(|name| (*name).to_owned()).collect();
+    spi::read_latest(LEFT, &[own.into()], |row| {
+        Ok(Table {
+            ident: Ident::quoted(row.require(1)?),
+            is_part: row.require(2)?,
+            has_other_policies: row.require(3)?,
+        })
+    })
+}
+
+/// The version of the library.
+pub const LIBRARY: &str = env!("CARGO_PKG_VERSION");
+
+/// The first version of the extension's tables that today's queries of the guard can read. The context reads those of all
+/// versions.
+const READABLE_SINCE: [u32; 3] = [0, 1, 0];
+
+/// The version of the extension's schema: what CREATE EXTENSION or ALTER EXTENSION UPDATE has made.
+pub fn schema_version() -> Result<String> {
+    let versions = spi::read_latest(
+        "SELECT extversion FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'pg_tenancy'",
+        &[],
+        |row| row.require(1),
+    )?;
+    versions.into_iter().next().ok_or(Error::NotInstalled)
+}
+
+/// To be called before tables of the extension are read that were others once.
+///
+/// # Errors
+/// 55000 when the extension has not been updated since.
+pub fn check_schema() -> Result<()> {
+    let schema = schema_version()?;
+    if is_readable(&schema) { Ok(()) } else { Err(Lifecycle::OldSchema { schema, library: LIBRARY }.into()) }
+}
+
+fn is_readable(version: &str) -> bool {
+    let release = version.split(['-', '+']).next().unwrap_or_default();
+    let numbers: Vec<u32> = release.split('.').map_while(|number| number.parse().ok()).collect();
+    numbers.len() == READABLE_SINCE.len() && numbers.as_slice() >= READABLE_SINCE.as_slice()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for version in ["0.1.0", "0.1.1", "0.10.0", "1.0.0", "0.2.0-rc1"] {
+            assert!(is_readable(version), "{version}");
+        }
+        for version in ["0.0.1", "0.0.99", "", "0.1", "x.y.z"] {
+            assert!(!is_readable(version), "{version}");
+        }
+    }
+
+    #[test]
+    fn the_library_reads_the_schema_that_comes_with_it() {
+        assert!(is_readable(LIBRARY));
+    }
+}
