@@ -1,0 +1,300 @@
+//! The examples in docs/clients: each tells the same story, in its language and with its driver, to a database of its own.
+//!
+//! `PG_TENANCY_CLIENTS="psql jdbc"` names those to run, for a machine that lacks the others' toolchains. A toolchain that is
+//! missing otherwise is a failure; `.ci/setup` installs them.
+
+use std::env;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::thread;
+
+use tenancy_harness::{Cluster, Config};
+
+/// What `PG_TENANCY_CLIENTS` may name.
+const CLIENTS: [&str; 6] = ["psql", "rust", "python", "node", "go", "jdbc"];
+/// The login role that `schema.sql` makes.
+const ROLE: &str = "shop_app";
+/// Nothing here takes this long; a client that waits for what never comes would hold up everybody.
+const SECONDS: &str = "120";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
+}
+
+/// A file of docs/clients.
+fn file(name: &str) -> PathBuf {
+    root().join("docs/clients").join(name)
+}
+
+fn read(name: &str) -> String {
+    let path = file(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// One server for all; its database `clients` is what `schema.sql` makes, and is copied for each example.
+fn server() -> &'static Cluster {
+    static SERVER: OnceLock<Cluster> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let server = Cluster::start("clients", &Config::default());
+        let run = |sql: &str| server.connect(Cluster::SUPERUSER).batch_execute(sql).expect("a prepared database");
+        run("create database clients");
+        let made = server.psql("clients", Cluster::SUPERUSER, &read("schema.sql"));
+        assert!(made.status.success(), "schema.sql: {}", String::from_utf8_lossy(&made.stderr));
+        run("alter database clients allow_connections false");
+        server
+    })
+}
+
+fn is_wanted(client: &str) -> bool {
+    let Ok(wanted) = env::var("PG_TENANCY_CLIENTS") else { return true };
+    let mut wanted = wanted.split_whitespace();
+    wanted.clone().for_each(|name| assert!(CLIENTS.contains(&name), "PG_TENANCY_CLIENTS: what is {name}?"));
+    wanted.any(|name| name == client)
+}
+
+/// Where an example connects to.
+struct Place {
+    host: String,
+    port: u16,
+}
+
+/// Runs the example in a fresh database, and compares what it printed. `port` is of a forwarder to the server's socket; without it
+/// the example connects to the socket itself.
+#[track_caller]
+fn tells_the_story(name: &str, place: Option<Place>, example: &mut Command) {
+    let database = format!("story_{name}");
+    let created =
+        server().connect(Cluster::SUPERUSER).batch_execute(&format!("create database {database} template clients"));
+    created.expect("a database for the example");
+    let place = place.unwrap_or_else(|| Place { host: server().directory().display().to_string(), port: 5432 });
+    for (variable, value) in
+        [("PGHOST", place.host), ("PGPORT", place.port.to_string()), ("PGDATABASE", database), ("PGUSER", ROLE.into())]
+    {
+        example.env(variable, value);
+    }
+    let output = run(example);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), read("expected.txt"), "printed by {name}");
+}
+
+/// Runs a program of some toolchain, for a limited time.
+#[track_caller]
+fn run(command: &mut Command) -> Output {
+    let mut limited = Command::new("timeout");
+    limited.arg(SECONDS).arg(command.get_program()).args(command.get_args()).env("LC_ALL", "C.UTF-8");
+    for (variable, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(variable, value),
+            None => limited.env_remove(variable),
+        };
+    }
+    let output = limited.current_dir(root()).output().expect("coreutils");
+    let told = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    match output.status.code() {
+        Some(0) => output,
+        Some(124) => panic!("{command:?} does not end:\n{}", told()),
+        Some(127) => {
+            panic!("{command:?} is not installed (.ci/setup does that, PG_TENANCY_CLIENTS chooses):\n{}", told())
+        }
+        _ => panic!("{command:?} fails with {}:\n{}", output.status, told()),
+    }
+}
+
+/// What `.ci/clients` tells, having installed it.
+fn installed(what: &str) -> PathBuf {
+    let printed = run(Command::new(root().join(".ci/clients")).arg(what)).stdout;
+    PathBuf::from(String::from_utf8(printed).expect("a path in UTF-8").trim())
+}
+
+fn target() -> PathBuf {
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+fn python(example: &str) {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    let python = PYTHON.get_or_init(|| installed("python"));
+    // No cache of bytecode in the source tree.
+    let mut command = Command::new(python);
+    command.arg("-B").arg(file(&format!("python/{example}.py")));
+    tells_the_story(example, None, &mut command);
+}
+
+fn node(example: &str) {
+    static MODULES: OnceLock<PathBuf> = OnceLock::new();
+    let modules = MODULES.get_or_init(|| installed("node"));
+    let mut command = Command::new("node");
+    command.arg(file(&format!("node/{example}.js"))).env("NODE_PATH", modules);
+    tells_the_story(example, None, &mut command);
+}
+
+fn rust(example: &str) {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "--locked", "--package", "tenancy-clients"])
+            .current_dir(root())
+            .output()
+            .expect("cargo runs");
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    });
+    tells_the_story(example, None, &mut Command::new(target().join("debug").join(example)));
+}
+
+/// Passes connections of the application's role from a port on loopback to the server's socket, for a driver that knows TCP alone;
+/// anybody else is turned away: on the socket, who comes in is believed to be who he says.
+fn forwarder() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let socket = server().directory().join(".s.PGSQL.5432");
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let socket = socket.clone();
+            thread::spawn(move || forward(client, &socket));
+        }
+    });
+    port
+}
+
+fn forward(mut client: TcpStream, socket: &Path) -> io::Result<()> {
+    // The first message: its length, the protocol's version, then names and values.
+    let mut length = [0; 4];
+    client.read_exact(&mut length)?;
+    let mut rest = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap_or(0).clamp(8, 10_000) - 4];
+    client.read_exact(&mut rest)?;
+    let words: Vec<&[u8]> = rest[4..].split(|byte| *byte == 0).collect();
+    if !words.chunks_exact(2).any(|pair| pair == [b"user".as_slice(), ROLE.as_bytes()]) {
+        return Ok(());
+    }
+    let mut server = UnixStream::connect(socket)?;
+    server.write_all(&length)?;
+    server.write_all(&rest)?;
+    let (mut answers, mut back) = (server.try_clone()?, client.try_clone()?);
+    let answering = thread::spawn(move || {
+        let _ = io::copy(&mut answers, &mut back);
+        let _ = back.shutdown(Shutdown::Both);
+    });
+    let _ = io::copy(&mut client, &mut server);
+    let _ = server.shutdown(Shutdown::Both);
+    let _ = answering.join();
+    Ok(())
+}
+
+/// A test for each example, by its client's name.
+macro_rules! clients {
+    ($($test:ident: $client:literal => $run:expr;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                if is_wanted($client) {
+                    $run;
+                } else {
+                    eprintln!("{}: not among PG_TENANCY_CLIENTS", $client);
+                }
+            }
+        )*
+    };
+}
+
+clients! {
+    psql_tells_the_story: "psql" => psql();
+    tokio_postgres_tells_the_story: "rust" => rust("tokio_postgres_example");
+    sqlx_tells_the_story: "rust" => rust("sqlx_example");
+    psycopg_tells_the_story: "python" => python("psycopg_example");
+    sqlalchemy_tells_the_story: "python" => python("sqlalchemy_example");
+    django_tells_the_story: "python" => python("django_example");
+    node_postgres_tells_the_story: "node" => node("pg_example");
+    a_client_in_the_manner_of_prisma_tells_the_story: "node" => node("transaction_example");
+    pgx_tells_the_story: "go" => go();
+    jdbc_tells_the_story: "jdbc" => jdbc();
+}
+
+fn psql() {
+    // The server's own psql, with the libpq of its version; the one that the script starts is the same.
+    let tool = server().tool("psql");
+    let program = tool.get_args().find(|argument| argument.to_string_lossy().ends_with("/psql"));
+    let program = PathBuf::from(program.unwrap_or(tool.get_program()));
+    let bin = program.parent().expect("psql is in a directory");
+    let mut path = bin.as_os_str().to_owned();
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap_or_default());
+    let mut command = Command::new(&program);
+    command.env("PATH", path).env("LD_LIBRARY_PATH", bin.join("../lib"));
+    command.args(["-X", "-q", "-A", "-t", "-f"]).arg(file("psql/example.sql"));
+    tells_the_story("psql", None, &mut command);
+}
+
+fn go() {
+    let folder = target().join("clients/go");
+    fs::create_dir_all(&folder).expect("a folder under target/");
+    // Debian's packages of Go libraries are a GOPATH; nothing is fetched.
+    run(Command::new("go")
+        .args(["build", "-o"])
+        .args([folder.join("example"), file("go/example.go")])
+        .envs([("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode"), ("GOFLAGS", ""), ("GOTOOLCHAIN", "local")])
+        .env("GOCACHE", folder.join("cache")));
+    tells_the_story("go", None, &mut Command::new(folder.join("example")));
+}
+
+fn jdbc() {
+    let jars = ["postgresql.jar", "HikariCP.jar", "slf4j-api.jar"].map(|jar| format!("/usr/share/java/{jar}"));
+    for jar in &jars {
+        assert!(Path::new(jar).exists(), "{jar} is missing: .ci/setup installs it, PG_TENANCY_CLIENTS chooses");
+    }
+    let place = Place { host: Ipv4Addr::LOCALHOST.to_string(), port: forwarder() };
+    let mut command = Command::new("java");
+    command.args(["-cp", &jars.join(":")]).arg(file("java/Example.java"));
+    tells_the_story("jdbc", Some(place), &mut command);
+}
+
+/// Blocks of code in the page, with the file that each is of.
+fn excerpts(page: &str) -> Vec<(String, String)> {
+    let mut excerpts = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(info) = line.strip_prefix("```") else { continue };
+        let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+        let source = match info.split_once(" file=") {
+            Some((_, source)) => source,
+            None if info == "sql" => "schema.sql",
+            None if info == "sh" => continue,
+            None => panic!("what file is this of? {info}"),
+        };
+        excerpts.push((source.to_owned(), body.join("\n")));
+    }
+    excerpts
+}
+
+/// A text without the indentation of its lines, which depends on where it stands.
+fn unindented(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", line.trim())).collect()
+}
+
+#[test]
+fn what_the_page_shows_is_what_runs() {
+    let excerpts = excerpts(&read("README.md"));
+    for (source, excerpt) in &excerpts {
+        assert!(unindented(&read(source)).contains(&unindented(excerpt)), "not in {source}:\n{excerpt}");
+    }
+    let shown = |client: &str| excerpts.iter().any(|(source, _)| source.starts_with(&format!("{client}/")));
+    let clients = ["psql", "rust", "python", "node", "go", "java"];
+    assert!(clients.into_iter().all(shown), "only {:?}", excerpts.iter().map(|(source, _)| source).collect::<Vec<_>>());
+}
+
+/// Nothing that was fetched says from where: it comes from wherever the reader's own tools fetch.
+#[test]
+fn lock_files_name_no_registry() {
+    let lock = read("node/package-lock.json");
+    assert!(lock.contains("\"integrity\"") && !lock.contains("\"resolved\""), "package-lock.json names a registry");
+    let requirements = read("python/requirements.txt");
+    for line in requirements.lines() {
+        assert!(
+            line.split_once("==").is_some_and(|(_, version)| !version.contains([' ', '/'])),
+            "requirements.txt: {line}"
+        );
+    }
+}
