@@ -1,5 +1,5 @@
 # The front door. Every target is one script, which can as well be called by hand; `make` alone lists them.
-.PHONY: help setup demo demo-stop test bench bench-quick lint fmt install package clean
+.PHONY: help setup demo demo-stop test bench bench-quick soak lint fmt install package clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 | \2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
@@ -21,6 +21,9 @@ bench: ## benchmarks, release build
 
 bench-quick: ## benchmarks in under two minutes, coarser
 	@.ci/bench --quick
+
+soak: ## clients behind PgBouncer, tenants that come and go, sessions killed: 30 minutes, or as many as MINUTES=2
+	@.ci/soak $(MINUTES)
 
 lint: ## formatting, clippy, rustdoc, house rules, versions
 	@.ci/lint
