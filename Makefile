@@ -1,5 +1,5 @@
 # The front door. Every target is one script, which can as well be called by hand; `make` alone lists them.
-.PHONY: help setup demo demo-stop test bench bench-quick reference charts docs lint fmt install package package-test clean
+.PHONY: help setup demo demo-stop test bench bench-quick soak reference charts docs lint fmt install package package-test clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 | \2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
@@ -30,6 +30,9 @@ charts: ## draws docs/charts anew, from the figures in docs/benchmarks.md
 
 docs: ## runs the SQL of README and docs, and writes what it gives below it
 	@.ci/docs docs
+
+soak: ## clients behind PgBouncer, tenants that come and go, sessions killed: 30 minutes, or as many as MINUTES=2
+	@.ci/soak $(MINUTES)
 
 lint: ## formatting, clippy, rustdoc, house rules, versions
 	@.ci/lint

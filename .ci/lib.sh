@@ -170,6 +170,7 @@ pg_config_of() {
 debian_home() { printf '/usr/lib/postgresql/%s\n' "$1"; }
 source_home() { printf '%s/postgresql-%s\n' "$CACHE" "$1"; }
 has_debian() { [[ -x $(debian_home "$1")/bin/postgres && -f /usr/include/postgresql/$1/server/postgres.h ]]; }
+newer_pgbouncer_home() { printf '%s/pgbouncer-newer\n' "$CACHE"; }
 has_source_build() { [[ -f $(source_home "$1")/complete ]]; }
 
 # The version that is being built, as Cargo.toml has it.

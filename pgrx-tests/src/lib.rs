@@ -8,6 +8,8 @@
 //! * [`Fixture`]: a fresh database with the extension on a server shared by the whole test program.
 //! * [`Pooler`]: `PgBouncer` in front of such a database.
 //! * [`charts`]: pictures of what the benchmark prints.
+//! * [`RawSession`]: a client that sees every byte, and may leave in the middle of anything.
+//! * [`Canary`]: what a tenant's rows bear, so that they are known wherever they turn up.
 //! * [`World`]: two tenants per family of tenant columns and a protected table with rows of both.
 //!
 //! The server comes from the `pg_config` named by `PG_TENANCY_PG_CONFIG`; the extension is installed there already.
@@ -16,7 +18,9 @@
 mod account;
 mod assertions;
 pub mod charts;
+mod canary;
 mod cluster;
+mod dice;
 mod fixture;
 mod pooler;
 mod session;
@@ -25,11 +29,13 @@ mod wire;
 mod world;
 
 pub use assertions::{assert_sqlstate, sqlstate};
+pub use canary::{Canary, Sighting, sight};
 pub use cluster::{Cluster, Config};
+pub use dice::Dice;
 pub use fixture::Fixture;
-pub use pooler::{Pooler, PoolerConfig};
+pub use pooler::{Pooler, PoolerConfig, PoolerProgram};
 pub use session::{Session, refuses_in_savepoint};
-pub use wire::{RawSession, Reply};
+pub use wire::{RawSession, Reply, Request};
 pub use world::{ACME, FAMILIES, Family, GLOBEX, Tenant, World};
 
 pub use postgres;

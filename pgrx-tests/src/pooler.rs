@@ -10,6 +10,7 @@ use postgres::{Client, NoTls};
 
 use crate::account::{self, Account, run};
 use crate::fixture::Fixture;
+use crate::wire::RawSession;
 
 /// Ends the pooler and removes its directory once the pipe on its input closes, by whatever way our process ends.
 const GUARD_SCRIPT: &str = r#""$1" "$2/pgbouncer.ini" 2>"$2/complaints" & pooler=$!; cat >/dev/null; kill "$pooler"; wait "$pooler"; cd /; rm -rf "$2""#;
@@ -17,17 +18,56 @@ const GUARD_SCRIPT: &str = r#""$1" "$2/pgbouncer.ini" 2>"$2/complaints" & pooler
 /// How clients get connections to the server.
 #[derive(Clone, Debug)]
 pub struct PoolerConfig {
+    program: PoolerProgram,
     settings: Vec<(String, String)>,
+}
+
+/// One of the `PgBouncer`s there may be on this machine.
+#[derive(Clone, Debug)]
+pub struct PoolerProgram(PathBuf);
+
+impl PoolerProgram {
+    /// The machine's own, or the one that `PG_TENANCY_PGBOUNCER` names.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self(program())
+    }
+
+    /// The one that `PG_TENANCY_NEWER_PGBOUNCER` names, for what the usual one is too old for; the usual one where there is no other.
+    #[must_use]
+    pub fn newest() -> Self {
+        std::env::var_os("PG_TENANCY_NEWER_PGBOUNCER").map_or_else(Self::usual, |named| Self(named.into()))
+    }
+
+    /// Major and minor version, such as (1, 18).
+    #[must_use]
+    pub fn version(&self) -> (u32, u32) {
+        let printed = run(Command::new(&self.0).arg("--version")).stdout;
+        let printed = String::from_utf8(printed).expect("a version in UTF-8");
+        let mut numbers = printed.trim_start_matches("PgBouncer ").split(['.', '\n']).map(|number| number.parse().ok());
+        match (numbers.next().flatten(), numbers.next().flatten()) {
+            (Some(major), Some(minor)) => (major, minor),
+            _ => panic!("what version is this? {printed}"),
+        }
+    }
 }
 
 impl Default for PoolerConfig {
     /// Transactions of all clients in turn on one connection per role.
     fn default() -> Self {
-        Self { settings: Vec::new() }.set("pool_mode", "transaction").set("default_pool_size", "1")
+        let config = Self { program: PoolerProgram::usual(), settings: Vec::new() };
+        config.set("pool_mode", "transaction").set("default_pool_size", "1")
     }
 }
 
 impl PoolerConfig {
+    /// Another program than the usual one.
+    #[must_use]
+    pub fn program(mut self, program: PoolerProgram) -> Self {
+        self.program = program;
+        self
+    }
+
     /// Adds one setting of section `[pgbouncer]`; a later value of the same one wins.
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
@@ -46,8 +86,7 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// A pooler for these roles and the fixture's database. `PG_TENANCY_PGBOUNCER` names another program than the
-    /// machine's own.
+    /// A pooler for these roles and the fixture's database.
     #[must_use]
     #[track_caller]
     pub fn start(fixture: &Fixture<'_>, roles: &[&str], config: &PoolerConfig) -> Self {
@@ -72,7 +111,7 @@ impl Pooler {
         }
         let guard = account::command(account, "sh", &directory)
             .args(["-c", GUARD_SCRIPT, "tenancy-guard"])
-            .args([&program(), &directory])
+            .args([&config.program.0, &directory])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -114,16 +153,9 @@ impl Pooler {
         config.connect(NoTls)
     }
 
-    /// Major and minor version of the program, such as (1, 18).
-    #[must_use]
-    pub fn version() -> (u32, u32) {
-        let printed = run(Command::new(program()).arg("--version")).stdout;
-        let printed = String::from_utf8(printed).expect("a version in UTF-8");
-        let mut numbers = printed.trim_start_matches("PgBouncer ").split(['.', '\n']).map(|number| number.parse().ok());
-        match (numbers.next().flatten(), numbers.next().flatten()) {
-            (Some(major), Some(minor)) => (major, minor),
-            _ => panic!("what version is this? {printed}"),
-        }
+    /// A session without a client library in between.
+    pub fn open_raw(&self, role: &str) -> std::io::Result<RawSession> {
+        RawSession::open_at(&self.directory.join(".s.PGSQL.6432"), &self.database, role, "")
     }
 
     fn complaints(&self) -> String {

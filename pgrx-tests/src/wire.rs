@@ -1,11 +1,17 @@
-//! The bare protocol, for what client libraries keep to themselves: parameters that the server reports.
+//! The bare protocol, for what client libraries keep to themselves: parameters that the server reports, every byte that comes,
+//! and leaving in the middle of anything.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
 
 use crate::cluster::Cluster;
 
 const PROTOCOL_3_0: i32 = 196_608;
+
+/// A server that is silent for longer has lost the session.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A session that shows every message as the server sent it.
 #[derive(Debug)]
@@ -14,15 +20,23 @@ pub struct RawSession {
     greeting: Reply,
 }
 
-/// What the server sent up to its next `ReadyForQuery`.
+/// What the server sent up to its next `ReadyForQuery`, or until it waited for rows of a COPY, or closed the session.
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
     /// Name and value of each `ParameterStatus`, in order.
     pub parameters: Vec<(String, String)>,
     /// SQLSTATE of each error, in order.
     pub errors: Vec<String>,
+    /// All fields of each error, in order.
+    pub complaints: Vec<String>,
     /// First column of each row, in order; `None` for NULL.
     pub rows: Vec<Option<String>>,
+    /// Bodies of all messages, as they came.
+    pub bytes: Vec<u8>,
+    /// `I` when idle, `T` in a transaction, `E` in a failed one; `None` where the session is gone or the server waits for rows.
+    pub status: Option<char>,
+    /// The server waits for rows of a COPY.
+    pub copying: bool,
 }
 
 impl Reply {
@@ -31,21 +45,147 @@ impl Reply {
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().rev().find(|(reported, _)| reported == name).map(|(_, value)| value.as_str())
     }
+
+    /// The session is over.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.status.is_none() && !self.copying
+    }
+
+    /// The rows that are not NULL.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().filter_map(Option::as_deref)
+    }
+
+    fn take(&mut self, tag: u8, body: &[u8]) {
+        match tag {
+            b'S' => {
+                let mut texts = body.split(|byte| *byte == 0).map(text);
+                let name = texts.next().unwrap_or_default();
+                self.parameters.push((name, texts.next().unwrap_or_default()));
+            }
+            b'E' => {
+                let code = body.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"C"));
+                self.errors.push(text(code.unwrap_or_default()));
+                self.complaints.push(text(body).replace('\0', " "));
+            }
+            b'D' => self.rows.push(first_column(body)),
+            b'G' => self.copying = true,
+            b'Z' => self.status = body.first().map(|status| char::from(*status)),
+            _ => {}
+        }
+        self.bytes.extend_from_slice(body);
+    }
+}
+
+/// Messages to the server, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Request(Vec<u8>);
+
+impl Request {
+    /// One simple query of one or more statements.
+    #[must_use]
+    pub fn query(statements: &str) -> Self {
+        Self::default().message(b'Q', &[statements.as_bytes(), b"\0"])
+    }
+
+    /// Prepares a statement; the one without a name goes with the next.
+    #[must_use]
+    pub fn parse(self, name: &str, statement: &str) -> Self {
+        self.message(b'P', &[name.as_bytes(), b"\0", statement.as_bytes(), b"\0\0\0"])
+    }
+
+    /// Opens a portal for a statement, whose parameters are texts.
+    #[must_use]
+    pub fn bind(self, portal: &str, statement: &str, values: &[&str]) -> Self {
+        let mut body = [portal.as_bytes(), b"\0", statement.as_bytes(), b"\0\0\0"].concat();
+        body.extend(i16::try_from(values.len()).expect("few parameters").to_be_bytes());
+        for value in values {
+            body.extend(length(value.len()).to_be_bytes());
+            body.extend(value.as_bytes());
+        }
+        self.message(b'B', &[&body, b"\0\0"])
+    }
+
+    /// Up to so many rows of a portal; 0 for all.
+    #[must_use]
+    pub fn execute(self, portal: &str, rows: i32) -> Self {
+        self.message(b'E', &[portal.as_bytes(), b"\0", &rows.to_be_bytes()])
+    }
+
+    /// Forgets a prepared statement.
+    #[must_use]
+    pub fn close(self, statement: &str) -> Self {
+        self.message(b'C', &[b"S", statement.as_bytes(), b"\0"])
+    }
+
+    #[must_use]
+    pub fn sync(self) -> Self {
+        self.message(b'S', &[])
+    }
+
+    /// Asks for what there is so far, without an end.
+    #[must_use]
+    pub fn flush(self) -> Self {
+        self.message(b'H', &[])
+    }
+
+    /// Lines for a COPY, whose format is text.
+    #[must_use]
+    pub fn copy_data(self, lines: &str) -> Self {
+        self.message(b'd', &[lines.as_bytes()])
+    }
+
+    #[must_use]
+    pub fn copy_done(self) -> Self {
+        self.message(b'c', &[])
+    }
+
+    /// Goodbye.
+    #[must_use]
+    pub fn terminate(self) -> Self {
+        self.message(b'X', &[])
+    }
+
+    /// Without its last bytes.
+    #[must_use]
+    pub fn cut_by(mut self, bytes: usize) -> Self {
+        self.0.truncate(self.0.len().saturating_sub(bytes));
+        self
+    }
+
+    fn message(mut self, tag: u8, parts: &[&[u8]]) -> Self {
+        self.0.push(tag);
+        self.0.extend(frame(&parts.concat()));
+        self
+    }
 }
 
 impl RawSession {
     /// Opens a session; `options` are command-line options for the backend.
     #[must_use]
     pub fn open(cluster: &Cluster, database: &str, role: &str, options: &str) -> Self {
-        let mut stream = UnixStream::connect(cluster.directory().join(".s.PGSQL.5432")).expect("the server's socket");
+        let socket = cluster.directory().join(".s.PGSQL.5432");
+        Self::open_at(&socket, database, role, options).expect("the server's socket")
+    }
+
+    /// The same at any socket, such as a pooler's. What the server says to it is in the greeting, be it a refusal.
+    pub fn open_at(socket: &Path, database: &str, role: &str, options: &str) -> io::Result<Self> {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let mut body = PROTOCOL_3_0.to_be_bytes().to_vec();
-        for text in ["user", role, "database", database, "options", options, ""] {
-            body.extend_from_slice(text.as_bytes());
-            body.push(0);
+        let parameters = [("user", role), ("database", database), ("options", options)];
+        // Poolers refuse options, be they none.
+        for (name, value) in parameters.into_iter().filter(|(_, value)| !value.is_empty()) {
+            for text in [name, value] {
+                body.extend_from_slice(text.as_bytes());
+                body.push(0);
+            }
         }
-        stream.write_all(&frame(&body)).expect("the start-up message is sent");
+        body.push(0);
+        stream.write_all(&frame(&body))?;
         let greeting = read_reply(&mut stream);
-        Self { stream, greeting }
+        Ok(Self { stream, greeting })
     }
 
     /// What the server reported when the session began.
@@ -56,37 +196,52 @@ impl RawSession {
 
     /// Sends `statements` as one simple query.
     pub fn query(&mut self, statements: &str) -> Reply {
-        let mut body = statements.as_bytes().to_vec();
-        body.push(0);
-        let message = [vec![b'Q'], frame(&body)].concat();
-        self.stream.write_all(&message).expect("the query is sent");
+        self.exchange(&Request::query(statements))
+    }
+
+    /// Sends messages and reads what comes of them. A session that is gone gives an empty reply.
+    pub fn exchange(&mut self, request: &Request) -> Reply {
+        // What the server said before it went may still be there to be read.
+        let _ = self.send(request);
+        self.receive()
+    }
+
+    /// Sends messages, and reads nothing.
+    pub fn send(&mut self, request: &Request) -> io::Result<()> {
+        self.stream.write_all(&request.0)
+    }
+
+    pub fn receive(&mut self) -> Reply {
         read_reply(&mut self.stream)
+    }
+
+    /// Reads so many messages, for what comes without an end.
+    pub fn receive_messages(&mut self, count: usize) -> Reply {
+        let mut reply = Reply::default();
+        for _ in 0..count {
+            let Some((tag, body)) = read_message(&mut self.stream) else { break };
+            reply.take(tag, &body);
+        }
+        reply
     }
 }
 
 /// Prefixes the length, which counts itself.
 fn frame(body: &[u8]) -> Vec<u8> {
-    let length = i32::try_from(body.len() + 4).expect("a short message");
-    [length.to_be_bytes().as_slice(), body].concat()
+    [length(body.len() + 4).to_be_bytes().as_slice(), body].concat()
+}
+
+fn length(bytes: usize) -> i32 {
+    i32::try_from(bytes).expect("a short message")
 }
 
 /// Reads up to `ReadyForQuery`, or to the end when the server closes the session.
 fn read_reply(stream: &mut UnixStream) -> Reply {
     let mut reply = Reply::default();
     while let Some((tag, body)) = read_message(stream) {
-        match tag {
-            b'S' => {
-                let mut texts = body.split(|byte| *byte == 0).map(text);
-                let name = texts.next().unwrap_or_default();
-                reply.parameters.push((name, texts.next().unwrap_or_default()));
-            }
-            b'E' => {
-                let code = body.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"C"));
-                reply.errors.push(text(code.unwrap_or_default()));
-            }
-            b'D' => reply.rows.push(first_column(&body)),
-            b'Z' => break,
-            _ => {}
+        reply.take(tag, &body);
+        if matches!(tag, b'Z' | b'G') {
+            break;
         }
     }
     reply

@@ -1,6 +1,6 @@
 //! Whose context a client finds, and whose it leaves.
 
-use tenancy_harness::{ACME, GLOBEX, Pooler, PoolerConfig, Session, World, assert_sqlstate};
+use tenancy_harness::{ACME, Fixture, GLOBEX, Pooler, PoolerConfig, PoolerProgram, Session, World, assert_sqlstate};
 
 use crate::{Shop, act, backend, key, visible};
 
@@ -63,8 +63,10 @@ fn a_tenant_of_the_session_is_found_by_the_next_client() {
 
 #[test]
 fn a_pooler_that_tracks_the_setting_gives_each_client_its_own() {
-    let config = PoolerConfig::default().set("track_extra_parameters", "tenancy.tenant_id");
-    if Pooler::version() < (1, 20) {
+    let program = PoolerProgram::newest();
+    let version = program.version();
+    let config = PoolerConfig::default().program(program).set("track_extra_parameters", "tenancy.tenant_id");
+    if version < (1, 20) {
         let world = World::new();
         let complaints = Pooler::try_start(&world.fixture, &[&world.app], &config).expect_err("it can't, and says so");
         assert!(complaints.contains("track_extra_parameters"), "{complaints}");
@@ -79,6 +81,26 @@ fn a_pooler_that_tracks_the_setting_gives_each_client_its_own() {
         assert_eq!(visible(&mut two), ["globex"]);
         assert_eq!(key(&mut other), "none");
     }
+    let mut named = shop.pooler.try_connect(&shop.world.app, "-c tenancy.tenant_id=globex").unwrap();
+    assert_eq!(visible(&mut named), ["globex"], "an option of the connection");
+    assert_eq!(visible(&mut one), ["acme"]);
+}
+
+/// The library comes with the first use: until then the server reports nothing, and the pooler takes nothing back.
+#[test]
+fn a_pooler_has_nothing_to_track_where_the_library_is_not_preloaded() {
+    let program = PoolerProgram::newest();
+    if program.version() < (1, 20) {
+        return;
+    }
+    let fixture = Fixture::without_preload();
+    let app = fixture.app();
+    fixture.run("select tenancy.create_tenant('acme')");
+    let config = PoolerConfig::default().program(program).set("track_extra_parameters", "tenancy.tenant_id");
+    let pooler = Pooler::start(&fixture, &[&app], &config);
+    let (mut one, mut other) = (pooler.connect(&app), pooler.connect(&app));
+    one.run("set tenancy.tenant_id = 'acme'");
+    assert_eq!(key(&mut other), "acme", "another client's tenant");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod context;
 mod leftovers;
 mod reset;
 mod statements;
+mod storm;
 
 use tenancy_harness::postgres::Client;
 use tenancy_harness::{ACME, Pooler, PoolerConfig, Session, Tenant, World};

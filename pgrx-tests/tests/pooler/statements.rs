@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tenancy_harness::{ACME, GLOBEX, Pooler, PoolerConfig, Session, Tenant, World};
+use tenancy_harness::{ACME, GLOBEX, Pooler, PoolerConfig, PoolerProgram, Session, Tenant, World};
 
 use crate::{Shop, backend};
 
@@ -57,8 +57,10 @@ fn clients_that_move_from_one_connection_to_another_prepare_in_the_transaction()
 
 #[test]
 fn or_the_pooler_keeps_their_statements() {
-    let config = two_connections().set("max_prepared_statements", "50");
-    if Pooler::version() < (1, 21) {
+    let program = PoolerProgram::newest();
+    let version = program.version();
+    let config = two_connections().program(program).set("max_prepared_statements", "50");
+    if version < (1, 21) {
         let world = World::new();
         let complaints = Pooler::try_start(&world.fixture, &[&world.app], &config).expect_err("it can't, and says so");
         assert!(complaints.contains("max_prepared_statements"), "{complaints}");
