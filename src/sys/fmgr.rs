@@ -161,21 +161,14 @@ macro_rules! native_trigger {
 #[macro_export]
 macro_rules! native_command_trigger {
     ($(#[$doc:meta])* $symbol:ident, $finfo:ident, $act:expr) => {
-        $crate::sys::fmgr::version_1!($finfo);
-
-        $(#[$doc])*
-        ///
-        /// # Safety
-        /// For PostgreSQL's function manager alone.
-        #[allow(unsafe_code)]
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C-unwind" fn $symbol(
-            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
-        ) -> ::pgrx::pg_sys::Datum {
-            let act: fn($crate::sys::command::Command) -> $crate::error::Result<()> = $act;
-            // SAFETY: the function manager is the caller, with its record, and nothing here needs dropping.
-            unsafe { $crate::sys::fmgr::guarded(|| act($crate::sys::command::of(fcinfo))) };
-            ::pgrx::pg_sys::Datum::null()
+        $crate::sys::fmgr::version_1! {
+            $(#[$doc])*
+            $symbol, $finfo, |fcinfo| {
+                let act: fn($crate::sys::command::Command) -> $crate::error::Result<()> = $act;
+                // SAFETY: the function manager is the caller, with its record, and nothing here needs dropping.
+                unsafe { $crate::sys::fmgr::guarded(|| act($crate::sys::command::of(fcinfo))) };
+                ::pgrx::pg_sys::Datum::null()
+            }
         }
     };
 }
