@@ -1,5 +1,6 @@
 //! One PostgreSQL server in a directory of its own.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -81,19 +82,78 @@ impl Cluster {
     pub fn start(name: &str, config: &Config) -> Self {
         let mut cluster = Self::prepare(name);
         cluster.environment = config.environment.clone();
-        run(cluster
-            .server_program("initdb")
-            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--username=postgres"])
-            .arg("--pgdata")
-            .arg(cluster.data_directory()));
-        cluster.append_settings(config);
+        cluster.initialize(config, &[]);
         cluster.start_server();
         cluster
     }
 
+    /// As [`Cluster::start`], by another PostgreSQL, whose `pg_config` that is.
+    pub fn start_of(pg_config: &OsStr, name: &str, config: &Config) -> Self {
+        let cluster = Self::prepare_of(pg_config, name);
+        cluster.initialize(config, &[]);
+        cluster.start_server();
+        cluster
+    }
+
+    fn initialize(&self, config: &Config, more: &[&str]) {
+        run(self
+            .server_program("initdb")
+            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--username=postgres"])
+            .args(more)
+            .arg("--pgdata")
+            .arg(self.data_directory()));
+        self.append_settings(config);
+    }
+
+    /// Stops `old`, which is of an earlier PostgreSQL, has `pg_upgrade` take it over, and starts what has become of it.
+    #[track_caller]
+    pub fn upgraded_from(old: &Self, name: &str, config: &Config) -> Self {
+        let cluster = Self::prepare(name);
+        // From 18 on checksums are the default, and both must have them or neither.
+        let differ = cluster.major_of_programs() >= 18 && old.major_of_programs() < 18;
+        cluster.initialize(config, if differ { &["--no-data-checksums"] } else { &[] });
+        run(old.pg_ctl("stop").arg("--mode=fast"));
+        let mut upgrade = cluster.server_program("pg_upgrade");
+        upgrade.args(["--username=postgres", "--no-sync", "--old-bindir"]).arg(&old.bindir);
+        upgrade.arg("--new-bindir").arg(&cluster.bindir).arg("--old-datadir").arg(old.data_directory());
+        upgrade.arg("--new-datadir").arg(cluster.data_directory()).arg("--socketdir").arg(&cluster.directory);
+        let output = upgrade.output().expect("pg_upgrade runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "pg_upgrade says\n{said}\nand in its logs\n{}", cluster.upgrade_logs());
+        cluster.start_server();
+        cluster
+    }
+
+    /// Ends of the logs that a failed `pg_upgrade` leaves in the new data directory, one for each database among them.
+    fn upgrade_logs(&self) -> String {
+        let entries = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let runs = entries(self.data_directory().join("pg_upgrade_output.d"));
+        let logs = runs.flat_map(|run| entries(run.join("log")).chain(entries(run)).collect::<Vec<_>>());
+        let mut text = String::new();
+        for log in logs.filter(|path| path.is_file()) {
+            let lines = fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+            let lines: Vec<&str> = lines.lines().collect();
+            text.push_str(&format!("{}:\n{}\n", log.display(), lines[lines.len().saturating_sub(12)..].join("\n")));
+        }
+        text
+    }
+
+    /// The major version of the programs, running or not.
+    fn major_of_programs(&self) -> u32 {
+        let output = run(self.server_program("postgres").arg("--version"));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let number: String =
+            text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        number.parse().expect("a major version")
+    }
+
     /// An empty directory and its guard, no server yet.
     pub(crate) fn prepare(name: &str) -> Self {
-        let (bindir, libdir) = (server_path("--bindir"), server_path("--libdir"));
+        Self::prepare_of(&named_pg_config(), name)
+    }
+
+    fn prepare_of(pg_config: &OsStr, name: &str) -> Self {
+        let (bindir, libdir) = (server_path(pg_config, "--bindir"), server_path(pg_config, "--libdir"));
         let account = Account::for_servers();
         // Not the caller's TMPDIR: the server's account must reach it, and a socket's path is limited to 107 bytes.
         let directory = tempfile::Builder::new()
@@ -277,10 +337,13 @@ fn spawn_guard(account: Option<Account>, pg_ctl: &Path, directory: &Path) -> Chi
         .expect("a shell can be started")
 }
 
-/// A path that the server's `pg_config` tells.
-fn server_path(option: &str) -> PathBuf {
-    let pg_config = std::env::var_os("PG_TENANCY_PG_CONFIG")
-        .expect("PG_TENANCY_PG_CONFIG names the pg_config of a PostgreSQL that has the extension installed");
+fn named_pg_config() -> OsString {
+    std::env::var_os("PG_TENANCY_PG_CONFIG")
+        .expect("PG_TENANCY_PG_CONFIG names the pg_config of a PostgreSQL that has the extension installed")
+}
+
+/// A path that a server's `pg_config` tells.
+fn server_path(pg_config: &OsStr, option: &str) -> PathBuf {
     // Cargo runs tests in their package's folder; a relative path is meant from the repository's root.
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = run(Command::new(repository.join(pg_config)).arg(option));
