@@ -1,6 +1,7 @@
 //! The bare protocol, for what client libraries keep to themselves: parameters that the server reports, every byte that comes,
 //! and leaving in the middle of anything.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -33,10 +34,14 @@ pub struct Reply {
     pub rows: Vec<Option<String>>,
     /// Bodies of all messages, as they came.
     pub bytes: Vec<u8>,
+    /// What each statement says of itself in the end, such as `UPDATE 3`, in order.
+    pub tags: Vec<String>,
     /// `I` when idle, `T` in a transaction, `E` in a failed one; `None` where the session is gone or the server waits for rows.
     pub status: Option<char>,
     /// The server waits for rows of a COPY.
     pub copying: bool,
+    /// Nothing came for so long that the session was given up.
+    pub silent: bool,
 }
 
 impl Reply {
@@ -52,9 +57,29 @@ impl Reply {
         self.status.is_none() && !self.copying
     }
 
+    /// Tenants that were reported to be in force, and are not `own`.
+    pub fn other_tenants(&self, own: Option<&str>) -> impl Iterator<Item = &str> {
+        let reported = self.parameters.iter().filter(|(name, _)| name == "tenancy.tenant_id");
+        reported.map(|(_, value)| value.as_str()).filter(move |value| !value.is_empty() && Some(*value) != own)
+    }
+
     /// The rows that are not NULL.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         self.rows.iter().filter_map(Option::as_deref)
+    }
+
+    /// Takes the next message, and tells what it is; `None` when the session is over.
+    fn read_from(&mut self, stream: &mut UnixStream) -> Option<u8> {
+        match read_message(stream) {
+            Ok((tag, body)) => {
+                self.take(tag, &body);
+                Some(tag)
+            }
+            Err(error) => {
+                self.silent = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+                None
+            }
+        }
     }
 
     fn take(&mut self, tag: u8, body: &[u8]) {
@@ -69,6 +94,7 @@ impl Reply {
                 self.errors.push(text(code.unwrap_or_default()));
                 self.complaints.push(text(body).replace('\0', " "));
             }
+            b'C' => self.tags.push(text(body).trim_end_matches('\0').to_owned()),
             b'D' => self.rows.push(first_column(body)),
             b'G' => self.copying = true,
             b'Z' => self.status = body.first().map(|status| char::from(*status)),
@@ -161,6 +187,13 @@ impl Request {
     }
 }
 
+/// The texts in it, for who has to read it.
+impl fmt::Display for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&text(&self.0).replace(|letter: char| letter.is_control() && letter != '\n', " "))
+    }
+}
+
 impl RawSession {
     /// Opens a session; `options` are command-line options for the backend.
     #[must_use]
@@ -215,12 +248,14 @@ impl RawSession {
         read_reply(&mut self.stream)
     }
 
-    /// Reads so many messages, for what comes without an end.
+    /// Reads so many messages at most, for what comes without an end; fewer when no more of the statement will come.
     pub fn receive_messages(&mut self, count: usize) -> Reply {
         let mut reply = Reply::default();
         for _ in 0..count {
-            let Some((tag, body)) = read_message(&mut self.stream) else { break };
-            reply.take(tag, &body);
+            // The end of a statement, an error, what a portal has given so far, or that there is nothing to do.
+            if matches!(reply.read_from(&mut self.stream), None | Some(b'C' | b'E' | b's' | b'Z' | b'G')) {
+                break;
+            }
         }
         reply
     }
@@ -238,22 +273,18 @@ fn length(bytes: usize) -> i32 {
 /// Reads up to `ReadyForQuery`, or to the end when the server closes the session.
 fn read_reply(stream: &mut UnixStream) -> Reply {
     let mut reply = Reply::default();
-    while let Some((tag, body)) = read_message(stream) {
-        reply.take(tag, &body);
-        if matches!(tag, b'Z' | b'G') {
-            break;
-        }
-    }
+    while !matches!(reply.read_from(stream), None | Some(b'Z' | b'G')) {}
     reply
 }
 
-fn read_message(stream: &mut UnixStream) -> Option<(u8, Vec<u8>)> {
+fn read_message(stream: &mut UnixStream) -> io::Result<(u8, Vec<u8>)> {
     let mut header = [0; 5];
-    stream.read_exact(&mut header).ok()?;
+    stream.read_exact(&mut header)?;
     let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]);
-    let mut body = vec![0; usize::try_from(length).ok()?.checked_sub(4)?];
-    stream.read_exact(&mut body).ok()?;
-    Some((header[0], body))
+    let length = usize::try_from(length).ok().and_then(|length| length.checked_sub(4));
+    let mut body = vec![0; length.ok_or(io::ErrorKind::InvalidData)?];
+    stream.read_exact(&mut body)?;
+    Ok((header[0], body))
 }
 
 /// A row's message: the number of columns (2 bytes), then length (4 bytes, -1 for NULL) and value of each.

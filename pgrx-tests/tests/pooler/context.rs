@@ -84,6 +84,11 @@ fn a_pooler_that_tracks_the_setting_gives_each_client_its_own() {
     let mut named = shop.pooler.try_connect(&shop.world.app, "-c tenancy.tenant_id=globex").unwrap();
     assert_eq!(visible(&mut named), ["globex"], "an option of the connection");
     assert_eq!(visible(&mut one), ["acme"]);
+    // What is not reported is not given back.
+    for setting in ["tenancy.user_id", "tenancy.request_id"] {
+        one.run(&format!("set {setting} = 'of one'"));
+        assert_eq!(two.value(&format!("select current_setting('{setting}')")).as_deref(), Some("of one"), "{setting}");
+    }
 }
 
 /// The library comes with the first use: until then the server reports nothing, and the pooler takes nothing back.

@@ -2,6 +2,7 @@
 
 mod context;
 mod leftovers;
+mod modes;
 mod reset;
 mod statements;
 mod storm;

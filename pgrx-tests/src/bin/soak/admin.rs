@@ -108,8 +108,8 @@ fn status(client: &mut Client, resident: &Resident) -> Result<Status, Error> {
     })
 }
 
-/// Terminates sessions of the clients, and now and then kills one, so that the server restarts. The oldest ones are spared, for their
-/// memory is watched; towards the end nobody is killed.
+/// Terminates sessions of the clients, and now and then kills one, so that the server restarts; not in the second half, in which
+/// sessions are watched that last.
 pub fn kill(site: &Site<'_>, mut dice: Dice, start: Instant, length: Duration) {
     let interval = (length / 6).min(Duration::from_secs(240));
     let mut next_crash = start + interval;
@@ -119,12 +119,12 @@ pub fn kill(site: &Site<'_>, mut dice: Dice, start: Instant, length: Duration) {
         let _turn = site.turns.read().unwrap_or_else(PoisonError::into_inner);
         let Some(mut client) = superuser.take().or_else(|| site.superuser()) else { return };
         let crash = Instant::now() > next_crash && start.elapsed() < length / 2;
-        let pids = client.query(
-            "select pid from pg_stat_activity where usename in ($1, $2) order by backend_start offset $3",
-            &[&site.app, &site.api, &if crash { 0_i64 } else { 3 }],
-        );
-        let pids: Vec<i32> = pids.map(|rows| rows.iter().map(|row| row.get(0)).collect()).unwrap_or_default();
+        let roles = site.roles();
+        let roles = if crash { roles.as_slice() } else { roles.split_last().map_or(&[], |(_, others)| others) };
+        let Ok(rows) = client.query("select pid from pg_stat_activity where usename = any($1)", &[&roles]) else { continue };
+        let pids: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
         if pids.is_empty() {
+            superuser = Some(client);
             continue;
         }
         let pid = dice.pick(&pids);
@@ -133,10 +133,23 @@ pub fn kill(site: &Site<'_>, mut dice: Dice, start: Instant, length: Duration) {
             let killed = Command::new("sh").args(["-c", r#"kill -9 "$1""#, "kill", &pid.to_string()]).status();
             if killed.is_ok_and(|status| status.success()) {
                 add(&site.tally.crashes, 1);
+                until_it_ends(site, client);
             }
-        } else if client.execute("select pg_terminate_backend($1)", &[&pid]).is_ok() {
-            add(&site.tally.terminated, 1);
+        } else if let Ok(row) = client.query_one("select pg_terminate_backend($1)", &[&pid]) {
+            add(&site.tally.terminated, u64::from(row.get::<_, bool>(0)));
             superuser = Some(client);
         }
+    }
+}
+
+/// After a crash the server ends all sessions, this one too: who comes then finds the new ones.
+fn until_it_ends(site: &Site<'_>, mut client: Client) {
+    let patience = Instant::now() + Duration::from_secs(30);
+    while client.simple_query("").is_ok() {
+        if Instant::now() > patience {
+            site.tally.fault("a session was killed, and the server did not restart".to_owned());
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }

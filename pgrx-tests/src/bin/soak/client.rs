@@ -10,8 +10,9 @@ use crate::site::{Resident, Site, Standing, Status};
 use crate::tally::add;
 use crate::work;
 
-/// What any statement may meet: sessions are killed meanwhile.
-const KILLED: [&str; 5] = ["08P01", "57P01", "57P02", "57P03", "58000"];
+/// What PgBouncer says when a connection to the server is killed, or can't be had.
+const POOLERS: [&str; 4] =
+    ["server conn crashed?", "server_login_retry", "server login failed", "pgbouncer cannot connect to server"];
 
 /// What is not the case any more, so that the transaction is over.
 pub struct Ended;
@@ -26,40 +27,96 @@ enum Way {
     TokenSetting,
 }
 
+/// How a client behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// Names its tenants, and leaves in the middle of things.
+    Wild,
+    /// The same, but it has to show a token for each.
+    Signed,
+    /// Names its tenants, and stays.
+    Calm,
+}
+
 /// Works until it is over.
 pub fn work(site: &Site<'_>, number: usize, mut dice: Dice) {
-    // Three of four name their tenants, the others have to show a token.
-    let signed = number % 4 == 3;
-    let role = if signed { &site.api } else { &site.app };
+    let (manner, role) = match number % 4 {
+        0 | 1 => (Manner::Wild, &site.app),
+        2 => (Manner::Signed, &site.api),
+        _ => (Manner::Calm, &site.calm),
+    };
     let mut session = None;
     while !site.is_over() {
         thread::sleep(Duration::from_millis(dice.throw() % 40));
         let _turn = site.turns.read().unwrap_or_else(PoisonError::into_inner);
         let Some(open) = session.take().or_else(|| connect(site, role)) else { continue };
-        let mut client = Client { site, session: Some(open), resident: None, before: (Status::Unknown, 0), dice };
-        client.transaction(signed);
+        let mut client = Client { site, manner, session: Some(open), resident: None, before: (Status::Unknown, 0), dice };
+        client.transaction();
         (session, dice) = (client.session, client.dice);
     }
 }
 
 fn connect(site: &Site<'_>, role: &str) -> Option<RawSession> {
-    let session = site.pooler.open_raw(role).ok()?;
-    if session.greeting().status == Some('I') {
+    let session = match site.pooler.open_raw(role) {
+        Ok(session) => session,
+        Err(error) => {
+            // It is never killed.
+            site.tally.fault(format!("the pooler is not there: {error}"));
+            thread::sleep(Duration::from_secs(1));
+            return None;
+        }
+    };
+    let greeting = session.greeting();
+    look_through(site, None, greeting);
+    if greeting.status == Some('I') {
         return Some(session);
     }
-    for code in &session.greeting().errors {
-        site.tally.error(code);
-        if !KILLED.contains(&code.as_str()) {
-            site.tally.fault(format!("no connection: {:?}", session.greeting().complaints));
-        }
-    }
+    note(site, greeting, was_killed(greeting), "no connection");
     thread::sleep(Duration::from_millis(100));
     None
+}
+
+/// Sessions are killed meanwhile, which any statement may meet. The pooler says so in its own words, and under the code of a broken
+/// protocol.
+fn was_killed(reply: &Reply) -> bool {
+    let is_killing = |code: &str, complaint: &str| match code {
+        "57P01" | "57P02" | "57P03" => true,
+        "08P01" | "58000" => POOLERS.iter().any(|words| complaint.contains(words)),
+        _ => false,
+    };
+    let mut errors = reply.errors.iter().zip(&reply.complaints);
+    !reply.errors.is_empty() && errors.all(|(code, complaint)| is_killing(code, complaint))
+}
+
+/// Of all that a client receives nothing is another tenant's.
+fn look_through(site: &Site<'_>, resident: Option<&Resident>, reply: &Reply) {
+    let tally = &site.tally;
+    add(&tally.bytes, reply.bytes.len() as u64);
+    let sighting = sight(resident.map(|resident| &resident.canary), &reply.bytes);
+    add(&tally.canaries, sighting.own);
+    let key = resident.map(|resident| resident.key.as_str());
+    if !sighting.strangers.is_empty() {
+        tally.fault(format!("ISOLATION: a client that acts for {key:?} received {:?}", sighting.strangers));
+    }
+    for other in reply.other_tenants(key) {
+        tally.fault(format!("ISOLATION: to a client that acts for {key:?}, {other} was reported"));
+    }
+}
+
+/// Counts the errors of a reply, which fit or don't.
+fn note(site: &Site<'_>, reply: &Reply, fits: bool, what: impl std::fmt::Display) {
+    for (code, complaint) in reply.errors.iter().zip(&reply.complaints) {
+        site.tally.error(code, complaint);
+    }
+    if !fits {
+        site.tally.fault(format!("{what}: {:?}{}", reply.complaints, if reply.silent { ", and then nothing" } else { "" }));
+    }
 }
 
 /// A session in a transaction.
 pub struct Client<'s, 'c> {
     pub site: &'s Site<'c>,
+    manner: Manner,
     session: Option<RawSession>,
     /// For whom it acts.
     resident: Option<Arc<Resident>>,
@@ -69,10 +126,10 @@ pub struct Client<'s, 'c> {
 }
 
 impl Client<'_, '_> {
-    fn transaction(&mut self, signed: bool) {
+    fn transaction(&mut self) {
         add(&self.site.tally.transactions, 1);
         // However it ended: what matters has been noted.
-        let _ = if self.dice.one_in(15) { self.for_nobody() } else { self.for_tenant(signed) };
+        let _ = if self.dice.one_in(15) { self.for_nobody() } else { self.for_tenant() };
     }
 
     /// Who names no tenant has none, and sees nothing.
@@ -87,18 +144,17 @@ impl Client<'_, '_> {
         if seen != "- 0 '' 0" {
             self.site.tally.fault(format!("who names no tenant finds: {seen}"));
         }
-        if self.dice.one_in(3) {
-            self.ask("select tenancy.set_tenant('1001')", &["25P01"])?;
-        }
-        Ok(())
+        if self.dice.one_in(3) { self.refused("select tenancy.set_tenant('1001')", "25P01") } else { Ok(()) }
     }
 
-    fn for_tenant(&mut self, signed: bool) -> Result<(), Ended> {
+    fn for_tenant(&mut self) -> Result<(), Ended> {
         let resident = self.site.resident(&mut self.dice);
         self.before = resident.standing();
         self.resident = Some(Arc::clone(&resident));
-        let ways: &[Way] =
-            if signed { &[Way::Token, Way::TokenSetting] } else { &[Way::Call, Way::Setting, Way::Host, Way::Token] };
+        let ways: &[Way] = match self.manner {
+            Manner::Signed => &[Way::Token, Way::TokenSetting],
+            Manner::Wild | Manner::Calm => &[Way::Call, Way::Setting, Way::Host, Way::Token],
+        };
         let way = self.dice.pick(ways);
         let repeatable = self.dice.one_in(6);
         self.take(way, repeatable)?;
@@ -131,10 +187,9 @@ impl Client<'_, '_> {
                 "55000" if left_over => matches!(way, Way::Setting | Way::TokenSetting),
                 // What may be acted for is acted for.
                 "42501" | "55000" | "28000" => self.standing() != Some(Status::Active),
-                "53400" => false,
-                _ => KILLED.contains(&code.as_str()),
+                _ => was_killed(&reply),
             };
-            self.note(&reply, fits);
+            self.note(&reply, fits, &take);
             self.roll_back()?;
             if left_over {
                 self.ask("discard all", &[])?;
@@ -161,22 +216,29 @@ impl Client<'_, '_> {
     fn end(&mut self) -> Result<(), Ended> {
         match self.dice.below(12) {
             0 => self.roll_back(),
-            1 => {
+            1 if self.may_leave() => {
                 self.leave();
                 Err(Ended)
             }
-            2 => {
+            2 if self.may_leave() => {
                 // Whether that still happens, who leaves does not learn.
                 self.send(&Request::query("commit"));
                 self.leave();
                 Err(Ended)
             }
             _ => {
-                self.ask("commit", &["40001"])?;
+                let reply = self.ask("commit", &["40001"])?;
+                if reply.tags != ["COMMIT"] {
+                    self.site.tally.fault(format!("commit gave {:?}", reply.tags));
+                }
                 add(&self.site.tally.commits, 1);
                 Ok(())
             }
         }
+    }
+
+    pub fn may_leave(&self) -> bool {
+        self.manner != Manner::Calm
     }
 
     /// Goes in the middle of whatever it is.
@@ -192,6 +254,17 @@ impl Client<'_, '_> {
         }
     }
 
+    /// Statements that use the tenant, and are refused from when it is suspended, also in the middle of a transaction.
+    pub fn act(&mut self, statements: &str, may_fail: &[&str]) -> Result<Reply, Ended> {
+        let before = self.resident.as_ref().map(|resident| resident.standing());
+        let reply = self.ask(statements, may_fail)?;
+        let after = self.resident.as_ref().map(|resident| resident.standing());
+        if before == after && before.is_some_and(|(status, _)| matches!(status, Status::Suspended | Status::Erased)) {
+            self.site.tally.fault(format!("for a tenant that is {before:?} this was done: {statements}"));
+        }
+        Ok(reply)
+    }
+
     /// Statements that may fail with these errors, after which the transaction is rolled back.
     pub fn ask(&mut self, statements: &str, may_fail: &[&str]) -> Result<Reply, Ended> {
         self.ask_by(&Request::query(statements), may_fail)
@@ -204,34 +277,30 @@ impl Client<'_, '_> {
         let refused = ["42501", "55000", "28000"].contains(&code)
             && self.resident.is_some()
             && self.standing() != Some(Status::Active);
-        self.note(&reply, refused || may_fail.contains(&code) || KILLED.contains(&code));
+        self.note(&reply, refused || may_fail.contains(&code) || was_killed(&reply), request);
         self.roll_back()?;
         Err(Ended)
     }
 
-    /// Statements that have to be refused with this.
+    /// Statements that have to be refused with this, in a transaction that is over then.
     pub fn refused(&mut self, statements: &str, code: &str) -> Result<(), Ended> {
         if self.ask(statements, &[code]).is_ok() {
             self.site.tally.fault(format!("this was not refused: {statements}"));
+            self.roll_back()?;
         }
         Err(Ended)
     }
 
-    fn note(&self, reply: &Reply, fits: bool) {
-        for code in &reply.errors {
-            self.site.tally.error(code);
-        }
-        if !fits {
-            let key = self.resident.as_ref().map(|resident| &resident.key);
-            let now = self.resident.as_ref().map(|resident| resident.standing());
-            self.site.tally.fault(format!("{key:?}, {:?} then {now:?}: {:?}", self.before, reply.complaints));
-        }
+    fn note(&self, reply: &Reply, fits: bool, what: impl std::fmt::Display) {
+        let key = self.resident.as_ref().map(|resident| &resident.key);
+        let now = self.resident.as_ref().map(|resident| resident.standing());
+        note(self.site, reply, fits, format_args!("{:?} for {key:?}, {:?} then {now:?}, {what}", self.manner, self.before));
     }
 
-    fn roll_back(&mut self) -> Result<(), Ended> {
+    pub fn roll_back(&mut self) -> Result<(), Ended> {
         let reply = self.exchange(&Request::query("rollback"))?;
         if !reply.errors.is_empty() {
-            self.note(&reply, KILLED.contains(&reply.errors[0].as_str()));
+            self.note(&reply, was_killed(&reply), "rollback");
             return Err(Ended);
         }
         Ok(())
@@ -244,7 +313,7 @@ impl Client<'_, '_> {
         self.look_through(&reply);
         if reply.is_end() {
             self.session = None;
-            self.note(&reply, reply.errors.iter().all(|code| KILLED.contains(&code.as_str())));
+            self.note(&reply, was_killed(&reply), request);
             return Err(Ended);
         }
         Ok(reply)
@@ -258,16 +327,8 @@ impl Client<'_, '_> {
         }
     }
 
-    /// Of all that a client receives nothing is another tenant's.
     fn look_through(&self, reply: &Reply) {
-        let tally = &self.site.tally;
-        add(&tally.statements, 1);
-        add(&tally.bytes, reply.bytes.len() as u64);
-        let own = self.resident.as_ref().map(|resident| &resident.canary);
-        let sighting = sight(own, &reply.bytes);
-        add(&tally.canaries, sighting.own);
-        if !sighting.strangers.is_empty() {
-            tally.fault(format!("ISOLATION: a client that acts for {own:?} received {:?}", sighting.strangers));
-        }
+        add(&self.site.tally.statements, 1);
+        look_through(self.site, self.resident.as_deref(), reply);
     }
 }

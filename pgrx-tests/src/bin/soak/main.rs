@@ -4,11 +4,13 @@
 //!
 //! All the time, every byte that a client receives is searched for what is another tenant's, and every error has to be one that
 //! may happen just then. At pauses nobody works, and it is looked whether quotas have counted what is there, rows lie with their own
-//! tenant, rates admitted no more than they may, and the audit log's chain holds; in the end also whether the log makes the tables
-//! again, sessions have kept their memory, and no process has gone but those that were killed.
+//! tenant and none is left of those that were erased, rates admitted no more than they may, the audit log's chain holds, and the extension is
+//! well; in the end also whether the log makes the tables again, nothing that `tenancy.prove()` tries succeeds, sessions have kept
+//! their memory, no process has gone but those that were killed, and the server's log has no error that may not happen.
 //!
-//! `soak [MINUTES]`, 30 unless given. Needs `PG_TENANCY_PG_CONFIG`; `PG_TENANCY_SEED` names the seed of a former run. Prints a line every ten
-//! seconds; the exit status tells whether all held.
+//! `soak [MINUTES [SQL]]`, 30 unless given. Needs `PG_TENANCY_PG_CONFIG`; `PG_TENANCY_SEED` names the seed of a former run. Prints a line every ten
+//! seconds; the exit status tells whether all held. A superuser runs the SQL after a third of the time: it is there to break something, and the
+//! soak holds then only if it does not hold.
 
 mod admin;
 mod checks;
@@ -26,6 +28,7 @@ use std::time::{Duration, Instant};
 use memory::Memory;
 use site::Site;
 use tally::read;
+use tenancy_harness::postgres::Client;
 use tenancy_harness::{Cluster, Config, Dice};
 
 const CLIENTS: usize = 16;
@@ -34,14 +37,19 @@ const PAUSE: Duration = Duration::from_secs(30);
 const SAMPLE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let Some(length) = length(std::env::args().nth(1)) else {
-        eprintln!("soak [MINUTES], such as: soak 2");
+    let mut arguments = std::env::args().skip(1);
+    let (Some(length), breaking) = (length(arguments.next()), arguments.next()) else {
+        eprintln!("soak [MINUTES [SQL]], such as: soak 2");
         return ExitCode::FAILURE;
     };
     let seed = Dice::seed();
     let mut dice = Dice::new(seed);
-    let config =
-        Config::default().set("max_connections", "60").set("restart_after_crash", "on").set("max_wal_size", "4GB");
+    let config = Config::default()
+        .set("max_connections", "60")
+        .set("restart_after_crash", "on")
+        .set("max_wal_size", "2GB")
+        .set("log_line_prefix", &format!("{}%e ", checks::LOG_MARK))
+        .set("log_min_error_statement", "panic");
     let cluster = Cluster::start("soak", &config);
     let site = Site::create(&cluster, &mut dice);
     println!(
@@ -53,7 +61,7 @@ fn main() -> ExitCode {
         site.tally.fault("the scan does not see what it should".to_owned());
     }
     let start = Instant::now();
-    let mut memory = Memory::default();
+    let mut memory = Memory::new(length);
     thread::scope(|scope| {
         let site = &site;
         for number in 0..CLIENTS {
@@ -63,12 +71,15 @@ fn main() -> ExitCode {
         let (admins, killers) = (dice.split(), dice.split());
         scope.spawn(move || admin::administer(site, admins));
         scope.spawn(move || admin::kill(site, killers, start, length));
-        watch(site, start, length, &mut memory);
+        watch(site, start, length, &mut memory, breaking.as_deref());
         site.end();
     });
     checks::at_rest(&site);
     let contents = checks::at_the_end(&site);
-    verdict(&site, &memory, start, &contents)
+    verdict(&site, &memory, start, length, &contents);
+    let faults = site.tally.faults();
+    println!("{}", if faults == 0 { "soak: all held".to_owned() } else { format!("soak: {faults} FAULTS") });
+    if (faults == 0) == breaking.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn length(argument: Option<String>) -> Option<Duration> {
@@ -77,43 +88,69 @@ fn length(argument: Option<String>) -> Option<Duration> {
 }
 
 /// Reports, looks at memory, and stops everybody now and then to look whether all is as it should be.
-fn watch(site: &Site<'_>, start: Instant, length: Duration, memory: &mut Memory) {
+fn watch(site: &Site<'_>, start: Instant, length: Duration, memory: &mut Memory, mut breaking: Option<&str>) {
     let (mut report, mut pause) = (start + REPORT, start + PAUSE);
     let mut superuser = None;
+    let (mut commits, mut has_paused) = (0, false);
     while start.elapsed() < length {
         thread::sleep(SAMPLE);
-        if superuser.as_ref().is_none_or(|client: &tenancy_harness::postgres::Client| client.is_closed()) {
+        if superuser.as_ref().is_none_or(|client: &Client| client.is_closed()) {
             superuser = site.fixture.try_connect(Cluster::SUPERUSER, "").ok();
         }
         if let Some(client) = &mut superuser {
             memory.sample(site, client);
         }
+        if start.elapsed() > length / 3
+            && let (Some(sql), Some(client)) = (breaking, &mut superuser)
+            && client.batch_execute(sql).is_ok()
+        {
+            println!("after {} faults: {sql}", site.tally.faults());
+            breaking = None;
+        }
         if Instant::now() > pause {
             let _nobody = site.turns.write().unwrap_or_else(PoisonError::into_inner);
+            let began = Instant::now();
             checks::at_rest(site);
-            pause = Instant::now() + PAUSE;
+            // The log's chain gets longer: most of the time goes to the clients all the same.
+            pause = Instant::now() + PAUSE.max(began.elapsed() * 8);
+            has_paused = true;
         }
         if Instant::now() > report {
             println!("{:>4} s: {}; {}", start.elapsed().as_secs(), site.tally.line(), memory.line());
-            report += REPORT;
+            report = Instant::now() + REPORT;
+            let now = read(&site.tally.commits);
+            if now == commits && !has_paused {
+                site.tally.fault(format!("nobody has committed anything for {} s", REPORT.as_secs()));
+            }
+            (commits, has_paused) = (now, false);
         }
     }
 }
 
-fn verdict(site: &Site<'_>, memory: &Memory, start: Instant, contents: &str) -> ExitCode {
+/// What is told in the end, and whether enough has happened.
+fn verdict(site: &Site<'_>, memory: &Memory, start: Instant, length: Duration, contents: &str) {
     let tally = &site.tally;
-    if memory.largest_growth().is_some_and(|(growth, ..)| growth > memory::BOUND_KIB) {
+    if memory.largest().is_some_and(|growth| growth.kib > memory::BOUND_KIB) {
         tally.fault(format!("MEMORY: {}, of {} KiB at most", memory.line(), memory::BOUND_KIB));
     }
-    // A soak in which nothing happens shows nothing.
-    for (what, number) in [
-        ("commits", read(&tally.commits)),
-        ("own canaries", read(&tally.canaries)),
-        ("terminated sessions", read(&tally.terminated)),
-        ("erased tenants", read(&tally.erased)),
+    // A soak in which nothing happens shows nothing. Some of it needs its time.
+    let seconds = length.as_secs();
+    for (what, number, wanted) in [
+        ("commits", read(&tally.commits), 5 * seconds),
+        ("own canaries", read(&tally.canaries), 50 * seconds),
+        ("tenants created", read(&tally.created), seconds / 60),
+        ("tenants suspended", read(&tally.suspended), seconds / 60),
+        ("tenants resumed", read(&tally.resumed), seconds / 60),
+        ("tenants erased", read(&tally.erased), seconds / 60),
+        ("terminated sessions", read(&tally.terminated), seconds / 10),
+        ("crashes", read(&tally.crashes), seconds / 60 / 10 + 1),
+        ("disconnects", read(&tally.disconnects), seconds),
+        ("quotas exhausted", read(&tally.quotas), seconds / 10),
+        ("rates exhausted", read(&tally.rates), seconds / 60),
+        ("seconds of one session's memory", memory.longest().as_secs(), if seconds < 60 { 0 } else { seconds / 4 }),
     ] {
-        if number == 0 {
-            tally.fault(format!("there were no {what}"));
+        if number < wanted {
+            tally.fault(format!("NOTHING SHOWN: {number} {what}, of {wanted} at least"));
         }
     }
     println!(
@@ -123,7 +160,4 @@ fn verdict(site: &Site<'_>, memory: &Memory, start: Instant, contents: &str) -> 
         memory.line(),
         tally.explained()
     );
-    let faults = tally.faults();
-    println!("{}", if faults == 0 { "soak: all held".to_owned() } else { format!("soak: {faults} FAULTS") });
-    if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -9,12 +9,15 @@ use tenancy_harness::{Canary, Cluster, Dice, Fixture, Pooler, PoolerConfig, Sess
 
 use crate::tally::Tally;
 
+/// Connections to the server, for each role: fewer than clients, so that these take turns.
+const POOL: &str = "3";
+
 /// Tenants at the beginning, and at most at a time.
 pub const TENANTS_AT_FIRST: usize = 12;
 pub const TENANTS_AT_MOST: usize = 20;
 
 /// Limits of each tenant: the rate is of so many per ten seconds.
-pub const RATE: u64 = 60;
+pub const RATE: u64 = 15;
 pub const RATE_SECONDS: u64 = 10;
 const LIMITS: [(&str, u64); 4] = [("orders", 120), ("storage", 60_000), ("points", 30), ("seats", 40)];
 
@@ -97,6 +100,8 @@ pub struct Site<'c> {
     pub app: String,
     /// May act for every tenant by a token alone.
     pub api: String,
+    /// As `app`, but its clients don't leave in the middle of things, and nobody terminates them: their sessions last.
+    pub calm: String,
     pub tally: Tally,
     /// Who works holds it to read; who looks whether all is as it should be, to write.
     pub turns: RwLock<()>,
@@ -108,26 +113,25 @@ pub struct Site<'c> {
 impl<'c> Site<'c> {
     pub fn create(cluster: &'c Cluster, dice: &mut Dice) -> Self {
         let fixture = Fixture::on(cluster);
-        let (app, api) = (fixture.app(), fixture.role("api"));
+        let (app, calm, api) = (fixture.app(), fixture.app_named("calm"), fixture.role("api"));
         fixture.run(SCHEMA);
         fixture.run(&format!(
             "grant select, insert, update, delete on all tables in schema public to {api};
              select tenancy.grant_access('{api}', mode => 'signed');
              alter role {app} set tenancy.on_leftovers = discard;
              alter role {api} set tenancy.on_leftovers = discard;
-             grant temporary on database {} to {app}, {api}",
+             alter role {calm} set tenancy.on_leftovers = discard;
+             grant temporary on database {} to {app}, {api}, {calm}",
             fixture.database()
         ));
-        let config = PoolerConfig::default()
-            .set("default_pool_size", "5")
-            .set("server_login_retry", "1")
-            .set("query_wait_timeout", "60");
-        let pooler = Pooler::start(&fixture, &[&app, &api], &config);
+        let config = PoolerConfig::default().set("default_pool_size", POOL).set("server_login_retry", "1");
+        let pooler = Pooler::start(&fixture, &[&app, &api, &calm], &config);
         let site = Self {
             pooler,
             fixture,
             app,
             api,
+            calm,
             tally: Tally::default(),
             turns: RwLock::new(()),
             residents: RwLock::default(),
@@ -173,6 +177,11 @@ impl<'c> Site<'c> {
         };
         self.residents.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(resident));
         Ok(())
+    }
+
+    /// The roles of the clients; the last one's are not terminated.
+    pub fn roles(&self) -> [&str; 3] {
+        [&self.app, &self.api, &self.calm]
     }
 
     /// All tenants that there have been.

@@ -23,6 +23,9 @@ const EXPECTED: [(&str, &str); 15] = [
     ("58000", "PgBouncer: it has no connection to the server"),
 ];
 
+/// What the server's log has beside these, since the client is not there any more to be told.
+const LOGGED: [(&str, &str); 1] = [("08006", "the client has left in the middle of something")];
+
 #[derive(Debug, Default)]
 pub struct Tally {
     pub transactions: AtomicU64,
@@ -38,6 +41,9 @@ pub struct Tally {
     pub erased: AtomicU64,
     pub terminated: AtomicU64,
     pub crashes: AtomicU64,
+    /// How often a quota of rows or bytes or a counter was exhausted, and how often a rate.
+    pub quotas: AtomicU64,
+    pub rates: AtomicU64,
     errors: Mutex<BTreeMap<String, u64>>,
     faults: Mutex<Vec<String>>,
 }
@@ -51,9 +57,24 @@ pub fn read(counter: &AtomicU64) -> u64 {
 }
 
 impl Tally {
-    /// An error was met.
-    pub fn error(&self, code: &str) {
+    /// A client met an error.
+    pub fn error(&self, code: &str, complaint: &str) {
+        match code {
+            "53400" if complaint.contains("rate \"") => add(&self.rates, 1),
+            "53400" => add(&self.quotas, 1),
+            _ if !EXPECTED.iter().any(|(expected, _)| *expected == code) => {
+                self.fault(format!("not an expected error: {complaint}"));
+            }
+            _ => {}
+        }
         *self.errors.lock().unwrap_or_else(PoisonError::into_inner).entry(code.to_owned()).or_default() += 1;
+    }
+
+    /// The server logged this, with such a code.
+    pub fn logged(&self, code: &str, line: &str) {
+        if !EXPECTED.iter().chain(&LOGGED).any(|(expected, _)| *expected == code) {
+            self.fault(format!("not an expected error in the log: {line}"));
+        }
     }
 
     /// Something is not as it should be.
@@ -88,7 +109,7 @@ impl Tally {
     pub fn line(&self) -> String {
         format!(
             "{} transactions, {} statements, {} MB looked through, {} own canaries; tenants: {} created, {} suspended, {} resumed, {} erased; \
-             {} sessions terminated, {} crashes, {} disconnects; {}; {} faults",
+             {} sessions terminated, {} crashes, {} disconnects; {} quotas and {} rates exhausted; {}; {} faults",
             read(&self.transactions),
             read(&self.statements),
             read(&self.bytes) >> 20,
@@ -100,6 +121,8 @@ impl Tally {
             read(&self.terminated),
             read(&self.crashes),
             read(&self.disconnects),
+            read(&self.quotas),
+            read(&self.rates),
             self.errors(),
             self.faults()
         )

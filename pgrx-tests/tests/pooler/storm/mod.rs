@@ -4,8 +4,10 @@
 //!
 //! Who comes next and what he does is drawn from a seed, which is printed; `PG_TENANCY_SEED` names it. The next clients have
 //! already sent their first statement when one leaves: they wait in the pooler's queue.
-//! `PG_TENANCY_STORM` tells how many transactions there are, of each storm.
+//! `PG_TENANCY_STORM` tells how many transactions there are, of each storm. That a storm finds what it is for is shown by storms
+//! in which something is broken (`broken`).
 
+mod broken;
 mod session;
 mod statement;
 mod tracked;
@@ -125,14 +127,23 @@ impl Guest {
         format!("{}ms", 600_001 + self.key[1..].parse::<u32>().expect("a number in the key"))
     }
 
-    /// What the tenant sees of itself in [`LOOK`]: its rows, and its own line of the registry.
+    /// What the tenant sees of itself in [`LOOK`].
     fn look(&self, settings: &str) -> String {
+        self.look_at(settings, self.rows())
+    }
+
+    /// The same, when it had so many rows.
+    fn look_at(&self, settings: &str, rows: usize) -> String {
+        let timeout = self.timeout();
         format!(
-            "tenant {} settings '{settings}' timeout {} path '\"$user\", public' rows {} locks 0",
-            self.key,
-            self.timeout(),
-            self.notes + self.events + 1
+            "tenant {} settings '{settings}' timeout {timeout} path '\"$user\", public' rows {rows} locks 0",
+            self.key
         )
+    }
+
+    /// Those of its tables, and its own line of the registry.
+    fn rows(&self) -> usize {
+        self.notes + self.events + 1
     }
 }
 
@@ -145,8 +156,12 @@ struct Storm {
     clients: Vec<Option<RawSession>>,
     /// For whom each of them acts.
     acting: Vec<usize>,
+    /// What rows these had when the client sent its first statement: one that waits for nobody was answered then.
+    rows: Vec<usize>,
     /// Whether clients connect as their tenants' own roles.
     own_roles: bool,
+    /// Whether there are clients that do what the documentation says never to do: take a tenant for the session.
+    careless: bool,
     /// Clients that have sent their first statement, in this order.
     waiting: VecDeque<usize>,
     dice: Dice,
@@ -154,11 +169,15 @@ struct Storm {
 }
 
 impl Storm {
+    /// A storm of so many transactions, unless `PG_TENANCY_STORM` says otherwise.
     fn new(config: &PoolerConfig, rounds: usize) -> Self {
+        Self::of(config, std::env::var("PG_TENANCY_STORM").ok().and_then(|named| named.parse().ok()).unwrap_or(rounds))
+    }
+
+    fn of(config: &PoolerConfig, rounds: usize) -> Self {
         let seed = Dice::seed();
         println!("PG_TENANCY_SEED={seed}");
         let mut dice = Dice::new(seed);
-        let rounds = std::env::var("PG_TENANCY_STORM").ok().and_then(|named| named.parse().ok()).unwrap_or(rounds);
         let fixture = Fixture::new();
         let app = fixture.app();
         fixture.run(&format!(
@@ -177,8 +196,9 @@ impl Storm {
         roles.push(&app);
         let pooler = Pooler::start(&fixture, &roles, config);
         let clients = (0..CLIENTS).map(|_| None).collect();
-        let acting = vec![0; CLIENTS];
-        Self { pooler, fixture, app, guests, clients, acting, own_roles: false, waiting: VecDeque::new(), dice, rounds }
+        let (acting, rows, waiting) = (vec![0; CLIENTS], vec![0; CLIENTS], VecDeque::new());
+        let (own_roles, careless) = (false, false);
+        Self { pooler, fixture, app, guests, clients, acting, rows, own_roles, careless, waiting, dice, rounds }
     }
 
     /// The client whose turn it is. Others have got into the queue behind it, each with the first statement that `first` gives.
@@ -193,6 +213,7 @@ impl Storm {
             }
             let request = first(self, client);
             self.session(client).send(&request).expect("the pooler listens");
+            self.rows[client] = self.guests[self.acting[client]].rows();
             self.waiting.push_back(client);
         }
         self.waiting.pop_front().expect("somebody waits")
@@ -203,6 +224,7 @@ impl Storm {
         let role = if self.own_roles { &self.guests[guest].role } else { &self.app };
         let session = self.pooler.open_raw(role).expect("the pooler's socket");
         assert_eq!(session.greeting().status, Some('I'), "{:?}", session.greeting().complaints);
+        self.judge(self.own_roles.then_some(guest), session.greeting());
         self.clients[client] = Some(session);
         self.acting[client] = guest;
     }
@@ -227,8 +249,11 @@ impl Storm {
     /// Nothing that a client receives is another tenant's.
     #[track_caller]
     fn judge(&self, guest: Option<usize>, reply: &Reply) {
-        let strangers = sight(guest.map(|guest| &self.guests[guest].canary), &reply.bytes).strangers;
+        let guest = guest.map(|guest| &self.guests[guest]);
+        let strangers = sight(guest.map(|guest| &guest.canary), &reply.bytes).strangers;
         assert_eq!(strangers, Vec::<String>::new(), "what is another tenant's came");
+        let others: Vec<&str> = reply.other_tenants(guest.map(|guest| guest.key.as_str())).collect();
+        assert_eq!(others, Vec::<&str>::new(), "another tenant was reported");
     }
 
     /// Leaves in the middle of something.

@@ -23,7 +23,7 @@ fn by_statement_each_tenants_role_acts_for_it_alone() {
         good(&look);
         storm.judge(Some(guest), &look);
         let guest_now = &storm.guests[guest];
-        assert_eq!(look.texts().collect::<Vec<_>>(), [guest_now.look(&guest_now.key)]);
+        assert_eq!(look.texts().collect::<Vec<_>>(), [guest_now.look_at(&guest_now.key, storm.rows[client])]);
         let other = storm.dice.below(storm.guests.len());
         let (refused, code) = match storm.dice.below(8) {
             0 => (format!("select tenancy.set_tenant('t{other}')"), "25P01"),

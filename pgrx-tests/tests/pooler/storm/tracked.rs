@@ -31,7 +31,7 @@ fn a_pooler_that_tracks_gives_each_client_its_own_tenant() {
         }
         storm.judge(Some(guest), &look);
         let guest_now = &storm.guests[guest];
-        assert_eq!(look.texts().collect::<Vec<_>>(), [guest_now.look(&guest_now.key)]);
+        assert_eq!(look.texts().collect::<Vec<_>>(), [guest_now.look_at(&guest_now.key, storm.rows[client])]);
         let canary = guest_now.canary.text().to_owned();
         match storm.dice.below(6) {
             0 => {

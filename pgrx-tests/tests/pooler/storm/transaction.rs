@@ -23,6 +23,12 @@ struct Left {
 #[test]
 fn by_transaction_nothing_passes_from_client_to_client() {
     let mut storm = Storm::new(&PoolerConfig::default(), 10_000);
+    rage(&mut storm);
+    storm.count();
+}
+
+/// All transactions of a storm.
+pub fn rage(storm: &mut Storm) {
     let mut left = None;
     for _ in 0..storm.rounds {
         let client = storm.next(|_, _| Request::query(&format!("begin; {LOOK}")));
@@ -30,9 +36,8 @@ fn by_transaction_nothing_passes_from_client_to_client() {
         good(&look);
         storm.judge(None, &look);
         assert_eq!(look.texts().collect::<Vec<_>>(), [NOBODY]);
-        left = transaction(&mut storm, client, left);
+        left = transaction(storm, client, left);
     }
-    storm.count();
 }
 
 /// What is left on the connection after it.
@@ -47,10 +52,17 @@ fn transaction(storm: &mut Storm, client: usize, left: Option<Left>) -> Option<L
         return None;
     }
     let others = left.filter(|left| left.by != Some(guest));
+    if storm.careless && storm.dice.one_in(20) {
+        let take = Way::Call.statements(&storm.guests[guest], false);
+        good(&storm.ask(client, Some(guest), &take));
+        good(&storm.ask(client, Some(guest), "commit"));
+        return others.is_none().then_some(left).flatten();
+    }
     let mut way = storm.dice.pick(&WAYS);
     if way == Way::Setting && others.is_some() {
         if others.is_some_and(|left| left.sure) {
-            return refused(storm, client, guest);
+            refused(storm, client, guest);
+            return left;
         }
         way = Way::Call;
     }
@@ -69,13 +81,11 @@ fn transaction(storm: &mut Storm, client: usize, left: Option<Left>) -> Option<L
 }
 
 /// A statement that is running can't have its session cleaned up under it, so that this way is refused until somebody else does.
-fn refused(storm: &mut Storm, client: usize, guest: usize) -> Option<Left> {
+fn refused(storm: &mut Storm, client: usize, guest: usize) {
     let take = Way::Setting.statements(&storm.guests[guest], true);
     let refused = storm.ask(client, Some(guest), &format!("{take}; {LITTER}"));
     assert_eq!(refused.errors, ["55000"], "{:?}", refused.complaints);
     good(&storm.ask(client, Some(guest), "rollback"));
-    good(&storm.ask(client, None, "discard all"));
-    None
 }
 
 /// Reads, writes and litters for the tenant, and goes in one way or another.
