@@ -7,7 +7,7 @@ use tenancy_harness::postgres::Client;
 use crate::{cell, prose, rows};
 
 /// What belongs together, and the page that explains it.
-const TOPICS: [(&str, &str, &[&str]); 19] = [
+const TOPICS: [(&str, &str, &[&str]); 20] = [
     (
         "Context",
         "../reference.md#context",
@@ -116,6 +116,7 @@ const TOPICS: [(&str, &str, &[&str]); 19] = [
         "../audit.md#sealing",
         &["audit_seal", "audit_verify", "audit_checkpoint", "audit_retain", "audit_chain_json"],
     ),
+    ("Observability", "../observability.md", &["health", "tenant_stats", "reset_stats", "stats_tracking"]),
     // What comes later stands here until somebody says where it belongs.
     ("Others", "../README.md", &[]),
 ];
