@@ -280,7 +280,6 @@ fn excerpts(page: &str) -> Vec<(String, String)> {
         let source = match info.split_once(" file=") {
             Some((_, source)) => source,
             None if info == "sql" => "schema.sql",
-            None if info == "text measured" => "expected.txt",
             None if info == "sh" => continue,
             None => panic!("what file is this of? {info}"),
         };

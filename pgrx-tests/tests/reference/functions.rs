@@ -7,7 +7,7 @@ use tenancy_harness::postgres::Client;
 use crate::{cell, prose, rows};
 
 /// What belongs together, and the page that explains it.
-const TOPICS: [(&str, &str, &[&str]); 20] = [
+const TOPICS: [(&str, &str, &[&str]); 21] = [
     (
         "Context",
         "../reference.md#context",
@@ -116,7 +116,8 @@ const TOPICS: [(&str, &str, &[&str]); 20] = [
         "../audit.md#sealing",
         &["audit_seal", "audit_verify", "audit_checkpoint", "audit_retain", "audit_chain_json"],
     ),
-    ("Observability", "../observability.md", &["health", "tenant_stats", "reset_stats", "stats_tracking"]),
+    ("Replication", "../operations.md#one-tenant-on-another-server", &["publication_sql"]),
+    ("Observability", "../observability.md", &["tenant_stats", "reset_stats", "stats_tracking", "health"]),
     // What comes later stands here until somebody says where it belongs.
     ("Others", "../README.md", &[]),
 ];
