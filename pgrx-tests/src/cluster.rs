@@ -229,6 +229,15 @@ impl Cluster {
         command
     }
 
+    /// Has a program of somebody else's find this server's own client programs, and connect to this database as superuser.
+    pub fn lend_tools<'p>(&self, program: &'p mut Command, database: &str) -> &'p mut Command {
+        let mut path = self.bindir.clone().into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        program.env("PATH", path).env("LD_LIBRARY_PATH", self.bindir.join("../lib"));
+        program.env("PGHOST", &self.directory).env("PGUSER", Self::SUPERUSER).env("PGDATABASE", database)
+    }
+
     /// A command for a client program, connected to this server as superuser unless its arguments say otherwise.
     pub fn tool(&self, program: &str) -> Command {
         let mut command = self.server_program(program);
