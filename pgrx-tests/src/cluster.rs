@@ -16,6 +16,10 @@ use crate::account::{self, Account, run};
 const GUARD_SCRIPT: &str =
     r#"cat >/dev/null; "$1" stop --silent --wait --mode=immediate --pgdata="$2/data"; cd /; rm -rf "$2""#;
 
+/// What minor releases since November 2026 (15.20) keep in the options of each column. `pg_dump` of earlier ones takes it for an
+/// option to be set again, which their servers refuse.
+const COLUMN_VERSION: &str = "pg_attver";
+
 /// How a server is set up. The default preloads the extension and skips what only matters after a power cut.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -112,6 +116,9 @@ impl Cluster {
         // From 18 on checksums are the default, and both must have them or neither.
         let differ = cluster.major_of_programs() >= 18 && old.major_of_programs() < 18;
         cluster.initialize(config, if differ { &["--no-data-checksums"] } else { &[] });
+        if old.program_mentions("postgres", COLUMN_VERSION) && !cluster.program_mentions("pg_dump", COLUMN_VERSION) {
+            old.forget_column_versions();
+        }
         run(old.pg_ctl("stop").arg("--mode=fast"));
         let mut upgrade = cluster.server_program("pg_upgrade");
         upgrade.args(["--username=postgres", "--no-sync", "--old-bindir"]).arg(&old.bindir);
@@ -136,6 +143,28 @@ impl Cluster {
             text.push_str(&format!("{}:\n{}\n", log.display(), lines[lines.len().saturating_sub(12)..].join("\n")));
         }
         text
+    }
+
+    /// A minor release since [`COLUMN_VERSION`] is upgraded by a major release from before: that would fail for every database
+    /// that has a table, whatever extensions it has.
+    fn forget_column_versions(&self) {
+        eprintln!("pg_upgrade: the new PostgreSQL's minor release is older than the old one's: {COLUMN_VERSION} is removed before");
+        let query = "select datname from pg_database where datallowconn";
+        let rows = self.connect(Self::SUPERUSER).query(query, &[]).expect("the databases");
+        for row in rows {
+            self.connect_to(row.get(0), Self::SUPERUSER)
+                .batch_execute(&format!(
+                    "update pg_attribute set attoptions = nullif(array(
+                         select o from unnest(attoptions) as o where not starts_with(o, '{COLUMN_VERSION}=')), '{{}}')
+                     where attoptions is not null"
+                ))
+                .expect("options without versions");
+        }
+    }
+
+    fn program_mentions(&self, program: &str, word: &str) -> bool {
+        let bytes = fs::read(self.bindir.join(program)).expect("the server's programs can be read");
+        bytes.windows(word.len()).any(|part| part == word.as_bytes())
     }
 
     /// The major version of the programs, running or not.
