@@ -120,8 +120,10 @@ pub fn kill(site: &Site<'_>, mut dice: Dice, start: Instant, length: Duration) {
         let Some(mut client) = superuser.take().or_else(|| site.superuser()) else { return };
         let crash = Instant::now() > next_crash && start.elapsed() < length / 2;
         let roles = site.roles();
-        let roles = if crash { roles.as_slice() } else { roles.split_last().map_or(&[][..], |(_, others)| others) };
-        let Ok(rows) = client.query("select pid from pg_stat_activity where usename = any($1)", &[&roles]) else { continue };
+        let roles = if crash { &roles[..] } else { &roles[..2] };
+        let Ok(rows) = client.query("select pid from pg_stat_activity where usename = any($1)", &[&roles]) else {
+            continue;
+        };
         let pids: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
         if pids.is_empty() {
             superuser = Some(client);

@@ -111,6 +111,7 @@ fn watch(site: &Site<'_>, start: Instant, length: Duration, memory: &mut Memory,
             let _nobody = site.turns.write().unwrap_or_else(PoisonError::into_inner);
             let began = Instant::now();
             checks::at_rest(site);
+            println!("{:>4} s: looked at everything for {} ms", start.elapsed().as_secs(), began.elapsed().as_millis());
             // The log's chain gets longer: most of the time goes to the clients all the same.
             pause = Instant::now() + PAUSE.max(began.elapsed() * 8);
             has_paused = true;

@@ -80,7 +80,8 @@ impl Tally {
     /// Something is not as it should be.
     pub fn fault(&self, what: String) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        if faults.len() < 20 {
+        let kind = |what: &str| what.split(':').next().unwrap_or_default().to_owned();
+        if faults.len() < 100 && faults.iter().filter(|other| kind(other) == kind(&what)).count() < 10 {
             println!("FAULT: {what}");
         }
         faults.push(what);
