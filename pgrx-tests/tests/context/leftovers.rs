@@ -180,9 +180,9 @@ fn after_a_savepoint_a_tenants_own_are_no_left_overs_of_the_one_before() {
 fn what_was_found_gone_within_a_savepoint_comes_back_with_the_one_around_it() {
     let world = world();
     let mut client = littered(&world, "create temp table notes_uuid (id integer, tenant_id uuid, body text)");
-    client
-        .run("begin; savepoint a; drop table pg_temp.notes_uuid; savepoint b; set local tenancy.tenant_id = 'globex'");
-    client.run("select 1; release b; rollback to a; set local tenancy.tenant_id = 'globex'");
+    client.run("begin; savepoint a; drop table pg_temp.notes_uuid; savepoint b");
+    client.run("set local tenancy.tenant_id = 'globex'; select 1; release b; rollback to a");
+    client.run("set local tenancy.tenant_id = 'globex'");
     client.refuses("insert into notes_uuid (id) values (1)", "55000");
 }
 

@@ -44,7 +44,8 @@ fn change(site: &Site<'_>, client: &mut Client, dice: &mut Dice) -> Result<(), E
             site.admit(client, dice)?;
             add(&site.tally.created, 1);
         }
-        2 | 3 if active.len() > 6 => {
+        // Most are there to be worked for.
+        2 | 3 if active.len() > 6 && suspended.len() < 5 => {
             let resident = dice.pick(&active);
             becomes(client, resident, Status::Suspended, "select tenancy.suspend_tenant($1, 'soak')")?;
             add(&site.tally.suspended, 1);

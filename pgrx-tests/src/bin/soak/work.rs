@@ -152,7 +152,7 @@ fn attack(client: &mut Client<'_, '_>, resident: &Resident) -> Result<(), Ended>
                  select * from tenancy.audit_log where tenant_id = '{id}'; select * from tenancy.tenants where key = '{key}';
                  update orders set amount = 666 where tenant_id = '{id}'; delete from notes where tenant_id = '{key}'"
             );
-            let reply = client.ask(&statements, &[])?;
+            let reply = client.ask(&statements, &["40P01"])?;
             let written: Vec<_> = reply.tags.iter().filter(|tag| !tag.starts_with("SELECT")).collect();
             if written != ["UPDATE 0", "DELETE 0"] {
                 client
