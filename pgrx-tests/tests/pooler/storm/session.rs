@@ -20,7 +20,7 @@ const LITTERS: [&str; 8] = [
 
 #[test]
 fn by_session_nothing_passes_from_client_to_client() {
-    let mut storm = Storm::new(&PoolerConfig::default().set("pool_mode", "session"), 10_000);
+    let mut storm = Storm::new(&PoolerConfig::default().set("pool_mode", "session"), 4_000);
     let mut transactions = 0;
     while transactions < storm.rounds {
         let client = storm.next(|_, _| Request::query(&format!("{LOOK}; {LITTER}")));

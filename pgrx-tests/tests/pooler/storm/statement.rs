@@ -14,7 +14,7 @@ fn by_statement() -> PoolerConfig {
 
 #[test]
 fn by_statement_each_tenants_role_acts_for_it_alone() {
-    let mut storm = Storm::new(&by_statement(), 10_000);
+    let mut storm = Storm::new(&by_statement(), 2_000);
     storm.own_roles = true;
     for _ in 0..storm.rounds {
         let client = storm.next(|_, _| Request::query(LOOK));
@@ -41,7 +41,7 @@ fn by_statement_each_tenants_role_acts_for_it_alone() {
 
 #[test]
 fn by_statement_one_message_may_name_its_tenant() {
-    let mut storm = Storm::new(&by_statement(), 2_000);
+    let mut storm = Storm::new(&by_statement(), 1_000);
     for _ in 0..storm.rounds {
         let client = storm.next(|_, _| Request::query(LOOK));
         let look = storm.session(client).receive();

@@ -11,7 +11,7 @@ fn a_pooler_that_tracks_gives_each_client_its_own_tenant() {
         return;
     }
     let config = PoolerConfig::default().program(program).set("track_extra_parameters", "tenancy.tenant_id");
-    let mut storm = Storm::new(&config, 5_000);
+    let mut storm = Storm::new(&config, 1_000);
     // Clients that have set their tenant.
     let mut named = vec![false; storm.clients.len()];
     for _ in 0..storm.rounds {

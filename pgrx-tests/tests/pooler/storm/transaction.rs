@@ -22,7 +22,7 @@ struct Left {
 
 #[test]
 fn by_transaction_nothing_passes_from_client_to_client() {
-    let mut storm = Storm::new(&PoolerConfig::default(), 10_000);
+    let mut storm = Storm::new(&PoolerConfig::default(), 4_000);
     rage(&mut storm);
     storm.count();
 }
