@@ -105,6 +105,6 @@ fn a_hundred_tables_take_seconds() {
     let open =
         client.value("select count(*) filter (where blocked is not true) || ' of ' || count(*) from tenancy.prove()");
     assert_eq!(open.as_deref(), Some("0 of 2800"));
-    // A quarter of this on an idle machine.
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    // Five seconds on an idle machine; this one may have much else to do.
+    assert!(start.elapsed() < Duration::from_secs(90), "{:?}", start.elapsed());
 }
