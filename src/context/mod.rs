@@ -134,7 +134,7 @@ fn before_run(parallel: bool) -> Result<()> {
 
 fn transaction_ended(committed: bool) {
     tally::transaction_ended(committed);
-    subject::transaction_ended();
+    subject::transaction_ended(committed);
     own::transaction_ended(committed);
     hooks::transaction_ended();
     cursors::transaction_ended(committed);

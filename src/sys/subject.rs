@@ -131,22 +131,34 @@ pub fn is_used(id: Uuid, key: &str, user: Option<Option<&str>>) {
 }
 
 /// The top-level transaction has ended; before settings go back to what they were without it. Can't fail.
-pub fn transaction_ended() {
+pub fn transaction_ended(committed: bool) {
     let was_in_force = IN_FORCE.replace(false);
     WAS_IN_FORCE.set(was_in_force);
     if was_in_force {
-        remember();
+        // SAFETY: reads a variable of this backend.
+        ENDED_WITH.set(unsafe { raw::message_time() });
+        if !committed || are_durations_logged() {
+            remember();
+        }
+    }
+}
+
+/// Whether a line may follow when a transaction was committed.
+fn are_durations_logged() -> bool {
+    // SAFETY: reads settings.
+    unsafe {
+        pg_sys::log_duration
+            || pg_sys::log_min_duration_statement >= 0
+            || pg_sys::log_min_duration_sample >= 0
+            || pg_sys::log_xact_sample_rate > 0.0
     }
 }
 
 /// Keeps whom the transaction acted for until its last line is written.
 #[cold]
 fn remember() {
-    // SAFETY: reads a variable of this backend; for the other see `Subject`.
-    let known = unsafe {
-        ENDED_WITH.set(raw::message_time());
-        &mut *SUBJECT.known.get()
-    };
+    // SAFETY: see `Subject`.
+    let known = unsafe { &mut *SUBJECT.known.get() };
     if known.user.get().is_none() {
         known.user.set(Some(named_user()));
     }
