@@ -148,7 +148,9 @@ impl Cluster {
     /// A minor release since [`COLUMN_VERSION`] is upgraded by a major release from before: that would fail for every database
     /// that has a table, whatever extensions it has.
     fn forget_column_versions(&self) {
-        eprintln!("pg_upgrade: the new PostgreSQL's minor release is older than the old one's: {COLUMN_VERSION} is removed before");
+        eprintln!(
+            "pg_upgrade: the new PostgreSQL's minor release is older than the old one's: {COLUMN_VERSION} is removed before"
+        );
         let query = "select datname from pg_database where datallowconn";
         let rows = self.connect(Self::SUPERUSER).query(query, &[]).expect("the databases");
         for row in rows {

@@ -136,9 +136,7 @@ fn a_table_that_is_protected_meanwhile_stays_closed_too() {
         "create table late (id integer, tenant_id uuid); insert into late values (1, '{}'); grant select on late to {}",
         ACME.id, world.app
     ));
-    superuser.run(
-        "begin; select tenancy.protect('late'); create policy everybody on late using (true)",
-    );
+    superuser.run("begin; select tenancy.protect('late'); create policy everybody on late using (true)");
     let mut dropping = world.fixture.superuser();
     // Not for ever, where an assertion below fails.
     dropping.run("set lock_timeout = '60s'");
