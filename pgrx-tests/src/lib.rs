@@ -17,8 +17,8 @@
 
 mod account;
 mod assertions;
-pub mod charts;
 mod canary;
+pub mod charts;
 mod cluster;
 mod dice;
 mod fixture;

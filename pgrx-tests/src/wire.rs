@@ -57,10 +57,10 @@ impl Reply {
         self.status.is_none() && !self.copying
     }
 
-    /// Tenants that were reported to be in force, and are not `own`.
-    pub fn other_tenants(&self, own: Option<&str>) -> impl Iterator<Item = &str> {
+    /// Tenants that were reported to be in force, and are none of these names of its own.
+    pub fn other_tenants(&self, own: &[&str]) -> Vec<&str> {
         let reported = self.parameters.iter().filter(|(name, _)| name == "tenancy.tenant_id");
-        reported.map(|(_, value)| value.as_str()).filter(move |value| !value.is_empty() && Some(*value) != own)
+        reported.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty() && !own.contains(value)).collect()
     }
 
     /// The rows that are not NULL.

@@ -69,6 +69,9 @@ const LASTING: &str = "
     create function tenancy.set_tenant(tenant text, is_local boolean default true) returns uuid language sql
         begin atomic select tenancy.set_tenant_for(tenant, false); end";
 
+/// Nothing is protected.
+const OPEN: &str = "select tenancy.detach_quota('orders', 'orders'); select tenancy.unprotect('orders')";
+
 /// A copy of the database, with something changed in it.
 fn database(name: &str, change: &str) -> String {
     let made = server().connect(Cluster::SUPERUSER).batch_execute(&format!("create database {name} template clients"));
@@ -242,7 +245,7 @@ fn psql() {
     command.args(["-X", "-q", "-A", "-t", "-f"]).arg(file("psql/example.sql"));
     tells_the_story("psql", None, &mut command);
     // Nor is it the same where nothing is protected.
-    let open = try_run(command.env("PGDATABASE", database("open", "select tenancy.unprotect('orders')")));
+    let open = try_run(command.env("PGDATABASE", database("open", OPEN)));
     let printed = String::from_utf8_lossy(&open.stdout);
     assert!(printed.starts_with("without a tenant: umbrella 5\n"), "{printed}");
 }

@@ -44,17 +44,33 @@ struct Owners {
     now: Owner,
     /// Whoever it was before this transaction found that nothing of his was left. A rollback may bring that back.
     before: Owner,
+    /// How deep in savepoints that was found last: a savepoint that is rolled back brings nothing back that was gone before it.
+    level: i32,
 }
 
 impl Owners {
-    const NONE: Self = Self { now: Owner::Nobody, before: Owner::Nobody };
+    const NONE: Self = Self::of(Owner::Nobody);
 
-    fn pass_to(self, owner: Owner) -> Self {
-        Self { now: owner, before: self.before.or(self.now) }
+    /// Outside of transactions.
+    const fn of(owner: Owner) -> Self {
+        Self { now: owner, before: Owner::Nobody, level: 0 }
     }
 
-    fn rolled_back(self) -> Self {
-        Self { now: self.before.or(self.now), ..self }
+    fn pass_to(self, owner: Owner, level: i32) -> Self {
+        Self { now: owner, before: self.before.or(self.now), level: self.level.max(level) }
+    }
+
+    /// Back to before whatever was done at this level, or deeper. 0 is the transaction.
+    fn rolled_back(self, level: i32) -> Self {
+        if self.level < level {
+            return self;
+        }
+        Self { now: self.before.or(self.now), level: level - 1, ..self }
+    }
+
+    /// What was done at this level counts as done at the one above.
+    fn released(self, level: i32) -> Self {
+        Self { level: self.level.min(level - 1), ..self }
     }
 }
 
@@ -119,15 +135,14 @@ fn pass_to(owner: Owner, remedy: Remedy) -> Result<()> {
     if owners.now != Owner::Nobody {
         check(remedy)?;
     }
-    OWNERS.set(owners.pass_to(owner));
+    OWNERS.set(owners.pass_to(owner, xact::nest_level()));
     Ok(())
 }
 
 /// The top-level transaction has ended. Can't fail.
 pub fn transaction_ended(committed: bool) {
     let owners = OWNERS.get();
-    let now = if committed { owners.now } else { owners.rolled_back().now };
-    OWNERS.reset(Owners { now, before: Owner::Nobody });
+    OWNERS.reset(Owners::of(if committed { owners.now } else { owners.rolled_back(0).now }));
 }
 
 /// A savepoint was rolled back: what was gone may be there again. Can't fail.
@@ -135,8 +150,16 @@ pub fn savepoint_rolled_back() {
     if ASIDE.get() {
         return;
     }
-    OWNERS.set(OWNERS.get().rolled_back());
+    OWNERS.set(OWNERS.get().rolled_back(xact::nest_level()));
     CHANGED.set(true);
+}
+
+/// A savepoint was released. Can't fail.
+pub fn savepoint_released() {
+    let (owners, level) = (OWNERS.get(), xact::nest_level());
+    if owners.level >= level && !ASIDE.get() {
+        OWNERS.set(owners.released(level));
+    }
 }
 
 /// Looks for what the session's former tenant left.
@@ -199,11 +222,30 @@ mod tests {
 
     #[test]
     fn a_rollback_gives_back_whose_it_was_before() {
-        let acmes = Owners { now: ACME, before: Owner::Nobody };
-        assert_eq!(acmes.rolled_back().now, ACME);
-        assert_eq!(acmes.pass_to(GLOBEX).now, GLOBEX);
-        assert_eq!(acmes.pass_to(GLOBEX).rolled_back().now, Owner::Unknown);
-        assert_eq!(Owners::NONE.pass_to(ACME).rolled_back().now, ACME);
+        let acmes = Owners::of(ACME);
+        assert_eq!(acmes.rolled_back(0).now, ACME);
+        assert_eq!(acmes.pass_to(GLOBEX, 1).now, GLOBEX);
+        assert_eq!(acmes.pass_to(GLOBEX, 1).rolled_back(0).now, Owner::Unknown);
+        assert_eq!(Owners::NONE.pass_to(ACME, 1).rolled_back(0).now, ACME);
+    }
+
+    #[test]
+    fn a_savepoint_gives_back_what_was_gone_within_it() {
+        let outside = Owners::of(ACME).pass_to(GLOBEX, 1);
+        assert_eq!(outside.rolled_back(2).now, GLOBEX);
+        let within = Owners::of(ACME).pass_to(GLOBEX, 3);
+        assert_eq!(within.rolled_back(4).now, GLOBEX);
+        assert_eq!(within.rolled_back(3).now, Owner::Unknown);
+        assert_eq!(within.rolled_back(2).now, Owner::Unknown);
+        // What was gone at the level above comes back only with that.
+        let again = within.rolled_back(3).pass_to(GLOBEX, 2);
+        assert_eq!((again.rolled_back(3).now, again.rolled_back(2).now), (GLOBEX, Owner::Unknown));
+    }
+
+    #[test]
+    fn what_a_released_savepoint_did_is_of_the_one_around_it() {
+        let released = Owners::of(ACME).pass_to(GLOBEX, 3).released(3);
+        assert_eq!((released.rolled_back(3).now, released.rolled_back(2).now), (GLOBEX, Owner::Unknown));
     }
 
     #[test]

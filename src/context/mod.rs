@@ -67,6 +67,7 @@ pub fn init() {
     });
     xact::on_end(transaction_ended);
     xact::on_rollback_to_savepoint(savepoint_rolled_back);
+    xact::on_release_of_savepoint(leftovers::savepoint_released);
     invalidation::on_relation(cache::relation_changed);
     invalidation::on_role(cache::role_changed);
     hooks::install(Checks {

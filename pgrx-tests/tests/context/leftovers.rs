@@ -158,6 +158,34 @@ fn a_rollback_that_brings_left_overs_back_brings_the_refusal_back() {
     client.refuses("insert into notes_uuid (id) values (1)", "55000");
 }
 
+/// What the tenant before has left is known to be gone, and no savepoint of this one's brings it back.
+#[test]
+fn after_a_savepoint_a_tenants_own_are_no_left_overs_of_the_one_before() {
+    let world = world();
+    for undo in
+        ["savepoint s; rollback to s", "do $$ begin perform 1 / 0; exception when division_by_zero then null; end $$"]
+    {
+        for (leave, using) in LEFTOVERS {
+            for way_in in WAYS_IN {
+                let mut client = littered(&world, "select count(*) from public.notes_uuid");
+                client.run(&format!("begin; {way_in}; {leave}; {undo}; {using}; commit"));
+                client.run(&format!("begin; {way_in}; savepoint s; {using}; release s; {undo}; {using}; commit"));
+                client.refuses(&format!("begin; select tenancy.set_tenant('acme'); {using}"), "55000");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_found_gone_within_a_savepoint_comes_back_with_the_one_around_it() {
+    let world = world();
+    let mut client = littered(&world, "create temp table notes_uuid (id integer, tenant_id uuid, body text)");
+    client.run("begin; savepoint a; drop table pg_temp.notes_uuid; savepoint b");
+    client.run("set local tenancy.tenant_id = 'globex'; select 1; release b; rollback to a");
+    client.run("set local tenancy.tenant_id = 'globex'");
+    client.refuses("insert into notes_uuid (id) values (1)", "55000");
+}
+
 #[test]
 fn a_failed_transaction_of_the_next_tenant_does_not_keep_what_was_discarded() {
     let world = world();

@@ -51,6 +51,6 @@ fn a_seal_stays_on_the_connection() {
         other.refuses("select tenancy.set_tenant('globex', is_local => false)", "42501");
         other.run("discard all");
         assert_eq!(key(&mut one), "none", "{mode}");
-        one.refuses("select tenancy.set_tenant('acme', is_local => false)", "42501");
+        one.refuses("select tenancy.set_tenant('globex', is_local => false)", "42501");
     }
 }

@@ -170,8 +170,9 @@ pub fn page(session: &mut Client, admin: &str) -> String {
     let mut page = String::from(
         "<!-- Written by `make reference` from the catalog: change the COMMENT, not this page. -->\n\n\
          # Functions\n\n\
-         All functions of schema `tenancy`, with what their COMMENT says; `\\df+ tenancy.*` shows the same. A default of `NULL`\n\
-         may be left out. The rules that they work by: [reference](../reference.md). What they raise: [errors](errors.md).\n",
+         All functions of schema `tenancy`, with what their COMMENT says; `\\df+ tenancy.*` shows the same. Arguments with a\n\
+         DEFAULT may be left out. The rules that they work by: [reference](../reference.md). What they raise: [errors](errors.md).\n\
+         *For administrators* means superusers, and roles that [grant_admin](#grant_admin) has made administrators.\n",
     );
     let placed: BTreeSet<&str> = TOPICS.iter().flat_map(|(_, _, names)| names.iter().copied()).collect();
     let missing: Vec<&&str> = placed.iter().filter(|name| !functions.contains_key(**name)).collect();

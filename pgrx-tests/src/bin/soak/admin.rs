@@ -44,7 +44,8 @@ fn change(site: &Site<'_>, client: &mut Client, dice: &mut Dice) -> Result<(), E
             site.admit(client, dice)?;
             add(&site.tally.created, 1);
         }
-        2 | 3 if active.len() > 6 => {
+        // Most are there to be worked for.
+        2 | 3 if active.len() > 6 && suspended.len() < 5 => {
             let resident = dice.pick(&active);
             becomes(client, resident, Status::Suspended, "select tenancy.suspend_tenant($1, 'soak')")?;
             add(&site.tally.suspended, 1);
@@ -120,8 +121,10 @@ pub fn kill(site: &Site<'_>, mut dice: Dice, start: Instant, length: Duration) {
         let Some(mut client) = superuser.take().or_else(|| site.superuser()) else { return };
         let crash = Instant::now() > next_crash && start.elapsed() < length / 2;
         let roles = site.roles();
-        let roles = if crash { roles.as_slice() } else { roles.split_last().map_or(&[][..], |(_, others)| others) };
-        let Ok(rows) = client.query("select pid from pg_stat_activity where usename = any($1)", &[&roles]) else { continue };
+        let roles = if crash { &roles[..] } else { &roles[..2] };
+        let Ok(rows) = client.query("select pid from pg_stat_activity where usename = any($1)", &[&roles]) else {
+            continue;
+        };
         let pids: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
         if pids.is_empty() {
             superuser = Some(client);

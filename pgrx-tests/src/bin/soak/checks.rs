@@ -96,7 +96,8 @@ fn look(site: &Site<'_>, client: &mut Client) -> Result<(), Error> {
         fault(format!("CHAIN: {}", row.get::<_, String>(1)));
     }
     // What versions of the server are known for is no matter of the soak.
-    let unwell = "select format('%s: %s', h.check, detail) from tenancy.health() h where not ok and h.check <> 'server_version'";
+    let unwell =
+        "select format('%s: %s', h.check, detail) from tenancy.health() h where not ok and h.check <> 'server_version'";
     for row in client.query(unwell, &[])? {
         fault(format!("HEALTH: {}", row.get::<_, String>(0)));
     }
@@ -138,7 +139,8 @@ pub fn at_the_end(site: &Site<'_>) -> String {
     }
     log(site);
     // Whoever attacks now, with all the rows there are.
-    match client.query("select format('%s of %s: %s', attack, tbl, detail) from tenancy.prove() where not blocked", &[]) {
+    match client.query("select format('%s of %s: %s', attack, tbl, detail) from tenancy.prove() where not blocked", &[])
+    {
         Ok(rows) => rows.iter().for_each(|row| site.tally.fault(format!("PROOF: {}", row.get::<_, String>(0)))),
         Err(error) => site.tally.fault(format!("PROOF: {error:?}")),
     }

@@ -110,7 +110,10 @@ mod tests {
 
     #[test]
     fn what_comes_and_goes_is_none_nor_is_what_comes_before() {
-        assert_eq!(grown(|second| if second < 20 { 500 } else { 1000 + i64::try_from(second % 4).unwrap() * 50 }), Some(0));
+        assert_eq!(
+            grown(|second| if second < 20 { 500 } else { 1000 + i64::try_from(second % 4).unwrap() * 50 }),
+            Some(0)
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub const TENANTS_AT_MOST: usize = 20;
 /// Limits of each tenant: the rate is of so many per ten seconds.
 pub const RATE: u64 = 15;
 pub const RATE_SECONDS: u64 = 10;
-const LIMITS: [(&str, u64); 4] = [("orders", 120), ("storage", 60_000), ("points", 30), ("seats", 40)];
+const LIMITS: [(&str, u64); 4] = [("orders", 30), ("storage", 6_000), ("points", 14), ("seats", 20)];
 
 /// An HS256 token by PostgreSQL's own SHA-256: the secret is 64 times the letter k, which HMAC combines with its two pads.
 const SCHEMA: &str = r#"

@@ -104,7 +104,7 @@ impl Way {
         let (key, canary) = (&guest.key, guest.canary.text());
         match self {
             Self::Call | Self::Setting => format!("{key}{canary}"),
-            Self::Host => key.clone(),
+            Self::Host => guest.id.clone(),
             Self::Token => "********".to_owned(),
         }
     }
@@ -113,6 +113,7 @@ impl Way {
 /// One of the tenants, and what is known of its rows.
 struct Guest {
     key: String,
+    id: String,
     canary: Canary,
     token: String,
     /// A role of its own.
@@ -252,7 +253,8 @@ impl Storm {
         let guest = guest.map(|guest| &self.guests[guest]);
         let strangers = sight(guest.map(|guest| &guest.canary), &reply.bytes).strangers;
         assert_eq!(strangers, Vec::<String>::new(), "what is another tenant's came");
-        let others: Vec<&str> = reply.other_tenants(guest.map(|guest| guest.key.as_str())).collect();
+        let names = guest.map(|guest| [guest.key.as_str(), guest.id.as_str()]);
+        let others = reply.other_tenants(names.as_ref().map_or([].as_slice(), |names| names.as_slice()));
         assert_eq!(others, Vec::<&str>::new(), "another tenant was reported");
     }
 
@@ -323,6 +325,7 @@ impl Storm {
 fn guest(fixture: &Fixture<'_>, superuser: &mut Client, dice: &mut Dice, number: usize) -> Guest {
     let mut guest = Guest {
         key: format!("t{number}"),
+        id: String::new(),
         canary: Canary::new(dice.throw()),
         token: String::new(),
         role: fixture.app_named(&format!("only{number}")),
@@ -340,6 +343,7 @@ fn guest(fixture: &Fixture<'_>, superuser: &mut Client, dice: &mut Dice, number:
          alter role {role} set tenancy.tenant_id = '{key}'",
         guest.timeout()
     ));
+    guest.id = superuser.value(&format!("select id from tenancy.tenants where key = '{key}'")).expect("an id");
     guest.token = superuser.value(&format!("select token('{key}', '{canary}')")).expect("a token");
     guest
 }
