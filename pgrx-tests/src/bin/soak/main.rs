@@ -173,7 +173,7 @@ fn enough(site: &Site<'_>, memory: &Memory, length: Duration) {
         ("tenants resumed", read(&tally.resumed), seconds / 60),
         ("tenants erased", read(&tally.erased), seconds / 60),
         ("terminated sessions", read(&tally.terminated), seconds / 10),
-        ("crashes", read(&tally.crashes), seconds / 60 / 10 + 1),
+        ("crashes", read(&tally.crashes), (seconds / 600).max(1)),
         ("disconnects", read(&tally.disconnects), seconds),
         ("quotas exhausted", read(&tally.quotas), seconds / 10),
         ("rates exhausted", read(&tally.rates), seconds / 60),
