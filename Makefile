@@ -1,5 +1,5 @@
 # The front door. Every target is one script, which can as well be called by hand; `make` alone lists them.
-.PHONY: help setup demo demo-stop test bench bench-quick soak reference charts docs lint fmt install package package-test clean
+.PHONY: help all setup demo demo-stop test bench bench-quick soak reference charts docs lint fmt install package package-test clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 | \2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
@@ -40,13 +40,17 @@ lint: ## formatting, clippy, rustdoc, house rules, versions
 fmt: ## format the code
 	@cargo fmt --all
 
+# As pgxn and others call it before install.
+all: ## release build for the PostgreSQL of PG_CONFIG
+	@.ci/install --build-only
+
 install: ## release build into the PostgreSQL of PG_CONFIG (sudo where needed)
 	@.ci/install
 
 package: ## a Debian package per PostgreSQL version in PG_VERSIONS, release builds, and the archive for PGXN
 	@.ci/package
 
-package-test: ## installs these packages into a clean Debian and tests them there (root, debootstrap; 3 minutes)
+package-test: ## installs these packages, each into a clean Debian, and tests them there (root, debootstrap)
 	@.ci/package-test
 
 clean: ## remove everything that was built, and the demo

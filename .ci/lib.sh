@@ -191,6 +191,16 @@ debian_mirror() {
     if [[ -f $keyring ]]; then printf '%s\t[signed-by=%s]\n' "$uri" "$keyring"; else printf '%s\t\n' "$uri"; fi
 }
 
+# The Debian release that has a PostgreSQL version, in source and as a package.
+suite_of() {
+    case $1 in
+        15) echo bookworm ;;
+        17) echo trixie ;;
+        18) echo sid ;;
+        *) fail "no Debian release has PostgreSQL $1" ;;
+    esac
+}
+
 # Puts what the requirements file $2 pins into the virtual environment $1, from PyPI, once; $3 is Python that runs when it is there.
 provide_venv() {
     local venv=$1 wanted=$2 check=$3

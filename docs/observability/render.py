@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Draws dashboard.svg: the panels of grafana-dashboard.json, filled by a demonstration run.
 
-    render.py [SECONDS]
+    render.py [SECONDS [FILE]]
 
 makes tenants and a table in the empty database that PGHOST, PGDATABASE and so on name (as a superuser; the library is to be
 preloaded), has several tenants work in it for a minute, asks the queries of postgres_exporter.yaml each second as an exporter does,
 reckons what the panels ask for, and draws it. It knows as much of PromQL as the dashboard uses. It is no Grafana: the
-picture shows what the dashboard tells, not how Grafana looks to the pixel.
+picture shows what the dashboard tells, not how Grafana looks to the pixel. What the tenants do is drawn by lot from a fixed seed; how much of it
+they get done in a minute differs from run to run.
 """
 
 import csv
@@ -47,30 +48,30 @@ def psql(*arguments, text=None, role=None):
     return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
 
-def transactions(tenant, size, moment):
+def transactions(tenant, size, moment, dice):
     """What the tenant's application sends now."""
-    tide = 0.6 + 0.4 * random.random() + (0.8 if tenant == "globex" and 25 < moment < 40 else 0)
+    tide = 0.6 + 0.4 * dice.random() + (0.8 if tenant == "globex" and 25 < moment < 40 else 0)
     yield f"INSERT INTO orders (amount) SELECT random() * 100 FROM generate_series(1, {max(1, int(size * tide / 4))});"
     yield f"SELECT * FROM orders ORDER BY id DESC LIMIT {int(size * tide)};"
-    if random.random() < 0.3:
+    if dice.random() < 0.3:
         yield "SELECT sum(amount) FROM orders;"
-    if random.random() < (0.10 if tenant == "initech" else 0.01):
+    if dice.random() < (0.10 if tenant == "initech" else 0.01):
         yield "INSERT INTO orders (amount) VALUES (-1);"
-    if tenant == "umbrella" and 35 < moment < 45 and random.random() < 0.3:
+    if tenant == "umbrella" and 35 < moment < 45 and dice.random() < 0.3:
         yield "UPDATE orders SET tenant_id = gen_random_uuid();"
-    if tenant == "hooli" and random.random() < 0.2:
+    if tenant == "hooli" and dice.random() < 0.2:
         yield "SELECT tenancy.consume('exports');"
 
 
 def work(tenant, pace, size, seconds):
     session = subprocess.Popen(["psql", "--no-psqlrc", "--quiet", "--username", "demo_app"], stdin=subprocess.PIPE,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
-    start = time.monotonic()
+    start, dice = time.monotonic(), random.Random(tenant)
     while (moment := time.monotonic() - start) < seconds:
-        statements = "".join(transactions(tenant, size, moment * 60 / seconds))
+        statements = "".join(transactions(tenant, size, moment * 60 / seconds, dice))
         session.stdin.write(f"BEGIN; SELECT tenancy.set_tenant('{tenant}'); {statements} COMMIT;\n")
         session.stdin.flush()
-        time.sleep(random.expovariate(pace))
+        time.sleep(dice.expovariate(pace))
     session.communicate()
 
 
@@ -299,6 +300,7 @@ def draw_table(panel, box):
 
 def main():
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    picture = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else HERE / "dashboard.svg"
     psql("--set=ON_ERROR_STOP=1", text=SETUP)
     database = psql("--tuples-only", "--no-align", text="SELECT current_database()").strip()
     workers = [threading.Thread(target=work, args=(tenant, *how, seconds)) for tenant, how in TENANTS.items()]
@@ -329,7 +331,7 @@ def main():
             parts += draw_number(panel, series, database, box, moments)
         else:
             parts += draw_table(panel, box)
-    (HERE / "dashboard.svg").write_text("\n".join([*parts, "</svg>"]) + "\n")
+    picture.write_text("\n".join([*parts, "</svg>"]) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 //! One PostgreSQL server in a directory of its own.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,10 @@ use crate::account::{self, Account, run};
 /// that started the server ends without dropping it (statics, a signal, `kill -9`).
 const GUARD_SCRIPT: &str =
     r#"cat >/dev/null; "$1" stop --silent --wait --mode=immediate --pgdata="$2/data"; cd /; rm -rf "$2""#;
+
+/// What minor releases since November 2026 (15.20) keep in the options of each column. `pg_dump` of earlier ones takes it for an
+/// option to be set again, which their servers refuse.
+const COLUMN_VERSION: &str = "pg_attver";
 
 /// How a server is set up. The default preloads the extension and skips what only matters after a power cut.
 #[derive(Clone, Debug)]
@@ -81,19 +86,105 @@ impl Cluster {
     pub fn start(name: &str, config: &Config) -> Self {
         let mut cluster = Self::prepare(name);
         cluster.environment = config.environment.clone();
-        run(cluster
-            .server_program("initdb")
-            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--username=postgres"])
-            .arg("--pgdata")
-            .arg(cluster.data_directory()));
-        cluster.append_settings(config);
+        cluster.initialize(config, &[]);
         cluster.start_server();
         cluster
     }
 
+    /// As [`Cluster::start`], by another PostgreSQL, whose `pg_config` that is.
+    pub fn start_of(pg_config: &OsStr, name: &str, config: &Config) -> Self {
+        let cluster = Self::prepare_of(pg_config, name);
+        cluster.initialize(config, &[]);
+        cluster.start_server();
+        cluster
+    }
+
+    fn initialize(&self, config: &Config, more: &[&str]) {
+        run(self
+            .server_program("initdb")
+            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--username=postgres"])
+            .args(more)
+            .arg("--pgdata")
+            .arg(self.data_directory()));
+        self.append_settings(config);
+    }
+
+    /// Stops `old`, which is of an earlier PostgreSQL, has `pg_upgrade` take it over, and starts what has become of it.
+    #[track_caller]
+    pub fn upgraded_from(old: &Self, name: &str, config: &Config) -> Self {
+        let cluster = Self::prepare(name);
+        // From 18 on checksums are the default, and both must have them or neither.
+        let differ = cluster.major_of_programs() >= 18 && old.major_of_programs() < 18;
+        cluster.initialize(config, if differ { &["--no-data-checksums"] } else { &[] });
+        if old.program_mentions("postgres", COLUMN_VERSION) && !cluster.program_mentions("pg_dump", COLUMN_VERSION) {
+            old.forget_column_versions();
+        }
+        run(old.pg_ctl("stop").arg("--mode=fast"));
+        let mut upgrade = cluster.server_program("pg_upgrade");
+        upgrade.args(["--username=postgres", "--no-sync", "--old-bindir"]).arg(&old.bindir);
+        upgrade.arg("--new-bindir").arg(&cluster.bindir).arg("--old-datadir").arg(old.data_directory());
+        upgrade.arg("--new-datadir").arg(cluster.data_directory()).arg("--socketdir").arg(&cluster.directory);
+        let output = upgrade.output().expect("pg_upgrade runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "pg_upgrade says\n{said}\nand in its logs\n{}", cluster.upgrade_logs());
+        cluster.start_server();
+        cluster
+    }
+
+    /// Ends of the logs that a failed `pg_upgrade` leaves in the new data directory, one for each database among them.
+    fn upgrade_logs(&self) -> String {
+        let entries = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let runs = entries(self.data_directory().join("pg_upgrade_output.d"));
+        let logs = runs.flat_map(|run| entries(run.join("log")).chain(entries(run)).collect::<Vec<_>>());
+        let mut text = String::new();
+        for log in logs.filter(|path| path.is_file()) {
+            let lines = fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+            let lines: Vec<&str> = lines.lines().collect();
+            text.push_str(&format!("{}:\n{}\n", log.display(), lines[lines.len().saturating_sub(12)..].join("\n")));
+        }
+        text
+    }
+
+    /// A minor release since [`COLUMN_VERSION`] is upgraded by a major release from before: that would fail for every database
+    /// that has a table, whatever extensions it has.
+    fn forget_column_versions(&self) {
+        eprintln!(
+            "pg_upgrade: the new PostgreSQL's minor release is older than the old one's: {COLUMN_VERSION} is removed before"
+        );
+        let query = "select datname from pg_database where datallowconn";
+        let rows = self.connect(Self::SUPERUSER).query(query, &[]).expect("the databases");
+        for row in rows {
+            self.connect_to(row.get(0), Self::SUPERUSER)
+                .batch_execute(&format!(
+                    "update pg_attribute set attoptions = nullif(array(
+                         select o from unnest(attoptions) as o where not starts_with(o, '{COLUMN_VERSION}=')), '{{}}')
+                     where attoptions is not null"
+                ))
+                .expect("options without versions");
+        }
+    }
+
+    fn program_mentions(&self, program: &str, word: &str) -> bool {
+        let bytes = fs::read(self.bindir.join(program)).expect("the server's programs can be read");
+        bytes.windows(word.len()).any(|part| part == word.as_bytes())
+    }
+
+    /// The major version of the programs, running or not.
+    fn major_of_programs(&self) -> u32 {
+        let output = run(self.server_program("postgres").arg("--version"));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let number: String =
+            text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        number.parse().expect("a major version")
+    }
+
     /// An empty directory and its guard, no server yet.
     pub(crate) fn prepare(name: &str) -> Self {
-        let (bindir, libdir) = (server_path("--bindir"), server_path("--libdir"));
+        Self::prepare_of(&named_pg_config(), name)
+    }
+
+    fn prepare_of(pg_config: &OsStr, name: &str) -> Self {
+        let (bindir, libdir) = (server_path(pg_config, "--bindir"), server_path(pg_config, "--libdir"));
         let account = Account::for_servers();
         // Not the caller's TMPDIR: the server's account must reach it, and a socket's path is limited to 107 bytes.
         let directory = tempfile::Builder::new()
@@ -167,6 +258,15 @@ impl Cluster {
         // Its own libpq: dblink and postgres_fdw of a newer server don't load with the system's.
         command.env("LD_LIBRARY_PATH", &self.libdir);
         command
+    }
+
+    /// Has a program of somebody else's find this server's own client programs, and connect to this database as superuser.
+    pub fn lend_tools<'p>(&self, program: &'p mut Command, database: &str) -> &'p mut Command {
+        let mut path = self.bindir.clone().into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        program.env("PATH", path).env("LD_LIBRARY_PATH", self.bindir.join("../lib"));
+        program.env("PGHOST", &self.directory).env("PGUSER", Self::SUPERUSER).env("PGDATABASE", database)
     }
 
     /// A command for a client program, connected to this server as superuser unless its arguments say otherwise.
@@ -277,10 +377,13 @@ fn spawn_guard(account: Option<Account>, pg_ctl: &Path, directory: &Path) -> Chi
         .expect("a shell can be started")
 }
 
-/// A path that the server's `pg_config` tells.
-fn server_path(option: &str) -> PathBuf {
-    let pg_config = std::env::var_os("PG_TENANCY_PG_CONFIG")
-        .expect("PG_TENANCY_PG_CONFIG names the pg_config of a PostgreSQL that has the extension installed");
+fn named_pg_config() -> OsString {
+    std::env::var_os("PG_TENANCY_PG_CONFIG")
+        .expect("PG_TENANCY_PG_CONFIG names the pg_config of a PostgreSQL that has the extension installed")
+}
+
+/// A path that a server's `pg_config` tells.
+fn server_path(pg_config: &OsStr, option: &str) -> PathBuf {
     // Cargo runs tests in their package's folder; a relative path is meant from the repository's root.
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = run(Command::new(repository.join(pg_config)).arg(option));

@@ -63,36 +63,48 @@ struct Place {
     port: u16,
 }
 
-/// Runs the example in a fresh database, and compares what it printed. `port` is of a forwarder to the server's socket; without it
-/// the example connects to the socket itself.
+/// `set_tenant` as it is not: the tenant stays when the transaction has ended, as with a plain SET.
+const LASTING: &str = "
+    alter function tenancy.set_tenant(text, boolean) rename to set_tenant_for;
+    create function tenancy.set_tenant(tenant text, is_local boolean default true) returns uuid language sql
+        begin atomic select tenancy.set_tenant_for(tenant, false); end";
+
+/// Nothing is protected.
+const OPEN: &str = "select tenancy.detach_quota('orders', 'orders'); select tenancy.unprotect('orders')";
+
+/// A copy of the database, with something changed in it.
+fn database(name: &str, change: &str) -> String {
+    let made = server().connect(Cluster::SUPERUSER).batch_execute(&format!("create database {name} template clients"));
+    made.expect("a database for the example");
+    server().connect_to(name, Cluster::SUPERUSER).batch_execute(change).expect("a changed database");
+    name.to_owned()
+}
+
+/// Runs the example in a fresh database, and compares what it printed; and again where tenants outlast their transactions, which it
+/// must notice. `place` is that of a forwarder to the server's socket; without it the example connects to the socket itself.
 #[track_caller]
 fn tells_the_story(name: &str, place: Option<Place>, example: &mut Command) {
-    let database = format!("story_{name}");
-    let created =
-        server().connect(Cluster::SUPERUSER).batch_execute(&format!("create database {database} template clients"));
-    created.expect("a database for the example");
+    let expected = read("expected.txt");
     let place = place.unwrap_or_else(|| Place { host: server().directory().display().to_string(), port: 5432 });
-    for (variable, value) in
-        [("PGHOST", place.host), ("PGPORT", place.port.to_string()), ("PGDATABASE", database), ("PGUSER", ROLE.into())]
-    {
-        example.env(variable, value);
-    }
-    let output = run(example);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), read("expected.txt"), "printed by {name}");
+    example.env("PGHOST", place.host).env("PGPORT", place.port.to_string()).env("PGUSER", ROLE);
+    let output = run(example.env("PGDATABASE", database(&format!("story_{name}"), "")));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "printed by {name}");
+
+    let output = try_run(example.env("PGDATABASE", database(&format!("lasting_{name}"), LASTING)));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let last = expected.lines().last().expect("a story");
+    let others = expected.strip_suffix(&format!("{last}\n")).expect("lines");
+    assert!(
+        printed.starts_with(others) && !printed.contains(last),
+        "{name} does not notice, or stumbles before:\n{printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// Runs a program of some toolchain, for a limited time.
 #[track_caller]
 fn run(command: &mut Command) -> Output {
-    let mut limited = Command::new("timeout");
-    limited.arg(SECONDS).arg(command.get_program()).args(command.get_args()).env("LC_ALL", "C.UTF-8");
-    for (variable, value) in command.get_envs() {
-        match value {
-            Some(value) => limited.env(variable, value),
-            None => limited.env_remove(variable),
-        };
-    }
-    let output = limited.current_dir(root()).output().expect("coreutils");
+    let output = try_run(command);
     let told = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     match output.status.code() {
         Some(0) => output,
@@ -102,6 +114,19 @@ fn run(command: &mut Command) -> Output {
         }
         _ => panic!("{command:?} fails with {}:\n{}", output.status, told()),
     }
+}
+
+/// The same, whatever it ends with.
+fn try_run(command: &Command) -> Output {
+    let mut limited = Command::new("timeout");
+    limited.arg(SECONDS).arg(command.get_program()).args(command.get_args()).env("LC_ALL", "C.UTF-8");
+    for (variable, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(variable, value),
+            None => limited.env_remove(variable),
+        };
+    }
+    limited.current_dir(root()).output().expect("coreutils")
 }
 
 /// What `.ci/clients` tells, having installed it.
@@ -214,18 +239,15 @@ clients! {
 }
 
 fn psql() {
-    // The server's own psql, with the libpq of its version; the one that the script starts is the same.
-    let tool = server().tool("psql");
-    let program = tool.get_args().find(|argument| argument.to_string_lossy().ends_with("/psql"));
-    let program = PathBuf::from(program.unwrap_or(tool.get_program()));
-    let bin = program.parent().expect("psql is in a directory");
-    let mut path = bin.as_os_str().to_owned();
-    path.push(":");
-    path.push(env::var_os("PATH").unwrap_or_default());
-    let mut command = Command::new(&program);
-    command.env("PATH", path).env("LD_LIBRARY_PATH", bin.join("../lib"));
+    // The server's own, with the libpq of its version; the one that the script starts is the same.
+    let mut command = Command::new("psql");
+    server().lend_tools(&mut command, "postgres");
     command.args(["-X", "-q", "-A", "-t", "-f"]).arg(file("psql/example.sql"));
     tells_the_story("psql", None, &mut command);
+    // Nor is it the same where nothing is protected.
+    let open = try_run(command.env("PGDATABASE", database("open", OPEN)));
+    let printed = String::from_utf8_lossy(&open.stdout);
+    assert!(printed.starts_with("without a tenant: umbrella 5\n"), "{printed}");
 }
 
 fn go() {

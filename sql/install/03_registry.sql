@@ -90,7 +90,7 @@ CREATE FUNCTION tenancy.grant_access(
     AS 'MODULE_PATHNAME', 'grant_access_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.grant_access(name, text, text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.grant_access(name, text, text, boolean) IS
-    'Lets a role, and those that inherit its privileges, act for a tenant, or for any (NULL); with require_membership only while the user is a member of it. Again, it sets the mode and whether that is required. Raises 42704 unknown role or tenant, 22023 unknown mode';
+    'Lets a role, and those that inherit its privileges, act for a tenant, or for any (NULL); with require_membership only while the user is a member of it. mode: direct, the role is trusted to name the tenant; signed, only a token counts; claims, what PostgREST says of the request. Called again, it sets the mode and whether that is required. Raises 42704 unknown role or tenant, 22023 unknown mode';
 
 CREATE FUNCTION tenancy.revoke_access(role name, tenant text DEFAULT NULL) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -104,7 +104,7 @@ CREATE FUNCTION tenancy.grant_admin(role name) RETURNS void
     AS 'MODULE_PATHNAME', 'grant_admin_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.grant_admin(name) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.grant_admin(name) IS
-    'Makes a role an administrator: grants it the functions that change things. Raises 42704 unknown role';
+    'Makes a role an administrator: lets it execute the functions that change things. It acts for no tenant by that. Raises 42704 unknown role';
 
 CREATE FUNCTION tenancy.revoke_admin(role name) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

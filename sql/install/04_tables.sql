@@ -41,7 +41,7 @@ CREATE FUNCTION tenancy.unprotect(tbl regclass) RETURNS SETOF text
     AS 'MODULE_PATHNAME', 'unprotect_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.unprotect(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.unprotect(regclass) IS
-    'Takes policies, row security and the context default from a table and its children; NOT NULL, index and revoked privileges stay. Returns the DDL it ran. Raises 42501 not the owner, 55000 not protected or part of a protected table';
+    'Takes the policies of tenants, row security (unless others have made policies) and the context default from a table and its children, so that whoever may SELECT reads all rows; NOT NULL, index and revoked privileges stay. Returns the DDL it ran. Raises 42501 not the owner, 55000 not protected or part of a protected table';
 
 CREATE FUNCTION tenancy.classify(tbl regclass, kind text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE

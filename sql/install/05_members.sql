@@ -90,7 +90,7 @@ CREATE FUNCTION tenancy.is_member(user_id text, tenant text) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'is_member_by_name_wrapper';
 COMMENT ON FUNCTION tenancy.is_member(text, text) IS
-    'Whether a user is a member of a tenant; false when it is unknown, not active here, or not the role''s to act for, or only for members, of whom this is another one than the current user. Raises 22023 malformed tenant, 42501 another tenant than the one acted for, other errors as for current_tenant()';
+    'Whether a user is a member of a tenant; false when the tenant is unknown, not active here, or not the role''s to act for, and, where the role may act for it as a member alone, for all users but the current one. Raises 22023 malformed tenant, 42501 another tenant than the one acted for, other errors as for current_tenant()';
 
 CREATE FUNCTION tenancy.is_member(user_id text, tenant uuid) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE

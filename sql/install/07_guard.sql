@@ -24,7 +24,7 @@ CREATE FUNCTION tenancy.manage_schema(schema name, on_new text DEFAULT 'protect'
     AS 'MODULE_PATHNAME', 'manage_schema_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.manage_schema(name, text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.manage_schema(name, text) IS
-    'Says what happens to tables that come into a schema later: protect (those with the tenant column), reject (those without it, unless classified; the others are protected), warn, off. Raises 3F000 unknown schema, 22023 another on_new, 0A000 a system schema';
+    'Says what happens to tables that come into a schema later: protect: those with the tenant column are protected; reject: so they are, and those without it are refused unless classified; warn: a warning; off: nothing. Raises 3F000 unknown schema, 22023 another on_new, 0A000 a system schema';
 
 CREATE FUNCTION tenancy.follow_schema() RETURNS event_trigger
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -27,7 +27,7 @@ CREATE FUNCTION tenancy.index_advice(tbl regclass DEFAULT NULL)
     AS 'MODULE_PATHNAME', 'index_advice_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.index_advice(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.index_advice(regclass) IS
-    'What a protected table and its parts (NULL: all of them) lack of indexes, have too many of, or can''t use under row security. size_bytes: of the index, or of the table that lacks one; ddl: for \gexec, NULL where there is no single answer. Raises 55000 not protected';
+    'The indexes that a protected table and its parts (NULL: all protected tables) lack, have twice, or can''t use under row security. size_bytes: of the index, or of the table that lacks one; ddl: for \gexec, NULL where there is no single answer. Raises 55000 not protected';
 
 -- Rows and no sequences: a number that is rolled back is to be given out again.
 CREATE TABLE tenancy.numbers (

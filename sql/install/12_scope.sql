@@ -14,7 +14,7 @@ CREATE FUNCTION tenancy.scope_unique(
     AS 'MODULE_PATHNAME', 'scope_unique_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.scope_unique(regclass, name, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.scope_unique(regclass, name, boolean) IS
-    'Leads a primary key, unique or exclusion constraint, or unique index by the tenant column, and makes the foreign keys that refer to it composite. Returns the DDL it ran (dry_run: would run); none when nothing is missing. Raises 42501 not the owner of all the tables, 42704 unknown constraint, 55000 not protected, 42804 tenant columns of different types, 0A000 what such a key can''t express, 2BP01 something else depends on the key, 23503 rows refer across tenants';
+    'Makes a primary key, unique or exclusion constraint, or unique index begin with the tenant column, and makes the foreign keys that refer to it composite. Returns the DDL it ran (dry_run: would run); none when nothing is missing. Raises 42501 not the owner of all the tables, 42704 unknown constraint, 55000 not protected, 42804 tenant columns of different types, 0A000 what such a key can''t express, 2BP01 something else depends on the key, 23503 rows refer across tenants';
 
 CREATE FUNCTION tenancy.scope_foreign_key(
     tbl regclass,
@@ -40,7 +40,7 @@ CREATE FUNCTION tenancy.scope_plan(tbl regclass)
     AS 'MODULE_PATHNAME', 'scope_plan_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.scope_plan(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.scope_plan(regclass) IS
-    'The script that leads all keys and foreign keys of a table in use by the tenant column, for \gexec: each step is a statement of its own, and holds strong locks for an instant alone. Changes nothing itself; after an interruption it gives what is left. Errors as for scope_unique()';
+    'The script that puts the tenant column in front of all keys and foreign keys of a table in use, for \gexec: each step is a statement of its own, and holds strong locks for an instant alone. Changes nothing itself; after an interruption it gives what is left. Errors as for scope_unique()';
 
 CREATE FUNCTION tenancy.validate_foreign_key(tbl regclass, constraint_name name) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -262,7 +262,7 @@ CREATE FUNCTION tenancy.create_resource(name text, kind text, description text D
     AS 'MODULE_PATHNAME', 'create_resource_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.create_resource(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.create_resource(text, text, text) IS
-    'Makes something that can be limited per tenant: rows or bytes of tables, a counter, a rate, or sessions. Raises 22023 malformed name or unknown kind, 42710 name taken';
+    'Makes something that can be limited per tenant, of a kind: rows or bytes (of the tables attached to it), counter (what is consumed and released), rate (what is consumed per interval), sessions (that act for the tenant at a time). Raises 22023 malformed name or unknown kind, 42710 name taken';
 
 CREATE FUNCTION tenancy.set_quota(
     tenant text,

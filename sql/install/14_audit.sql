@@ -263,7 +263,7 @@ CREATE FUNCTION tenancy.audit_seal() RETURNS bigint
     AS 'MODULE_PATHNAME', 'audit_seal_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.audit_seal() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.audit_seal() IS
-    'Adds to tenancy.audit_chain what has come into tenancy.audit_log by transactions that have ended, older ones than any that runs. Returns how many entries that are. Raises 55000 in a transaction that is not READ COMMITTED';
+    'Seals the new entries of tenancy.audit_log by links of tenancy.audit_chain: those of transactions older than any that still runs, so that none can come between them any more. Returns how many entries were sealed. Raises 55000 in a transaction that is not READ COMMITTED';
 
 CREATE FUNCTION tenancy.audit_verify(checkpoint text DEFAULT NULL)
     RETURNS TABLE (ok boolean, first_bad bigint, detail text)
@@ -271,7 +271,7 @@ CREATE FUNCTION tenancy.audit_verify(checkpoint text DEFAULT NULL)
     AS 'MODULE_PATHNAME', 'audit_verify_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.audit_verify(text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.audit_verify(text) IS
-    'Looks whether what was sealed is still as it was, and the chain, also against what audit_checkpoint() gave before. One row when it is; otherwise one for each fault, with the id of the first entry concerned. Raises 22023 malformed checkpoint';
+    'Checks that the entries that were sealed, and the chain, are still as they were, also against what audit_checkpoint() gave before. One row when it is; otherwise one for each fault, with the id of the first entry concerned. Raises 22023 malformed checkpoint';
 
 CREATE FUNCTION tenancy.audit_checkpoint() RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -280,7 +280,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION tenancy.audit_checkpoint() FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.audit_checkpoint() IS
-    'The last seal in short, to be kept where nobody who can change this database can change it; NULL when nothing is sealed';
+    'The last link of the chain in short, for audit_verify(), to be kept where nobody who can change this database can change it; NULL when nothing is sealed';
 
 CREATE FUNCTION tenancy.audit_retain(keep interval) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER

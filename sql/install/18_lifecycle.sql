@@ -28,7 +28,7 @@ CREATE FUNCTION tenancy.off_lifecycle(event text, handler regprocedure DEFAULT N
     AS 'MODULE_PATHNAME', 'off_lifecycle_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.off_lifecycle(text, regprocedure) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.off_lifecycle(text, regprocedure) IS
-    'Takes back what on_lifecycle() did; without a handler for all of the event, those included that exist no longer. Raises 22023 unknown event, 42704 not registered';
+    'Takes back what on_lifecycle() did; without a handler, for all functions of the event, also those that exist no longer. Raises 22023 unknown event, 42704 not registered';
 
 -- A plan is changed by plain DML. What is replicated has been decided elsewhere.
 CREATE FUNCTION tenancy.plan_moved() RETURNS trigger
@@ -100,7 +100,7 @@ CREATE FUNCTION tenancy.export_tenant(tenant text) RETURNS SETOF text
     AS 'MODULE_PATHNAME', 'export_tenant_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.export_tenant(text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.export_tenant(text) IS
-    'A script for psql that writes a script for psql, which makes the tenant with all its rows in another database, or under another id and key. Errors as for tenant_digest()';
+    'A script that psql runs in this database, and that writes another one: that one makes the tenant with all its rows in another database, or under another id and key. Errors as for tenant_digest()';
 
 CREATE FUNCTION tenancy.clone_tenant(tenant text, new_key text, id uuid DEFAULT NULL, name text DEFAULT NULL) RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER

@@ -26,6 +26,11 @@ pub fn owner() -> Result<Oid> {
     owners.into_iter().next().ok_or(Error::NotInstalled)
 }
 
+/// Has nobody else protect a table, or leave one, before this transaction has ended. Needs the rights of the extension's owner.
+pub fn lock_protection() -> Result<()> {
+    spi::run("LOCK TABLE tenancy.protection IN SHARE ROW EXCLUSIVE MODE", &[]).map(|_| ())
+}
+
 /// What is protected, by name; `own` are the policies that are not others'. Needs the rights of the extension's owner.
 pub fn tables(own: &[&str]) -> Result<Vec<Table>> {
     const LEFT: &str = include_str!("../../sql/queries/tables_left.sql");

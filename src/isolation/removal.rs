@@ -28,7 +28,10 @@ pub fn before_removal(command: Command) -> Result<()> {
     if !role::has_privileges_of(role::current(), owner) {
         return Ok(());
     }
-    let tables = as_owner(|| extension::tables(&policy::NAMES))?;
+    let tables = as_owner(|| {
+        extension::lock_protection()?;
+        extension::tables(&policy::NAMES)
+    })?;
     if tables.is_empty() {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use crate::sys::backend::BackendCell;
 use crate::sys::flag::Flag;
 use pgrx::pg_sys;
 use std::cell::UnsafeCell;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::{self, Write};
 use std::ptr;
 use uuid::Uuid;
@@ -24,37 +24,66 @@ const MAX_LINE: usize = 4 * MAX_CHARS * 8 + 256;
 
 const WANTED: Flag = Flag::SubjectsLogged;
 
-/// The tenant that was last used, and the user whom its token named.
+const TENANT: &CStr = c"tenancy.tenant_id";
+const USER: &CStr = c"tenancy.user_id";
+const REQUEST: &CStr = c"tenancy.request_id";
+
+/// What was known of the transaction that last used a tenant, and room for a line about it.
 struct Subject {
-    tenant: UnsafeCell<Known>,
+    known: UnsafeCell<Known>,
+    line: UnsafeCell<Line>,
 }
 
 struct Known {
     id: Uuid,
-    key: [u8; MAX_TEXT],
-    key_length: usize,
-    user: [u8; MAX_TEXT],
-    /// `None` when no token or request names a user: then the setting does.
-    user_length: Option<usize>,
+    key: Text,
+    /// Whom a token or the request names, or the transaction ended with. Nothing while the setting names the user.
+    user: Text,
+    /// What the transaction ended with. Nothing while the setting tells.
+    request: Text,
+}
+
+/// A text of limited length, or none, in memory that can't be missing.
+struct Text {
+    bytes: [u8; MAX_TEXT],
+    length: Option<usize>,
+}
+
+impl Text {
+    const fn none() -> Self {
+        Self { bytes: [0; MAX_TEXT], length: None }
+    }
+
+    fn set(&mut self, text: Option<&[u8]>) {
+        self.length = text.map(|text| {
+            let length = text.len().min(MAX_TEXT);
+            if let (Some(place), Some(text)) = (self.bytes.get_mut(..length), text.get(..length)) {
+                place.copy_from_slice(text);
+            }
+            length
+        });
+    }
+
+    fn get(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.length?)
+    }
 }
 
 // SAFETY: as for `BackendCell`; no reference is kept beyond a call, and none of the calls below calls another.
 unsafe impl Sync for Subject {}
 
 static SUBJECT: Subject = Subject {
-    tenant: UnsafeCell::new(Known {
-        id: Uuid::nil(),
-        key: [0; MAX_TEXT],
-        key_length: 0,
-        user: [0; MAX_TEXT],
-        user_length: None,
-    }),
+    known: UnsafeCell::new(Known { id: Uuid::nil(), key: Text::none(), user: Text::none(), request: Text::none() }),
+    line: UnsafeCell::new(Line { text: [0; MAX_LINE], length: 0 }),
 };
 
 /// The transaction uses the tenant that is known.
 static IN_FORCE: BackendCell<bool> = BackendCell::new(false);
 
-/// The client's message with which a transaction ended that had used it: its duration is logged afterwards.
+/// The transaction that ended last had used it.
+static WAS_IN_FORCE: BackendCell<bool> = BackendCell::new(false);
+
+/// The client's message with which that transaction ended: its duration is logged afterwards.
 static ENDED_WITH: BackendCell<i64> = BackendCell::new(0);
 
 /// PostgreSQL's own functions, past pgrx's guard: they can't fail so.
@@ -63,6 +92,12 @@ mod raw {
     unsafe extern "C-unwind" {
         #[link_name = "GetCurrentStatementStartTimestamp"]
         pub fn message_time() -> i64;
+        #[link_name = "IsTransactionState"]
+        pub fn is_in_transaction() -> bool;
+        #[link_name = "IsAbortedTransactionBlockState"]
+        pub fn is_in_failed_block() -> bool;
+        #[link_name = "GetCurrentTransactionNestLevel"]
+        pub fn nest_level() -> c_int;
         #[link_name = "GetConfigOption"]
         pub fn setting(name: *const c_char, missing_ok: bool, restrict: bool) -> *const c_char;
         #[link_name = "MemoryContextAllocExtended"]
@@ -84,30 +119,38 @@ pub fn is_wanted() -> bool {
     WANTED.get()
 }
 
-fn copy(text: &str, place: &mut [u8; MAX_TEXT]) -> usize {
-    let length = text.len().min(MAX_TEXT);
-    if let (Some(place), Some(text)) = (place.get_mut(..length), text.as_bytes().get(..length)) {
-        place.copy_from_slice(text);
-    }
-    length
-}
-
 /// The transaction uses this tenant; `user` is whom the token or the request names, if one is in force. Can't fail.
 pub fn is_used(id: Uuid, key: &str, user: Option<Option<&str>>) {
     // SAFETY: see `Subject`.
-    let known = unsafe { &mut *SUBJECT.tenant.get() };
+    let known = unsafe { &mut *SUBJECT.known.get() };
     known.id = id;
-    known.key_length = copy(key, &mut known.key);
-    known.user_length = user.map(|user| copy(user.unwrap_or_default(), &mut known.user));
+    known.key.set(Some(key.as_bytes()));
+    known.user.set(user.map(|user| user.unwrap_or_default().as_bytes()));
+    known.request.set(None);
     IN_FORCE.set(true);
 }
 
-/// The top-level transaction has ended. Can't fail.
+/// The top-level transaction has ended; before settings go back to what they were without it. Can't fail.
 pub fn transaction_ended() {
-    if IN_FORCE.replace(false) {
-        // SAFETY: reads a variable of this backend.
-        ENDED_WITH.set(unsafe { raw::message_time() });
+    let was_in_force = IN_FORCE.replace(false);
+    WAS_IN_FORCE.set(was_in_force);
+    if was_in_force {
+        remember();
     }
+}
+
+/// Keeps whom the transaction acted for until its last line is written.
+#[cold]
+fn remember() {
+    // SAFETY: reads a variable of this backend; for the other see `Subject`.
+    let known = unsafe {
+        ENDED_WITH.set(raw::message_time());
+        &mut *SUBJECT.known.get()
+    };
+    if known.user.get().is_none() {
+        known.user.set(Some(named_user()));
+    }
+    known.request.set(Some(setting(REQUEST)));
 }
 
 /// A text of limited length that is put together without asking for memory.
@@ -134,13 +177,12 @@ impl fmt::Display for Quoted<'_> {
         f.write_char('"')?;
         let mut left = MAX_CHARS;
         for chunk in self.0.utf8_chunks() {
-            for c in chunk.valid().chars().take(left) {
-                left -= 1;
-                match c {
-                    '"' | '\\' => write!(f, "\\{c}")?,
-                    c if is_unfit(c) => write!(f, "\\u{:04x}", u32::from(c))?,
-                    c => f.write_char(c)?,
-                }
+            // Nearly always.
+            if chunk.valid().len() <= left && chunk.valid().bytes().all(is_plain) {
+                left -= chunk.valid().len();
+                f.write_str(chunk.valid())?;
+            } else {
+                left = write_escaped(f, chunk.valid(), left)?;
             }
             for byte in chunk.invalid().iter().take(left) {
                 left -= 1;
@@ -149,6 +191,24 @@ impl fmt::Display for Quoted<'_> {
         }
         f.write_char('"')
     }
+}
+
+/// What stands for itself, and is one character.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+/// Writes no more than so many characters, and returns how many are left.
+fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str, mut left: usize) -> Result<usize, fmt::Error> {
+    for c in text.chars().take(left) {
+        left -= 1;
+        match c {
+            '"' | '\\' => write!(f, "\\{c}")?,
+            c if is_unfit(c) => write!(f, "\\u{:04x}", u32::from(c))?,
+            c => f.write_char(c)?,
+        }
+    }
+    Ok(left)
 }
 
 fn is_unfit(c: char) -> bool {
@@ -198,6 +258,23 @@ fn setting(name: &CStr) -> &'static [u8] {
     }
 }
 
+/// Whom the setting names, which counts for nothing next to a token.
+fn named_user() -> &'static [u8] {
+    if Flag::TokenSet.get() { &[] } else { setting(USER) }
+}
+
+/// Whether lines are still about the transaction that has ended: as long as its message is being answered and nothing else has begun,
+/// or the client has not ended the block that failed. With a savepoint's failure the transaction goes on.
+fn is_not_over() -> bool {
+    // SAFETY: reads variables of this backend.
+    unsafe {
+        raw::is_in_failed_block() && raw::nest_level() <= 1
+            || ENDED_WITH.get() == raw::message_time()
+                && !pg_sys::debug_query_string.is_null()
+                && !raw::is_in_transaction()
+    }
+}
+
 /// Adds it to a report that is about to be written.
 ///
 /// # Safety
@@ -209,24 +286,20 @@ pub unsafe fn add_to(report: *mut pg_sys::ErrorData) {
             return;
         }
         // See `Subject`: what follows looks settings up, and changes nothing.
-        let known = &*SUBJECT.tenant.get();
-        let is_known = IN_FORCE.get() || ENDED_WITH.get() != 0 && ENDED_WITH.get() == raw::message_time();
-        let tenant = if is_known { known.key.get(..known.key_length).map(|key| (key, known.id)) } else { None };
-        let has_token = Flag::TokenSet.get();
-        let user = match known.user_length.filter(|_| is_known) {
-            Some(length) => known.user.get(..length).unwrap_or_default(),
-            // Next to a token the setting counts for nothing.
-            None if has_token => &[],
-            None => setting(c"tenancy.user_id"),
+        let known = Some(&*SUBJECT.known.get()).filter(|_| IN_FORCE.get() || WAS_IN_FORCE.get() && is_not_over());
+        let parts = Parts {
+            tenant: known.map(|known| (known.key.get().unwrap_or_default(), known.id)),
+            named: if known.is_some() || Flag::TokenSet.get() { &[] } else { setting(TENANT) },
+            user: known.and_then(|known| known.user.get()).unwrap_or_else(named_user),
+            request: known.and_then(|known| known.request.get()).unwrap_or_else(|| setting(REQUEST)),
         };
-        let named = if has_token || is_known { &[] } else { setting(c"tenancy.tenant_id") };
-        let parts = Parts { tenant, named, user, request: setting(c"tenancy.request_id") };
         let before = if (*report).detail_log.is_null() { (*report).detail } else { (*report).detail_log };
         // Where there is a detail, its last line is to be ours: nobody's data can stand in for it.
         if parts.is_empty() && before.is_null() {
             return;
         }
-        let mut line = Line { text: [0; MAX_LINE], length: 0 };
+        let line = &mut *SUBJECT.line.get();
+        line.length = 0;
         if write!(line, "{parts}").is_err() {
             return;
         }

@@ -238,12 +238,14 @@ pub fn quota_refused(tenant: Uuid) {
     }
 }
 
-/// Whether an error has reached the client, by which the transaction or savepoint is being rolled back: PostgreSQL forgets the
-/// statement before that, and never while one runs, or ends its transaction.
+/// Whether an error has reached the client, by which the transaction or savepoint is being rolled back. PostgreSQL forgets the
+/// statement before that, which it also has where the message Sync commits: deferred triggers that catch errors roll back there as
+/// well. But it holds interrupts off all the while it deals with an error, and the rollback once more.
 fn is_error() -> bool {
     // SAFETY: reads variables of this process.
     unsafe {
         pg_sys::debug_query_string.is_null()
+            && pg_sys::InterruptHoldoffCount > 1
             && !pg_sys::proc_exit_inprogress
             && pg_sys::MyBackendType == pg_sys::BackendType::B_BACKEND
     }

@@ -1,7 +1,7 @@
 // pgx with its pool. Connects as libpq does: PGHOST, PGPORT, PGDATABASE, PGUSER.
 //
-// Written for pgx 4, which Debian packages; with pgx 5 the paths are github.com/jackc/pgx/v5/…, pgconn included, and
-// pool.BeginFunc(ctx, work) is pgx.BeginFunc(ctx, pool, work).
+// Written for pgx 4, which Debian packages; with pgx 5 the paths are github.com/jackc/pgx/v5/…, pgconn included,
+// pool.BeginFunc(ctx, work) is pgx.BeginFunc(ctx, pool, work), and pgxpool.ConnectConfig is pgxpool.NewWithConfig.
 package main
 
 import (

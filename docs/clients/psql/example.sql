@@ -84,5 +84,10 @@ COMMIT;
 \echo 'acme:' :orders
 
 -- The session goes on, and has no tenant.
-:orders_query WHERE pg_backend_pid() = :'pid' AND tenancy.current_tenant() IS NULL \gset
-\echo 'the connection\'s next user:' :orders
+SELECT pg_backend_pid() = :'pid' AND tenancy.current_tenant() IS NULL AS is_clean \gset
+:orders_query \gset
+\if :is_clean
+    \echo 'the connection\'s next user:' :orders
+\else
+    \echo 'not the session that was used, or one with a tenant'
+\endif

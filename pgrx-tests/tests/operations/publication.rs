@@ -16,6 +16,9 @@ const TABLES: &str = "
     create table parts (id integer not null, tenant_id uuid not null, body text) partition by range (id);
     create table parts_1 partition of parts for values from (0) to (100);
     create table parts_2 partition of parts default; select tenancy.protect('parts');
+    create table own_keys (id integer not null, tenant_id uuid not null, body text) partition by range (id);
+    create table own_keys_1 partition of own_keys default; alter table own_keys_1 add primary key (tenant_id, id);
+    select tenancy.protect('own_keys');
     create table parent (id integer primary key, tenant_id uuid not null, body text);
     create table child (extra text, primary key (id)) inherits (parent); select tenancy.protect('parent');
     create unlogged table gone (tenant_id uuid); select tenancy.protect('gone');
@@ -55,6 +58,7 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
              insert into prices values ({n}, null, 'common'), ({n}, 'acme', 'acme'), ({n}, 'globex', 'globex');
              insert into log values ({n}, '{0}', 'acme'), ({n}, '{1}', 'globex');
              insert into parts values ({n}, '{0}', 'acme'), ({n}, '{1}', 'globex'), (100 + {n}, '{0}', 'acme');
+             insert into own_keys values ({n}, '{0}', 'acme'), ({n}, '{1}', 'globex');
              insert into parent values ({n}, '{0}', 'acme'), (10 + {n}, '{1}', 'globex');
              insert into child values (20 + {n}, '{0}', 'acme'), (30 + {n}, '{1}', 'globex')",
             ACME.id, GLOBEX.id
@@ -74,18 +78,28 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
     let slot = publisher.fixture.name("slot");
     let name = format!("tenancy_{}", ACME.id.replace('-', ""));
     here.run(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput')"));
+    // Who carries the rows there is bound by row security as any other, in the first copy as well.
+    let carrier = publisher.fixture.role("carrier");
+    here.run(&format!(
+        "alter role {carrier} replication; alter role {carrier} in database {} set tenancy.tenant_id = 'acme';
+         grant usage on schema \"Shop's\" to {carrier}; grant select on all tables in schema public, \"Shop's\" to {carrier};
+         select tenancy.grant_access('{carrier}', 'acme')",
+        publisher.fixture.database()
+    ));
     there.run(&format!(
-        "create subscription acme connection 'host={} port=5432 dbname={} user=postgres' publication {name}
+        "create subscription acme connection 'host={} port=5432 dbname={} user={carrier}' publication {name}
          with (create_slot = false, slot_name = '{slot}')",
         cluster.directory().display(),
         publisher.fixture.database()
     ));
     // What was there, and then what is inserted, changed, moved between partitions and removed.
-    wait_until(&mut there, &cluster, "(select count(*) from parts) = 2 and (select count(*) from notes_text) = 20");
+    // Each table is copied by itself, and followed only then.
+    wait_until(&mut there, &cluster, "not exists (select from pg_subscription_rel where srsubstate <> 'r')");
+    assert_eq!(there.texts("select count(*) from parts union all select count(*) from notes_text"), ["2", "20"]);
     here.run(&fill(2));
     here.run(
         "update \"Shop's\".\"Order's\" set item = item || ' changed'; update parts set body = body || ' changed';
-         update parts set id = 150 where id = 2; delete from parent where id % 10 = 1; update child set extra = 'changed';
+         update own_keys set body = body || ' changed'; update parts set id = 150 where id = 2; delete from parent where id % 10 = 1; update child set extra = 'changed';
          update prices set body = body || ' changed'; delete from log where id = 1; update notes_uuid set body = body || ' changed';
          delete from notes_text where id = 1",
     );
@@ -95,6 +109,7 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
         ("prices", "coalesce(tenant_id, 'acme')", "acme"),
         ("log", "tenant_id", ACME.id),
         ("parts", "tenant_id", ACME.id),
+        ("own_keys", "tenant_id", ACME.id),
         ("only parent", "tenant_id", ACME.id),
         ("child", "tenant_id", ACME.id),
         ("notes_uuid", "tenant_id", ACME.id),
@@ -115,7 +130,7 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
 
     // Tables that came since are taken into the publication that exists.
     let later = "create table later (id integer primary key, tenant_id uuid not null); select tenancy.protect('later')";
-    here.run(later);
+    here.run(&format!("{later}; grant select on later to {carrier}"));
     there.run(later);
     for statement in statements(&mut here, "'acme'") {
         assert!(!statement.starts_with("CREATE"), "{statement}");
@@ -138,6 +153,11 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
 fn rows_are_made_known_by_an_index_with_the_tenant_where_there_is_one() {
     let world = World::new();
     world.fixture.run(TABLES);
+    world.fixture.run(
+        "create table keyed (id integer not null, tenant_id uuid not null, unique (tenant_id, id)) partition by hash (tenant_id);
+         create table keyed_1 partition of keyed (unique (tenant_id)) for values with (modulus 1, remainder 0);
+         select tenancy.protect('keyed')",
+    );
     let mut superuser = world.fixture.superuser();
     let ddl = statements(&mut superuser, "'acme', 'to \"the\" north'");
     let of = |table: &str| ddl.iter().find(|line| line.contains(table) && line.contains("REPLICA IDENTITY")).cloned();
@@ -145,6 +165,10 @@ fn rows_are_made_known_by_an_index_with_the_tenant_where_there_is_one() {
     assert!(of("public.log").unwrap().ends_with("REPLICA IDENTITY USING INDEX log_id_tenant_id_key;"));
     assert!(of("public.parent").unwrap().ends_with("\nALTER TABLE ONLY public.parent REPLICA IDENTITY FULL;"));
     assert!(of("public.parts_1").is_some() && of("public.parts ").is_some());
+    // A partition by what its root is known by, whatever keys it has beside.
+    assert!(of("public.own_keys_1").unwrap().ends_with("REPLICA IDENTITY FULL;"));
+    assert!(of("public.keyed ").unwrap().ends_with("REPLICA IDENTITY USING INDEX keyed_tenant_id_id_key;"));
+    assert!(of("public.keyed_1").unwrap().ends_with("REPLICA IDENTITY USING INDEX keyed_1_tenant_id_id_key;"));
     let last = ddl.last().unwrap();
     assert!(last.starts_with("CREATE PUBLICATION \"to \"\"the\"\" north\" FOR TABLE\n"), "{last}");
     assert!(!last.contains("gone") && !last.contains("smallint") && !last.contains("parts_1"), "{last}");

@@ -7,7 +7,7 @@ use tenancy_harness::postgres::Client;
 use crate::{cell, prose, rows};
 
 /// What belongs together, and the page that explains it.
-const TOPICS: [(&str, &str, &[&str]); 19] = [
+const TOPICS: [(&str, &str, &[&str]); 21] = [
     (
         "Context",
         "../reference.md#context",
@@ -116,6 +116,8 @@ const TOPICS: [(&str, &str, &[&str]); 19] = [
         "../audit.md#sealing",
         &["audit_seal", "audit_verify", "audit_checkpoint", "audit_retain", "audit_chain_json"],
     ),
+    ("Replication", "../operations.md#one-tenant-on-another-server", &["publication_sql"]),
+    ("Observability", "../observability.md", &["tenant_stats", "reset_stats", "stats_tracking", "health"]),
     // What comes later stands here until somebody says where it belongs.
     ("Others", "../README.md", &[]),
 ];
@@ -168,8 +170,9 @@ pub fn page(session: &mut Client, admin: &str) -> String {
     let mut page = String::from(
         "<!-- Written by `make reference` from the catalog: change the COMMENT, not this page. -->\n\n\
          # Functions\n\n\
-         All functions of schema `tenancy`, with what their COMMENT says; `\\df+ tenancy.*` shows the same. A default of `NULL`\n\
-         may be left out. The rules that they work by: [reference](../reference.md). What they raise: [errors](errors.md).\n",
+         All functions of schema `tenancy`, with what their COMMENT says; `\\df+ tenancy.*` shows the same. Arguments with a\n\
+         DEFAULT may be left out. The rules that they work by: [reference](../reference.md). What they raise: [errors](errors.md).\n\
+         *For administrators* means superusers, and roles that [grant_admin](#grant_admin) has made administrators.\n",
     );
     let placed: BTreeSet<&str> = TOPICS.iter().flat_map(|(_, _, names)| names.iter().copied()).collect();
     let missing: Vec<&&str> = placed.iter().filter(|name| !functions.contains_key(**name)).collect();

@@ -8,8 +8,8 @@ use crate::Shop;
 
 #[test]
 fn what_sessions_do_at_the_same_time_is_all_there() {
-    const SESSIONS: i64 = 8;
-    const EACH: i64 = 50;
+    const SESSIONS: i64 = 32;
+    const EACH: i64 = 20;
     let shop = Shop::new();
     shop.fill();
     thread::scope(|scope| {

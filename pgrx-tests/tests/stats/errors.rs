@@ -68,6 +68,30 @@ fn an_error_at_commit_counts() {
 }
 
 #[test]
+fn an_error_that_is_caught_at_commit_does_not_count() {
+    let shop = Shop::new();
+    shop.fixture.run(
+        "create function divide() returns trigger language plpgsql as
+           $$ begin perform 1 / 0; return null; exception when division_by_zero then return null; end $$;
+         create constraint trigger divide after insert on notes deferrable initially deferred for each row execute function divide()",
+    );
+    let mut client = shop.client();
+    client.run("set tenancy.tenant_id = 'acme'");
+    // In messages of its own each, of which the last, Sync, commits.
+    for id in 1..=2 {
+        let added = shop.added(|| {
+            client.execute("insert into notes (id) values ($1)", &[&id]).unwrap();
+        });
+        assert_eq!(added, [1, 0, 1, 1, 0, 0, 0], "{id}");
+    }
+    shop.fixture.run(
+        "create or replace function divide() returns trigger language plpgsql as $$ begin perform 1 / 0; return null; end $$",
+    );
+    let added = shop.added(|| assert!(client.execute("insert into notes (id) values ($1)", &[&3]).is_err()));
+    assert_eq!(added, [1, 1, 1, 1, 1, 0, 0]);
+}
+
+#[test]
 fn the_first_statement_of_a_session_counts_when_it_fails() {
     let shop = Shop::new();
     let mut client = shop.fixture.try_connect(&shop.app, "-c tenancy.tenant_id=acme").unwrap();

@@ -1,6 +1,6 @@
 //! `tenancy.health()`: all is well at first, and each check tells when it is not.
 
-use tenancy_harness::{Cluster, Config, Fixture, Session};
+use tenancy_harness::{Cluster, Config, Session};
 
 use crate::Shop;
 
@@ -52,7 +52,8 @@ fn each_check_tells_when_something_is_amiss() {
         (
             "update pg_extension set extversion = '0.0.9' where extname = 'pg_tenancy'",
             "library",
-            "update pg_extension set extversion = '0.1.0' where extname = 'pg_tenancy'",
+            "update pg_extension set extversion = (select default_version from pg_available_extensions where name = 'pg_tenancy')
+              where extname = 'pg_tenancy'",
         ),
         (
             "set tenancy.guard_ddl = off; alter table notes no force row level security",
@@ -63,11 +64,6 @@ fn each_check_tells_when_something_is_amiss() {
             "drop policy tenant_isolation_floor on notes",
             "protection",
             "reset tenancy.guard_ddl; select tenancy.protect('notes')",
-        ),
-        (
-            "alter event trigger tenancy_guard_drop disable",
-            "guards",
-            "alter event trigger tenancy_guard_drop enable always",
         ),
         (
             "select tenancy.audit('notes');
@@ -92,6 +88,27 @@ fn each_check_tells_when_something_is_amiss() {
     }
     superuser.run("update tenancy.jwt_keys set not_after = now() + interval '1 hour'");
     assert_eq!(ailing(&mut superuser), ["token_keys"]);
+}
+
+#[test]
+fn each_event_trigger_is_missed() {
+    let shop = Shop::new();
+    let mut superuser = shop.fixture.superuser();
+    let guards = superuser.texts(
+        "select t.evtname::text from pg_event_trigger t join pg_depend d on d.classid = 'pg_event_trigger'::regclass and d.objid = t.oid
+          where d.deptype = 'e' and d.refobjid = (select oid from pg_extension where extname = 'pg_tenancy')",
+    );
+    assert!(guards.len() >= 7, "{guards:?}");
+    for guard in guards {
+        for state in ["disable", "enable"] {
+            superuser.run(&format!("alter event trigger {guard} {state}"));
+            let detail = "select detail from tenancy.health() where \"check\" = 'guards' and not ok";
+            let detail = superuser.value(detail).unwrap_or_else(|| panic!("nobody misses {guard}"));
+            assert!(detail.contains(&guard), "{guard}: {detail}");
+        }
+        superuser.run(&format!("alter event trigger {guard} enable always"));
+    }
+    assert_eq!(ailing(&mut superuser), Vec::<String>::new());
 }
 
 #[test]
@@ -120,15 +137,23 @@ fn entries_that_wait_to_be_sealed_are_told_of() {
 #[test]
 fn a_standby_is_well_while_it_follows() {
     let primary = Cluster::start("primary", &Config::default());
-    let fixture = Fixture::on(&primary);
+    let shop = Shop::on(&primary);
     let standby = primary.standby();
     standby.wait_for_catch_up(&primary);
-    let mut there = standby.connect_to(fixture.database(), Cluster::SUPERUSER);
+    let mut there = standby.connect_to(shop.fixture.database(), Cluster::SUPERUSER);
     assert_eq!(ailing(&mut there), Vec::<String>::new());
     let detail = "select detail from tenancy.health() where \"check\" = 'replication'";
-    assert!(fixture.superuser().value(detail).unwrap().contains("1 standbys"));
+    assert!(shop.fixture.superuser().value(detail).unwrap().contains("1 standbys"));
     there.run("select pg_wal_replay_pause()");
     assert_eq!(ailing(&mut there), ["replication"]);
     there.run("select pg_wal_replay_resume()");
     assert_eq!(ailing(&mut there), Vec::<String>::new());
+    // Statistics it has of its own.
+    let read = "begin; select tenancy.set_tenant('acme'); select count(*) from notes; commit";
+    standby.connect_to(shop.fixture.database(), &shop.app).run(read);
+    let counted = "select concat_ws(' ', tenant, transactions, statements, rows) from tenancy.stat_tenants";
+    assert_eq!(there.texts(counted), ["acme 1 2 2"]);
+    assert_eq!(shop.fixture.superuser().texts(counted), Vec::<String>::new());
+    there.run("select tenancy.reset_stats()");
+    assert_eq!(there.texts(counted), Vec::<String>::new());
 }

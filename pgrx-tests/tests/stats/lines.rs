@@ -27,20 +27,47 @@ fn file(name: &str) -> String {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
-/// The entry of the log whose message, or the rest of it, is this. The log is written by another process.
+/// What is found in a file of the log, which another process writes.
 #[track_caller]
-fn entry(message: &str) -> Value {
+fn found<T>(name: &str, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let text = file("lines.json");
-        let mut entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let is_meant = |entry: &Value| entry["message"].as_str().is_some_and(|text| text.contains(message));
-        if let Some(found) = entries.find(is_meant) {
+        if let Some(found) = find(&file(name)) {
             return found;
         }
-        assert!(Instant::now() < deadline, "the log has no \"{message}\"");
+        assert!(Instant::now() < deadline, "{name} has no \"{what}\"");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The entry of the log whose message, or a part of it, is this.
+#[track_caller]
+fn entry(message: &str) -> Value {
+    found("lines.json", message, |text| {
+        let mut entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        entries.find(|entry| entry["message"].as_str().is_some_and(|text| text.contains(message)))
+    })
+}
+
+/// So many whole lines of the plain log, from the one on that has this in it.
+#[track_caller]
+fn plain(message: &str, count: usize) -> Vec<String> {
+    found("lines.log", message, |text| {
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let lines: Vec<_> =
+            whole.lines().skip_while(|line| !line.contains(message)).take(count).map(str::to_owned).collect();
+        (lines.len() == count).then_some(lines)
+    })
+}
+
+/// The detail of what is said of this statement.
+#[track_caller]
+fn entry_of_statement(statement: &str) -> String {
+    found("lines.json", statement, |text| {
+        let mut entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let entry = entries.find(|entry| entry["statement"].as_str() == Some(statement))?;
+        Some(entry["detail"].as_str().unwrap_or_default().to_owned())
+    })
 }
 
 fn detail(message: &str) -> String {
@@ -58,11 +85,13 @@ fn tenant_user_and_request_stand_in_the_log_and_nowhere_else() {
     assert_eq!((error.detail(), error.hint()), (None, None));
     let expected = format!(r#"tenant="acme" tenant_id={} user="u\"1\\" request="r 1""#, ACME.id);
     assert_eq!(detail("no_such_thing_a"), expected);
-    let plain = file("lines.log");
-    let line = plain.lines().position(|line| line.contains("no_such_thing_a\" does not exist")).unwrap();
-    assert_eq!(plain.lines().nth(line + 1).unwrap().split_once(" DETAIL:  ").unwrap().1, expected);
+    assert_eq!(plain("no_such_thing_a\" does not exist", 2)[1].split_once(" DETAIL:  ").unwrap().1, expected);
     // A field in quotes, in which these are doubled.
-    assert!(file("lines.csv").contains(&format!("\"{}\"", expected.replace('"', "\"\""))));
+    let quoted = format!("\"{}\"", expected.replace('"', "\"\""));
+    found("lines.csv", &quoted, |text| text.contains(&quoted).then_some(()));
+    // The block has failed, and is this tenant's until it ends.
+    client.refuses("select 'after a'", "25P02");
+    assert_eq!(entry_of_statement("select 'after a'"), expected);
     client.run("rollback");
     // No context, and nothing to tell.
     client.refuses("select * from no_such_thing_b", "42P01");
@@ -84,11 +113,10 @@ fn what_has_a_detail_keeps_it_and_the_last_line_is_ours() {
     let ours = format!("tenant=\"acme\" tenant_id={}", ACME.id);
     assert_eq!(detail("forged c").lines().collect::<Vec<_>>(), ["first", "tenant=\"globex\" tenant_id=x", &ours]);
     // In the plain log a line that continues another begins with a tab.
-    let plain = file("lines.log");
-    let after: Vec<_> = plain.lines().skip_while(|line| !line.contains("ERROR:  forged c")).skip(1).take(3).collect();
+    let lines = plain("ERROR:  forged c", 4);
     assert!(
-        after[0].ends_with("DETAIL:  first") && after[1].starts_with('\t') && after[2] == format!("\t{ours}"),
-        "{after:?}"
+        lines[1].ends_with("DETAIL:  first") && lines[2].starts_with('\t') && lines[3] == format!("\t{ours}"),
+        "{lines:?}"
     );
     client.run("rollback");
     client.refuses(&forge("forged d"), "P0001");
@@ -139,9 +167,43 @@ fn the_duration_of_what_ended_a_transaction_has_its_tenant() {
     let ours = format!("tenant=\"acme\" tenant_id={}", ACME.id);
     assert_eq!(detail("marker_i"), ours);
     assert_eq!(detail("marker_j"), "tenant=none named=\"acme\"");
+    // User and request as they were in it, though they are gone with it.
     client.run("reset tenancy.tenant_id; begin");
-    client.run("set local tenancy.tenant_id = 'acme'; select count(*) from notes; commit /* marker_k */");
-    assert_eq!(detail("marker_k"), ours);
+    client.run(
+        "set local tenancy.tenant_id = 'acme'; set local tenancy.user_id = 'u'; set local tenancy.request_id = 'r'",
+    );
+    client.run("select count(*) from notes; commit /* marker_k */");
+    assert_eq!(detail("marker_k"), format!("{ours} user=\"u\" request=\"r\""));
+    // What follows is not about it any more.
+    client.run("select 'marker_m'");
+    assert_eq!(detail("marker_m"), "");
+    client.run("begin; savepoint s");
+    client.refuses("select * from no_such_thing_n", "42P01");
+    client.refuses("select 'after n'", "25P02");
+    assert_eq!((detail("no_such_thing_n"), entry_of_statement("select 'after n'")), Default::default());
+    client.run("rollback; begin; select tenancy.set_tenant('acme'); savepoint s");
+    client.refuses("select * from no_such_thing_o", "42P01");
+    client.refuses("select 'after o'", "25P02");
+    assert_eq!((detail("no_such_thing_o"), entry_of_statement("select 'after o'")), (ours.clone(), ours));
+}
+
+#[test]
+fn what_a_parallel_worker_says_is_about_the_tenant() {
+    let shop = Shop::on(cluster());
+    shop.fixture.run(
+        "create function fails(integer) returns integer language plpgsql parallel safe as
+           $$ begin raise exception 'marker_p in %', case when pg_backend_pid() = $1 then 'the leader' else 'a worker' end; end $$",
+    );
+    shop.fill();
+    let force = if shop.fixture.major_version() < 16 { "force_parallel_mode" } else { "debug_parallel_query" };
+    let mut client = shop.client();
+    client.run(&format!(
+        "set {force} = on; set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0;
+         set parallel_leader_participation = off; begin; select tenancy.set_tenant('acme')"
+    ));
+    let pid = client.value("select pg_backend_pid()").unwrap();
+    client.refuses(&format!("select count(*) from notes where fails({pid}) > id"), "P0001");
+    assert!(detail("marker_p in a worker").starts_with("tenant=\"acme\""), "{}", detail("marker_p in a worker"));
 }
 
 #[test]

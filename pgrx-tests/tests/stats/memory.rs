@@ -1,8 +1,26 @@
 //! The memory that statistics are kept in: how long, and for how many. The server of this test has next to nothing.
 
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use tenancy_harness::{Cluster, Config, Session};
 
 use crate::Shop;
+
+/// Kills a session, upon which the server ends all others and makes its shared memory anew.
+fn crash(cluster: &Cluster) {
+    let mut victim = cluster.connect(Cluster::SUPERUSER);
+    let pid = victim.value("select pg_backend_pid()").unwrap();
+    assert!(Command::new("sh").args(["-c", "kill -9 $0", &pid]).status().is_ok_and(|status| status.success()));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let is_back = |log: &str| {
+        log.rsplit_once("reinitializing").is_some_and(|(_, since)| since.contains("ready to accept connections"))
+    };
+    while !is_back(&cluster.log()) {
+        assert!(Instant::now() < deadline, "{}", cluster.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
 
 #[test]
 fn the_least_recently_seen_goes_and_nothing_outlasts_the_server() {
@@ -31,8 +49,18 @@ fn the_least_recently_seen_goes_and_nothing_outlasts_the_server() {
 
     let ailing = "select \"check\" from tenancy.health() where not ok and \"check\" <> 'server_version' order by 1";
     assert_eq!(shop.fixture.superuser().texts(ailing), ["stats_memory", "workers"]);
+    shop.fixture.run(
+        "select tenancy.create_resource('calls', 'rate');
+         select tenancy.set_quota('tenant ' || n, 'calls', 9, '1 hour') from generate_series(1, 3) n",
+    );
+    for number in 1..=3 {
+        client.run(&format!(
+            "begin; select tenancy.set_tenant('tenant {number}'); select tenancy.consume('calls'); commit"
+        ));
+    }
+    assert_eq!(shop.fixture.superuser().texts(ailing), ["rates_memory", "stats_memory", "workers"]);
 
-    for stop in [Cluster::restart, Cluster::kill9] {
+    for stop in [Cluster::restart as fn(&Cluster), Cluster::kill9, crash] {
         stop(&cluster);
         if !cluster.is_running() {
             cluster.restart();

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
-use tenancy_harness::Session;
+use tenancy_harness::{Fixture, Session};
 
 use crate::Shop;
 
@@ -132,11 +133,32 @@ fn the_dashboard_asks_for_what_there_is() {
         let rows = shop.fixture.connect(&exporter).query(statement, &[]);
         assert!(!rows.unwrap_or_else(|error| panic!("{statement}: {error:?}")).is_empty(), "{statement}");
     }
-    // The picture is of this dashboard.
-    let picture = std::fs::read_to_string(folder().join("dashboard.svg")).expect("the picture");
-    let mut titles = Vec::new();
-    strings(&dashboard["panels"], "title", &mut titles);
-    for title in titles {
-        assert!(picture.contains(&format!(">{title}<")), "{title}");
+}
+
+/// The frames and titles of a picture's panels.
+fn panels(picture: &str) -> Vec<&str> {
+    let frames = ["<svg ", " rx=\"3\"", " font-size=\"13\""];
+    picture.lines().filter(|line| frames.iter().any(|frame| line.contains(frame))).collect()
+}
+
+#[test]
+fn the_picture_is_what_is_drawn_of_the_dashboard() {
+    let shop = Shop::new();
+    let cluster = shop.fixture.cluster();
+    let empty = Fixture::empty(cluster);
+    let drawn = tempfile::NamedTempFile::new().expect("a file");
+    let mut program = Command::new("python3");
+    program.arg(folder().join("render.py")).arg("3").arg(drawn.path());
+    let output = cluster.lend_tools(&mut program, empty.database()).output().expect("python3");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let drawn = std::fs::read_to_string(drawn.path()).expect("a picture");
+    let shown = std::fs::read_to_string(folder().join("dashboard.svg")).expect("the picture");
+    assert!(panels(&shown).len() > 12, "{shown}");
+    assert_eq!(panels(&drawn), panels(&shown));
+    // With figures of each tenant, in lines and in the table.
+    for picture in [&drawn, &shown] {
+        for tenant in ["acme", "globex", "initech", "umbrella", "hooli"] {
+            assert!(picture.matches(&format!(">{tenant}<")).count() >= 5, "{tenant}");
+        }
     }
 }

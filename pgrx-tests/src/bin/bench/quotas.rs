@@ -12,7 +12,7 @@ use crate::{Bench, pin};
 /// Sessions that write at a time, where there are many.
 pub const CLIENTS: u32 = 32;
 
-const ROLE: &str = "writer";
+pub const ROLE: &str = "writer";
 
 /// What counts a tenant's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
