@@ -526,7 +526,7 @@ pub fn init(listener: Listener) {
         GucRegistry::define_bool_guc_with_hooks(
             LOG_CONTEXT,
             c"Adds tenant, user and request to the DETAIL of what is written to the server's log.",
-            c"They never reach the client by it. User and request are as trustworthy as the application.",
+            c"The client never gets them by this. User and request are as trustworthy as the application.",
             &CONTEXT_LOGGED,
             GucContext::Suset,
             plain,
