@@ -12,8 +12,9 @@ use crate::account::{self, Account, run};
 use crate::fixture::Fixture;
 use crate::wire::RawSession;
 
-/// Ends the pooler and removes its directory once the pipe on its input closes, by whatever way our process ends.
-const GUARD_SCRIPT: &str = r#""$1" "$2/pgbouncer.ini" 2>"$2/complaints" & pooler=$!; cat >/dev/null; kill "$pooler"; wait "$pooler"; cd /; rm -rf "$2""#;
+/// Ends the pooler and removes its directory once the pipe on its input closes, by whatever way our process ends. SIGTERM won't do: newer
+/// ones then wait until the last client has left.
+const GUARD_SCRIPT: &str = r#""$1" "$2/pgbouncer.ini" 2>"$2/complaints" & pooler=$!; cat >/dev/null; kill -KILL "$pooler"; wait "$pooler"; cd /; rm -rf "$2""#;
 
 /// How clients get connections to the server.
 #[derive(Clone, Debug)]
