@@ -59,11 +59,12 @@ fn transaction(storm: &mut Storm, client: usize, left: Option<Left>) -> Option<L
         return others.is_none().then_some(left).flatten();
     }
     let mut way = storm.dice.pick(&WAYS);
-    if way == Way::Setting && others.is_some() {
-        if others.is_some_and(|left| left.sure) {
-            refused(storm, client, guest);
-            return left;
-        }
+    if way == Way::Setting && others.is_some_and(|left| left.sure) {
+        refused(storm, client, guest);
+        return left;
+    }
+    // It may be refused, also to whom it was last of, since what he threw away may be there again.
+    if way == Way::Setting && left.is_some_and(|left| !left.sure) {
         way = Way::Call;
     }
     let take = way.statements(&storm.guests[guest], true);
