@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use postgres::{Client, NoTls};
 
 use crate::account::{self, Account, run};
+use crate::session::Session;
 
 /// Stops the server and removes its directory once the pipe on its input closes: on drop, and also when the process
 /// that started the server ends without dropping it (statics, a signal, `kill -9`).
@@ -347,6 +348,16 @@ impl Cluster {
 
     fn log_file(&self) -> PathBuf {
         self.directory.join("server.log")
+    }
+
+    /// Waits until a condition is true in the session's database, for what comes from another server or a background process.
+    #[track_caller]
+    pub fn wait_until(&self, session: &mut Client, condition: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while session.value(&format!("select {condition}")).as_deref() != Some("t") {
+            assert!(Instant::now() < deadline, "never so: {condition}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The server's log so far.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use postgres::Client;
 
 use crate::cluster::{Cluster, Config};
+use crate::world::Tenant;
 
 /// Numbers databases and roles: roles belong to the whole server, so every test makes its own.
 static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -145,6 +146,14 @@ impl<'c> Fixture<'c> {
     pub fn run(&self, statements: &str) {
         if let Err(error) = self.superuser().batch_execute(statements) {
             panic!("{error:?}\nin: {statements}");
+        }
+    }
+
+    /// Registers tenants under the ids and keys that tests know them by.
+    #[track_caller]
+    pub fn register(&self, tenants: &[Tenant]) {
+        for tenant in tenants {
+            self.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
         }
     }
 

@@ -89,9 +89,7 @@ impl<'c> World<'c> {
     #[must_use]
     pub fn within(fixture: Fixture<'c>) -> Self {
         let app = fixture.app();
-        for tenant in [ACME, GLOBEX, TENANT_101, TENANT_202] {
-            fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-        }
+        fixture.register(&[ACME, GLOBEX, TENANT_101, TENANT_202]);
         let world = Self { fixture, app };
         for family in &FAMILIES {
             world.create_table(family, &family.table());

@@ -24,9 +24,7 @@ impl Dice {
 fn fixture() -> (Fixture<'static>, String) {
     let fixture = Fixture::new();
     let app = fixture.app();
-    for tenant in [ACME, GLOBEX] {
-        fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-    }
+    fixture.register(&[ACME, GLOBEX]);
     (fixture, app)
 }
 

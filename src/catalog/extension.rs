@@ -4,6 +4,7 @@ use super::spi;
 use crate::error::{Error, Lifecycle, Result};
 use crate::sql::Ident;
 use crate::sys::Oid;
+use pgrx::{FromDatum, IntoDatum};
 
 /// A protected table as it would be left.
 #[derive(Debug, Clone)]
@@ -18,12 +19,17 @@ pub struct Table {
 
 /// The extension's owner.
 pub fn owner() -> Result<Oid> {
-    let owners = spi::read_latest(
-        "SELECT extowner FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'pg_tenancy'",
-        &[],
-        |row| row.require(1),
-    )?;
-    owners.into_iter().next().ok_or(Error::NotInstalled)
+    of_record("SELECT extowner FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'pg_tenancy'")
+}
+
+/// The version of the extension's schema: what CREATE EXTENSION or ALTER EXTENSION UPDATE has made.
+pub fn schema_version() -> Result<String> {
+    of_record("SELECT extversion FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'pg_tenancy'")
+}
+
+fn of_record<T: IntoDatum + FromDatum>(query: &'static str) -> Result<T> {
+    let found = spi::read_latest(query, &[], |row| row.require(1))?;
+    found.into_iter().next().ok_or(Error::NotInstalled)
 }
 
 /// Has nobody else protect a table, or leave one, before this transaction has ended. Needs the rights of the extension's owner.
@@ -50,16 +56,6 @@ pub const LIBRARY: &str = env!("CARGO_PKG_VERSION");
 /// The first version of the extension's tables that today's queries of the guard can read. The context reads those of all
 /// versions.
 const READABLE_SINCE: [u32; 3] = [0, 1, 0];
-
-/// The version of the extension's schema: what CREATE EXTENSION or ALTER EXTENSION UPDATE has made.
-pub fn schema_version() -> Result<String> {
-    let versions = spi::read_latest(
-        "SELECT extversion FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'pg_tenancy'",
-        &[],
-        |row| row.require(1),
-    )?;
-    versions.into_iter().next().ok_or(Error::NotInstalled)
-}
 
 /// To be called before tables of the extension are read that were others once.
 ///

@@ -19,13 +19,6 @@ fn one<T>(mut rows: Vec<T>) -> Option<T> {
     rows.pop()
 }
 
-/// The version of the extension's SQL.
-pub fn installed_version() -> Result<Option<String>> {
-    let query =
-        "SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname OPERATOR(pg_catalog.=) 'pg_tenancy'";
-    Ok(one(texts(query)?))
-}
-
 /// How many tables are protected, and which of them not as they should be.
 pub fn protection() -> Result<(i64, Vec<String>)> {
     let count = "SELECT pg_catalog.count(*) FROM tenancy.protection AS p WHERE p.kind OPERATOR(pg_catalog.<>) 'global'";

@@ -1,7 +1,7 @@
 //! Whether the extension is well: what is found is judged here, check by check.
 
 use crate::catalog::health::{self, Audit, Keys, Replication};
-use crate::catalog::worker;
+use crate::catalog::{extension, worker};
 use crate::error::Result;
 use crate::sys::table::Usage;
 use crate::sys::{rates, tally};
@@ -28,7 +28,7 @@ pub fn examine(weaknesses: Option<String>) -> Result<Vec<Check>> {
     let audit = health::audit(DAY as f64)?;
     let (protected, broken) = health::protection()?;
     Ok(vec![
-        library(tally::exists(), health::installed_version()?.as_deref()),
+        library(tally::exists(), &extension::schema_version()?),
         server(weaknesses),
         workers(worker::answers(PATIENCE)),
         memory("rates_memory", "rates", rates::usage()),
@@ -47,19 +47,17 @@ fn check(name: &'static str, ok: bool, detail: impl Into<String>) -> Check {
 }
 
 /// The library that is at work is the one that the SQL was made for, and has been so since the server began.
-fn library(is_preloaded: bool, installed: Option<&str>) -> Check {
-    let own = env!("CARGO_PKG_VERSION");
-    let name = "library";
-    match installed {
-        Some(installed) if installed != own => check(
-            name,
-            false,
-            format!(
-                "the library is of version {own}, the extension of {installed}: run ALTER EXTENSION pg_tenancy UPDATE"
-            ),
-        ),
-        _ if !is_preloaded => check(name, false, "pg_tenancy is not in shared_preload_libraries"),
-        _ => check(name, true, format!("version {own}, preloaded")),
+fn library(is_preloaded: bool, installed: &str) -> Check {
+    let (own, name) = (extension::LIBRARY, "library");
+    if installed != own {
+        let detail = format!(
+            "the library is of version {own}, the extension of {installed}: run ALTER EXTENSION pg_tenancy UPDATE"
+        );
+        check(name, false, detail)
+    } else if is_preloaded {
+        check(name, true, format!("version {own}, preloaded"))
+    } else {
+        check(name, false, "pg_tenancy is not in shared_preload_libraries")
     }
 }
 
@@ -210,9 +208,9 @@ mod tests {
 
     #[test]
     fn a_library_of_another_version_is_told_of_first() {
-        assert!(library(true, Some(env!("CARGO_PKG_VERSION"))).ok);
-        assert!(library(false, Some("0.0.9")).detail.contains("0.0.9"));
-        assert!(!library(false, Some(env!("CARGO_PKG_VERSION"))).ok);
+        assert!(library(true, extension::LIBRARY).ok);
+        assert!(library(false, "0.0.9").detail.contains("0.0.9"));
+        assert!(!library(false, extension::LIBRARY).ok);
     }
 
     #[test]

@@ -7,9 +7,7 @@ const PLAN: &str = "select ddl from tenancy.adopt_plan('app', 'acme') order by s
 
 fn fixture() -> Fixture<'static> {
     let fixture = Fixture::new();
-    for tenant in [ACME, GLOBEX] {
-        fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-    }
+    fixture.register(&[ACME, GLOBEX]);
     fixture.run("create schema app");
     fixture
 }

@@ -25,9 +25,7 @@ const GLOBAL: &str = "'{app.countries, app.currencies}'";
 /// The application before it knew of tenants, with rows, and a role that uses it and acts for no tenant.
 fn application(fixture: &Fixture<'_>) -> String {
     let app = fixture.role("app");
-    for tenant in [ACME, GLOBEX] {
-        fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-    }
+    fixture.register(&[ACME, GLOBEX]);
     fixture.run(&SCHEMA.replace("tenant_id uuid,", ""));
     fixture.run(&ROWS.replace("'{t}', ", ""));
     fixture.run("alter table app.users alter id restart with 1000");

@@ -35,9 +35,7 @@ const ROWS: &str = r#"select count(*) || ' ' || count(*) filter (where tenant_id
 
 fn fixture() -> Fixture<'static> {
     let fixture = Fixture::new();
-    for tenant in [ACME, GLOBEX] {
-        fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-    }
+    fixture.register(&[ACME, GLOBEX]);
     fixture
 }
 

@@ -3,9 +3,7 @@
 use tenancy_harness::{ACME, Cluster, Config, Fixture, GLOBEX, Session};
 
 fn notes(fixture: &Fixture<'_>) {
-    for tenant in [ACME, GLOBEX] {
-        fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-    }
+    fixture.register(&[ACME, GLOBEX]);
     fixture.run("create schema app; create table app.notes (id int primary key, body text); insert into app.notes values (1, 'a')");
 }
 

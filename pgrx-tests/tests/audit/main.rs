@@ -38,9 +38,7 @@ impl Shop {
 
     fn within(fixture: Fixture<'static>, tables: &str) -> Self {
         let app = fixture.app();
-        for tenant in [ACME, GLOBEX] {
-            fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-        }
+        fixture.register(&[ACME, GLOBEX]);
         fixture.run(tables);
         Self { fixture, app }
     }

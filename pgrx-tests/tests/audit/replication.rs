@@ -1,7 +1,5 @@
 //! A log that is published along with its tables arrives whole, and nothing is recorded twice.
 
-use std::time::{Duration, Instant};
-
 use tenancy_harness::{ACME, Cluster, Config, Fixture, Session};
 
 #[test]
@@ -31,19 +29,12 @@ fn a_published_log_arrives_and_what_is_applied_is_not_recorded_again() {
         publisher.database()
     ));
     let mut here = subscriber.superuser();
-    let wait = |client: &mut tenancy_harness::postgres::Client, condition: &str| {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while client.value(&format!("select {condition}")).as_deref() != Some("t") {
-            assert!(Instant::now() < deadline, "never so: {condition}\n{}", cluster.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
-    wait(&mut here, "count(*) = 5 from tenancy.audit_log");
-    wait(&mut here, "count(*) = 5 from orders");
+    cluster.wait_until(&mut here, "count(*) = 5 from tenancy.audit_log");
+    cluster.wait_until(&mut here, "count(*) = 5 from orders");
     insert(6, 8);
     publisher.run("update orders set item = 'y' where id = 1; delete from orders where id = 2; truncate orders");
-    wait(&mut here, "count(*) = 11 from tenancy.audit_log");
-    wait(&mut here, "count(*) = 0 from orders");
+    cluster.wait_until(&mut here, "count(*) = 11 from tenancy.audit_log");
+    cluster.wait_until(&mut here, "count(*) = 0 from orders");
     let log = "select tenancy.audit_json(l) || tbl::text from tenancy.audit_log as l order by id";
     assert_eq!(here.texts(log), publisher.superuser().texts(log));
     subscriber

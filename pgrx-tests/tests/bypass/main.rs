@@ -30,9 +30,7 @@ impl<'c> Shop<'c> {
 
     fn fill(fixture: Fixture<'c>) -> Self {
         let app = fixture.app();
-        for tenant in [ACME, GLOBEX] {
-            fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-        }
+        fixture.register(&[ACME, GLOBEX]);
         fixture.run(&format!(
             "create table orders (id integer not null, tenant_id uuid not null, body text);
              insert into orders values (1, '{}', 'acme'), (2, '{}', 'globex');

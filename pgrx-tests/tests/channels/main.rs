@@ -38,9 +38,7 @@ impl<'c> Shop<'c> {
     fn fill(fixture: Fixture<'c>) -> Self {
         let app = fixture.app();
         let owner = fixture.role("owner");
-        for tenant in [ACME, GLOBEX] {
-            fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-        }
+        fixture.register(&[ACME, GLOBEX]);
         fixture.run(&format!(
             "create table orders (id integer, tenant_id uuid, body text, primary key (tenant_id, id));
              insert into orders select n, '{}', 'acme ' || n from generate_series(1, 2) n;

@@ -25,9 +25,7 @@ impl Shop {
         let fixture = Fixture::new();
         let app = fixture.app();
         let owner = fixture.role("owner");
-        for tenant in [ACME, GLOBEX] {
-            fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-        }
+        fixture.register(&[ACME, GLOBEX]);
         fixture.run(&format!(
             "grant create on schema public to {owner}; select tenancy.grant_admin('{owner}');
              set role {owner}; {}; select tenancy.protect('orders');

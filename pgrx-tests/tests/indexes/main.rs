@@ -10,8 +10,6 @@ use tenancy_harness::{ACME, Fixture, GLOBEX};
 fn fixture_with_tenants() -> (Fixture<'static>, String) {
     let fixture = Fixture::new();
     let app = fixture.app();
-    for tenant in [ACME, GLOBEX] {
-        fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-    }
+    fixture.register(&[ACME, GLOBEX]);
     (fixture, app)
 }

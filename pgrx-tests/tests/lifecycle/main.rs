@@ -12,8 +12,6 @@ use tenancy_harness::{ACME, Fixture, GLOBEX};
 /// A database with tenants `acme` and `globex`.
 fn fixture_with_tenants() -> Fixture<'static> {
     let fixture = Fixture::new();
-    for tenant in [ACME, GLOBEX] {
-        fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-    }
+    fixture.register(&[ACME, GLOBEX]);
     fixture
 }

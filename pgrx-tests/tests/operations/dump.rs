@@ -131,9 +131,7 @@ fn data_restores_into_a_database_where_the_extension_is_in_use() {
         "pg_restore",
         &cluster.run_tool("pg_restore", &["--exit-on-error", "-j", "2", "-d", target.database(), &schema]),
     );
-    for tenant in [ACME, GLOBEX] {
-        target.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-    }
+    target.register(&[ACME, GLOBEX]);
     target.run(&format!("select tenancy.grant_access('{}')", world.app));
     let restore = cluster.run_tool("pg_restore", &["--exit-on-error", "-j", "2", "-d", target.database(), &data]);
     assert_clean("pg_restore", &restore);

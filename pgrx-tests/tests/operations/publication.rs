@@ -1,7 +1,5 @@
 //! One tenant's rows, and nobody else's, go to another server.
 
-use std::time::{Duration, Instant};
-
 use tenancy_harness::postgres::Client;
 use tenancy_harness::{ACME, Cluster, Config, FAMILIES, Fixture, GLOBEX, Session, World, refuses_in_savepoint};
 
@@ -26,14 +24,6 @@ const TABLES: &str = "
 
 fn statements(client: &mut Client, arguments: &str) -> Vec<String> {
     client.texts(&format!("select tenancy.publication_sql({arguments})"))
-}
-
-fn wait_until(client: &mut Client, cluster: &Cluster, condition: &str) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while client.value(&format!("select {condition}")).as_deref() != Some("t") {
-        assert!(Instant::now() < deadline, "never so: {condition}\n{}", cluster.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -94,7 +84,7 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
     ));
     // What was there, and then what is inserted, changed, moved between partitions and removed.
     // Each table is copied by itself, and followed only then.
-    wait_until(&mut there, &cluster, "not exists (select from pg_subscription_rel where srsubstate <> 'r')");
+    cluster.wait_until(&mut there, "not exists (select from pg_subscription_rel where srsubstate <> 'r')");
     assert_eq!(there.texts("select count(*) from parts union all select count(*) from notes_text"), ["2", "20"]);
     here.run(&fill(2));
     here.run(
@@ -103,7 +93,7 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
          update prices set body = body || ' changed'; delete from log where id = 1; update notes_uuid set body = body || ' changed';
          delete from notes_text where id = 1",
     );
-    wait_until(&mut there, &cluster, "(select count(*) from notes_text) = 19");
+    cluster.wait_until(&mut there, "(select count(*) from notes_text) = 19");
     let filtered = [
         ("\"Shop's\".\"Order's\"", "\"tenant's id\"", ACME.id),
         ("prices", "coalesce(tenant_id, 'acme')", "acme"),
@@ -138,7 +128,7 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
     }
     here.run(&format!("insert into later values (1, '{}'), (2, '{}')", ACME.id, GLOBEX.id));
     there.run("alter subscription acme refresh publication");
-    wait_until(&mut there, &cluster, "(select string_agg(id::text, ' ') from later) = '1'");
+    cluster.wait_until(&mut there, "(select string_agg(id::text, ' ') from later) = '1'");
 
     let app = subscriber.app();
     let mut client = subscriber.connect(&app);

@@ -54,9 +54,7 @@ fn catalog(session: &mut impl Session, table: &str) -> Vec<String> {
 fn fixture_with_tenants() -> (Fixture<'static>, String) {
     let fixture = Fixture::new();
     let app = fixture.app();
-    for tenant in [ACME, GLOBEX] {
-        fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-    }
+    fixture.register(&[ACME, GLOBEX]);
     (fixture, app)
 }
 

@@ -63,9 +63,7 @@ impl Lab {
         let fixture = Fixture::new();
         let app = fixture.role("app");
         fixture.run(&format!("select tenancy.grant_access('{app}')"));
-        for tenant in [ACME, GLOBEX] {
-            fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-        }
+        fixture.register(&[ACME, GLOBEX]);
         Self { fixture, app }
     }
 

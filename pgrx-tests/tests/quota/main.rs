@@ -30,9 +30,7 @@ impl Shop {
     fn with(table: &str) -> Self {
         let fixture = Fixture::new();
         let app = fixture.app();
-        for tenant in [ACME, GLOBEX] {
-            fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-        }
+        fixture.register(&[ACME, GLOBEX]);
         fixture.run(&format!(
             "{table}; select tenancy.protect('orders');
              select tenancy.create_resource('orders', 'rows'); select tenancy.attach_quota('orders', 'orders')"

@@ -28,9 +28,7 @@ impl<'c> Desk<'c> {
 
     fn within(fixture: Fixture<'c>) -> Self {
         let app = fixture.app();
-        for tenant in [ACME, GLOBEX] {
-            fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-        }
+        fixture.register(&[ACME, GLOBEX]);
         fixture.run("select tenancy.create_resource('calls', 'rate')");
         Self { fixture, app }
     }

@@ -1,7 +1,5 @@
 //! The registry as a subscription's apply worker changes it: what is replicated counts at once, as what is done here.
 
-use std::time::{Duration, Instant};
-
 use tenancy_harness::postgres::Client;
 use tenancy_harness::{ACME, Cluster, Config, Fixture, GLOBEX, Session};
 
@@ -30,9 +28,7 @@ impl<'c> Pair<'c> {
             cluster.directory().display(),
             publisher.database()
         ));
-        for tenant in [ACME, GLOBEX] {
-            publisher.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-        }
+        publisher.register(&[ACME, GLOBEX]);
         publisher.run(&format!("select tenancy.grant_access('{app}')"));
         let pair = Self { publisher, subscriber, app };
         pair.wait_until("(select count(*) from tenancy.access) = 1");
@@ -42,13 +38,7 @@ impl<'c> Pair<'c> {
     /// Waits until `condition` is true in the second database.
     #[track_caller]
     fn wait_until(&self, condition: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let mut client = self.subscriber.superuser();
-        while client.value(&format!("select {condition}")).as_deref() != Some("t") {
-            let log = self.subscriber.cluster().log();
-            assert!(Instant::now() < deadline, "never so: {condition}\n{log}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.subscriber.cluster().wait_until(&mut self.subscriber.superuser(), condition);
     }
 
     /// A session of the second database in the middle of acme's transaction, and one that is idle.

@@ -80,9 +80,7 @@ fn nobody_fails_or_waits_long_while_the_script_runs() {
     let cluster = Cluster::start("live", &settings);
     let fixture = Fixture::on(&cluster);
     let app = fixture.app();
-    for tenant in [ACME, GLOBEX] {
-        fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-    }
+    fixture.register(&[ACME, GLOBEX]);
     // Even numbers are acme's.
     fixture.run(&fill(&format!(
         "create table orders (id bigint primary key, tenant_id uuid, number bigint not null unique, note text,

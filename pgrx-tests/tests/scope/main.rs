@@ -15,9 +15,7 @@ use tenancy_harness::{ACME, Fixture, GLOBEX, Session};
 fn shop() -> (Fixture<'static>, String) {
     let fixture = Fixture::new();
     let app = fixture.app();
-    for tenant in [ACME, GLOBEX] {
-        fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-    }
+    fixture.register(&[ACME, GLOBEX]);
     (fixture, app)
 }
 

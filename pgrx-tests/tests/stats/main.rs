@@ -32,9 +32,7 @@ impl<'c> Shop<'c> {
 
     fn within(fixture: Fixture<'c>) -> Self {
         let app = fixture.app();
-        for tenant in [ACME, GLOBEX] {
-            fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-        }
+        fixture.register(&[ACME, GLOBEX]);
         fixture.run(
             "create table notes (id integer not null, tenant_id uuid not null default tenancy.current_tenant(), body text,
                primary key (tenant_id, id));

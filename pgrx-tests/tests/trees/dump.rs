@@ -128,11 +128,7 @@ fn a_subscription_brings_the_tree_and_its_moves() {
             std::thread::sleep(Duration::from_millis(20));
         }
     };
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while subscriber.superuser().value("select count(*) from tenancy.tenants").as_deref() != Some("8") {
-        assert!(Instant::now() < deadline, "the tenants never came: {}", subscriber.cluster().log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    subscriber.cluster().wait_until(&mut subscriber.superuser(), "count(*) = 8 from tenancy.tenants");
     wait_for("2", &["2", "21"]);
     publisher.run("select tenancy.create_tenant('22', parent => '21')");
     wait_for("2", &["2", "21", "22"]);

@@ -29,9 +29,7 @@ impl Shop {
         let fixture = Fixture::new();
         let app = fixture.app();
         let admin = fixture.role("admin");
-        for tenant in [ACME, GLOBEX] {
-            fixture.run(&format!("select tenancy.create_tenant('{}', id => '{}')", tenant.key, tenant.id));
-        }
+        fixture.register(&[ACME, GLOBEX]);
         fixture.run(&format!(
             "create table orders (id bigint primary key, tenant_id uuid, body text);
              select tenancy.protect('orders');
