@@ -73,6 +73,13 @@ impl<'c> Shop<'c> {
     fn added(&self, work: impl FnOnce()) -> [i64; 7] {
         let before = self.counted("acme");
         work();
+        // A client hears of an error before its transaction has ended, and is counted.
+        let mut superuser = self.fixture.superuser();
+        self.fixture.cluster().wait_until(
+            &mut superuser,
+            "not exists (select from pg_stat_activity where datname = current_database() and backend_type = 'client backend'
+                           and state = 'active' and pid <> pg_backend_pid())",
+        );
         let after = self.counted("acme");
         std::array::from_fn(|place| after[place] - before[place])
     }
