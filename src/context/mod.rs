@@ -125,6 +125,9 @@ fn before_run(parallel: bool) -> Result<()> {
     if cache::is_unconfirmed() {
         resolve::recheck()?;
     }
+    if xact::in_parallel_worker() && subject::is_missing() {
+        resolve::tell_log_of_worker();
+    }
     if !parallel {
         return Ok(());
     }

@@ -155,6 +155,18 @@ pub fn prepare_workers() -> Result<()> {
     }
 }
 
+/// A parallel worker is about to run its part, in which it may never look at the tenant: of several that share a bitmap one alone
+/// reads the index. What it says in the log is about the tenant all the same, if that may be acted for.
+pub fn tell_log_of_worker() {
+    given::look_up();
+    if registry::get().is_ok()
+        && let Some((name, trust)) = effective_name()
+    {
+        // A refusal is for whatever asks for the tenant.
+        let _ = admit(role::outer(), &name, trust, Remedy::None);
+    }
+}
+
 /// As `admit`, on the proof that is asked for whenever something may have changed.
 pub fn admit_by(
     role: Oid,

@@ -119,6 +119,12 @@ pub fn is_wanted() -> bool {
     WANTED.get()
 }
 
+/// Whether lines are to tell it, and no tenant is known that they could tell.
+#[inline]
+pub fn is_missing() -> bool {
+    WANTED.get() && !IN_FORCE.get()
+}
+
 /// The transaction uses this tenant; `user` is whom the token or the request names, if one is in force. Can't fail.
 pub fn is_used(id: Uuid, key: &str, user: Option<Option<&str>>) {
     // SAFETY: see `Subject`.

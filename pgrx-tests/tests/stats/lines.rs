@@ -192,18 +192,29 @@ fn what_a_parallel_worker_says_is_about_the_tenant() {
     let shop = Shop::on(cluster());
     shop.fixture.run(
         "create function fails(integer) returns integer language plpgsql parallel safe as
-           $$ begin raise exception 'marker_p in %', case when pg_backend_pid() = $1 then 'the leader' else 'a worker' end; end $$",
+           $$ begin raise exception 'marker_p in %', case when pg_backend_pid() = $1 then 'the leader' else 'a worker' end; end $$;
+         create function fails_again(integer) returns integer language plpgsql parallel safe as
+           $$ begin raise exception 'marker_q in %', case when pg_backend_pid() = $1 then 'the leader' else 'a worker' end; end $$;
+         create table prices as select generate_series(1, 10) as id; grant select on prices to public",
     );
     shop.fill();
     let force = if shop.fixture.major_version() < 16 { "force_parallel_mode" } else { "debug_parallel_query" };
     let mut client = shop.client();
     client.run(&format!(
         "set {force} = on; set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0;
-         set parallel_leader_participation = off; begin; select tenancy.set_tenant('acme')"
+         set parallel_leader_participation = off"
     ));
+    client.run("begin; select tenancy.set_tenant('acme')");
     let pid = client.value("select pg_backend_pid()").unwrap();
     client.refuses(&format!("select count(*) from notes where fails({pid}) > id"), "P0001");
     assert!(detail("marker_p in a worker").starts_with("tenant=\"acme\""), "{}", detail("marker_p in a worker"));
+    // Nor does a worker have to read the tenant's rows for that.
+    client.run("rollback; begin; select tenancy.set_tenant('acme')");
+    client.refuses(&format!("select count(*) from prices where fails_again({pid}) > id"), "P0001");
+    assert!(detail("marker_q in a worker").starts_with("tenant=\"acme\""), "{}", detail("marker_q in a worker"));
+    // A tenant that may not be acted for is refused where it is asked for, not by the log.
+    client.run("rollback; begin; set local tenancy.tenant_id = 'nobody'");
+    assert_eq!(client.value("select count(*) from prices").as_deref(), Some("10"));
 }
 
 #[test]
