@@ -13,7 +13,8 @@ CACHE=${PG_TENANCY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/pg_tenancy}
 LOGS=$TARGET/logs
 mkdir -p -- "$TARGET" "$LOGS"
 
-# RUSTFLAGS replaces the linker arguments that cargo-pgrx passes, and the extension's SQL would be lost with them.
+# Other flags for the compiler have all dependencies built anew. What cargo-pgrx would pass, build.rs tells the library's linker alone.
+export CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS
 # PostgreSQL's makefiles skip their generated headers when they believe to be a part of another make, as under `make test`.
 unset MAKELEVEL MAKEFLAGS MFLAGS

@@ -315,7 +315,10 @@ unsafe fn borrowed<'a>(value: *mut *mut c_char) -> &'a str {
 unsafe extern "C-unwind" fn tenant_changed(value: *const c_char, _extra: *mut c_void) {
     context_changed();
     // SAFETY: PostgreSQL passes the value that is about to be in force, or NULL.
-    let value = unsafe { assigned(value) };
+    let value = unsafe {
+        subject::TENANT.becomes(value);
+        assigned(value)
+    };
     if let Some(listener) = LISTENER.get() {
         (listener.tenant_becomes)(value);
     }
@@ -344,10 +347,17 @@ unsafe fn assigned<'a>(value: *const c_char) -> &'a str {
     if value.is_null() { "" } else { unsafe { CStr::from_ptr(value) }.to_str().unwrap_or("\u{1}") }
 }
 
-unsafe extern "C-unwind" fn user_changed(_value: *const c_char, _extra: *mut c_void) {
+unsafe extern "C-unwind" fn user_changed(value: *const c_char, _extra: *mut c_void) {
+    // SAFETY: as above.
+    unsafe { subject::USER.becomes(value) };
     if let Some(listener) = LISTENER.get() {
         (listener.user_changed)();
     }
+}
+
+unsafe extern "C-unwind" fn request_changed(value: *const c_char, _extra: *mut c_void) {
+    // SAFETY: as above.
+    unsafe { subject::REQUEST.becomes(value) };
 }
 
 unsafe extern "C-unwind" fn switch_changed(allowed: bool, _extra: *mut c_void) {
@@ -419,7 +429,7 @@ pub fn init(listener: Listener) {
             GucContext::Userset,
             plain,
             Some(check_identifier),
-            None,
+            Some(request_changed),
             None,
         );
         GucRegistry::define_bool_guc_with_hooks(

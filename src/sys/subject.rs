@@ -24,9 +24,34 @@ const MAX_LINE: usize = 4 * MAX_CHARS * 8 + 256;
 
 const WANTED: Flag = Flag::SubjectsLogged;
 
-const TENANT: &CStr = c"tenancy.tenant_id";
-const USER: &CStr = c"tenancy.user_id";
-const REQUEST: &CStr = c"tenancy.request_id";
+/// What a setting says, as its assign hook was told last. PostgreSQL keeps the string as long as that is so. To look the setting
+/// up with each line would cost more than all the rest.
+pub struct Setting(BackendCell<*const c_char>);
+
+pub static TENANT: Setting = Setting::new();
+pub static USER: Setting = Setting::new();
+pub static REQUEST: Setting = Setting::new();
+
+impl Setting {
+    const fn new() -> Self {
+        Self(BackendCell::new(ptr::null()))
+    }
+
+    /// For the setting's assign hook. Can't fail.
+    ///
+    /// # Safety
+    /// `value` is what the hook gets: a C string that is in force until the hook is called again, or NULL.
+    pub unsafe fn becomes(&self, value: *const c_char) {
+        self.0.set(value);
+    }
+
+    /// Empty where there is none.
+    fn get(&self) -> &'static [u8] {
+        let value = self.0.get();
+        // SAFETY: by the contract of `becomes`; what is returned is used before anything can be set.
+        if value.is_null() { &[] } else { unsafe { CStr::from_ptr(value) }.to_bytes() }
+    }
+}
 
 /// What was known of the transaction that last used a tenant, and room for a line about it.
 struct Subject {
@@ -98,8 +123,6 @@ mod raw {
         pub fn is_in_failed_block() -> bool;
         #[link_name = "GetCurrentTransactionNestLevel"]
         pub fn nest_level() -> c_int;
-        #[link_name = "GetConfigOption"]
-        pub fn setting(name: *const c_char, missing_ok: bool, restrict: bool) -> *const c_char;
         #[link_name = "MemoryContextAllocExtended"]
         pub fn allocate(context: pg_sys::MemoryContext, size: usize, flags: i32) -> *mut c_void;
     }
@@ -168,7 +191,7 @@ fn remember() {
     if known.user.get().is_none() {
         known.user.set(Some(named_user()));
     }
-    known.request.set(Some(setting(REQUEST)));
+    known.request.set(Some(REQUEST.get()));
 }
 
 /// A text of limited length that is put together without asking for memory.
@@ -267,18 +290,9 @@ impl fmt::Display for Parts<'_> {
     }
 }
 
-/// A setting as it is; empty where there is none.
-fn setting(name: &CStr) -> &'static [u8] {
-    // SAFETY: a look-up by name, which finds none or a string that stays as long as nobody sets it.
-    unsafe {
-        let value = raw::setting(name.as_ptr(), true, false);
-        if value.is_null() { &[] } else { CStr::from_ptr(value).to_bytes() }
-    }
-}
-
 /// Whom the setting names, which counts for nothing next to a token.
 fn named_user() -> &'static [u8] {
-    if Flag::TokenSet.get() { &[] } else { setting(USER) }
+    if Flag::TokenSet.get() { &[] } else { USER.get() }
 }
 
 /// Whether lines are still about the transaction that has ended: as long as its message is being answered and nothing else has begun,
@@ -307,9 +321,9 @@ pub unsafe fn add_to(report: *mut pg_sys::ErrorData) {
         let known = Some(&*SUBJECT.known.get()).filter(|_| IN_FORCE.get() || WAS_IN_FORCE.get() && is_not_over());
         let parts = Parts {
             tenant: known.map(|known| (known.key.get().unwrap_or_default(), known.id)),
-            named: if known.is_some() || Flag::TokenSet.get() { &[] } else { setting(TENANT) },
+            named: if known.is_some() || Flag::TokenSet.get() { &[] } else { TENANT.get() },
             user: known.and_then(|known| known.user.get()).unwrap_or_else(named_user),
-            request: known.and_then(|known| known.request.get()).unwrap_or_else(|| setting(REQUEST)),
+            request: known.and_then(|known| known.request.get()).unwrap_or_else(|| REQUEST.get()),
         };
         let before = if (*report).detail_log.is_null() { (*report).detail } else { (*report).detail_log };
         // Where there is a detail, its last line is to be ours: nobody's data can stand in for it.
