@@ -221,6 +221,7 @@ unsafe extern "C-unwind" fn token_changed(value: *const c_char, _extra: *mut c_v
     // SAFETY: PostgreSQL passes the value that is about to be in force, or NULL.
     let value = unsafe { assigned(value) };
     HAS_TOKEN.set(!value.is_empty());
+    subject::changed();
     if let Some(listener) = LISTENER.get() {
         (listener.token_becomes)(value);
     }

@@ -43,6 +43,7 @@ impl Setting {
     /// `value` is what the hook gets: a C string that is in force until the hook is called again, or NULL.
     pub unsafe fn becomes(&self, value: *const c_char) {
         self.0.set(value);
+        changed();
     }
 
     /// Empty where there is none.
@@ -105,6 +106,9 @@ static SUBJECT: Subject = Subject {
 /// The transaction uses the tenant that is known.
 static IN_FORCE: BackendCell<bool> = BackendCell::new(false);
 
+/// The line is about that tenant, and nothing of what it tells has changed since.
+static WRITTEN: BackendCell<bool> = BackendCell::new(false);
+
 /// The transaction that ended last had used it.
 static WAS_IN_FORCE: BackendCell<bool> = BackendCell::new(false);
 
@@ -142,6 +146,11 @@ pub fn is_wanted() -> bool {
     WANTED.get()
 }
 
+/// Something that lines tell is another one now. Can't fail.
+pub fn changed() {
+    WRITTEN.set(false);
+}
+
 /// Whether lines are to tell it, and no tenant is known that they could tell.
 #[inline]
 pub fn is_missing() -> bool {
@@ -157,6 +166,7 @@ pub fn is_used(id: Uuid, key: &str, user: Option<Option<&str>>) {
     known.user.set(user.map(|user| user.unwrap_or_default().as_bytes()));
     known.request.set(None);
     IN_FORCE.set(true);
+    changed();
 }
 
 /// The top-level transaction has ended; before settings go back to what they were without it. Can't fail.
@@ -307,6 +317,19 @@ fn is_not_over() -> bool {
     }
 }
 
+/// What is to be told now.
+fn parts() -> Parts<'static> {
+    // SAFETY: see `Subject`; what is returned is used before anything can change.
+    let known = unsafe { &*SUBJECT.known.get() };
+    let known = Some(known).filter(|_| IN_FORCE.get() || WAS_IN_FORCE.get() && is_not_over());
+    Parts {
+        tenant: known.map(|known| (known.key.get().unwrap_or_default(), known.id)),
+        named: if known.is_some() || Flag::TokenSet.get() { &[] } else { TENANT.get() },
+        user: known.and_then(|known| known.user.get()).unwrap_or_else(named_user),
+        request: known.and_then(|known| known.request.get()).unwrap_or_else(|| REQUEST.get()),
+    }
+}
+
 /// Adds it to a report that is about to be written.
 ///
 /// # Safety
@@ -317,23 +340,21 @@ pub unsafe fn add_to(report: *mut pg_sys::ErrorData) {
         if !WANTED.get() || pg_sys::MyDatabaseId == pg_sys::InvalidOid {
             return;
         }
-        // See `Subject`: what follows looks settings up, and changes nothing.
-        let known = Some(&*SUBJECT.known.get()).filter(|_| IN_FORCE.get() || WAS_IN_FORCE.get() && is_not_over());
-        let parts = Parts {
-            tenant: known.map(|known| (known.key.get().unwrap_or_default(), known.id)),
-            named: if known.is_some() || Flag::TokenSet.get() { &[] } else { TENANT.get() },
-            user: known.and_then(|known| known.user.get()).unwrap_or_else(named_user),
-            request: known.and_then(|known| known.request.get()).unwrap_or_else(|| REQUEST.get()),
-        };
         let before = if (*report).detail_log.is_null() { (*report).detail } else { (*report).detail_log };
-        // Where there is a detail, its last line is to be ours: nobody's data can stand in for it.
-        if parts.is_empty() && before.is_null() {
-            return;
-        }
+        // See `Subject`.
         let line = &mut *SUBJECT.line.get();
-        line.length = 0;
-        if write!(line, "{parts}").is_err() {
-            return;
+        if !(WRITTEN.get() && IN_FORCE.get()) {
+            let parts = parts();
+            // Where there is a detail, its last line is to be ours: nobody's data can stand in for it.
+            if parts.is_empty() && before.is_null() {
+                return;
+            }
+            WRITTEN.set(false);
+            line.length = 0;
+            if write!(line, "{parts}").is_err() {
+                return;
+            }
+            WRITTEN.set(IN_FORCE.get());
         }
         let before = if before.is_null() { &[] } else { CStr::from_ptr(before).to_bytes() };
         let size = before.len() + 1 + line.length + 1;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tenancy_harness::{ACME, Cluster, Config, Session};
+use tenancy_harness::{ACME, Cluster, Config, GLOBEX, Session};
 
 use crate::Shop;
 
@@ -121,6 +121,37 @@ fn what_has_a_detail_keeps_it_and_the_last_line_is_ours() {
     client.run("rollback");
     client.refuses(&forge("forged d"), "P0001");
     assert_eq!(detail("forged d").lines().last(), Some("tenant=none"));
+}
+
+#[test]
+fn a_line_follows_what_is_set_and_taken_back_within_a_transaction() {
+    let shop = Shop::on(cluster());
+    let mut client = shop.client();
+    let steps = [
+        ("begin; select tenancy.set_tenant('acme')", ""),
+        ("set local tenancy.request_id = 'r 1'", r#" request="r 1""#),
+        ("set local tenancy.user_id = 'u 1'", r#" user="u 1" request="r 1""#),
+        (
+            "savepoint s; set local tenancy.request_id = 'r 2'; set local tenancy.user_id = 'u 2'",
+            r#" user="u 2" request="r 2""#,
+        ),
+        ("rollback to s", r#" user="u 1" request="r 1""#),
+        ("reset tenancy.user_id", r#" request="r 1""#),
+        ("commit; begin; select tenancy.set_tenant('acme')", ""),
+    ];
+    for (number, (statement, more)) in steps.into_iter().enumerate() {
+        client.run(statement);
+        // Twice: the second line is the first one again.
+        for time in ["a", "b"] {
+            let marker = format!("follows {number} {time}");
+            client.run(&format!("do $$ begin raise warning '{marker}'; end $$"));
+            assert_eq!(detail(&marker), format!("tenant=\"acme\" tenant_id={}{more}", ACME.id), "after {statement}");
+        }
+    }
+    client.run(
+        "rollback; begin; select tenancy.set_tenant('globex'); do $$ begin raise warning 'follows globex'; end $$",
+    );
+    assert_eq!(detail("follows globex"), format!("tenant=\"globex\" tenant_id={}", GLOBEX.id));
 }
 
 #[test]

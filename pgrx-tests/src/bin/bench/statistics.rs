@@ -104,7 +104,7 @@ pub fn statistics(bench: &Bench<'_>) -> Vec<Line> {
             "rate with log_context / without",
             LINES,
             "for.sql",
-            300,
+            1_500,
         ),
     ] {
         let turns = turns(calls);
