@@ -356,11 +356,6 @@ unsafe extern "C-unwind" fn user_changed(value: *const c_char, _extra: *mut c_vo
     }
 }
 
-unsafe extern "C-unwind" fn request_changed(value: *const c_char, _extra: *mut c_void) {
-    // SAFETY: as above.
-    unsafe { subject::REQUEST.becomes(value) };
-}
-
 unsafe extern "C-unwind" fn switch_changed(allowed: bool, _extra: *mut c_void) {
     Flag::SwitchAllowed.set(allowed);
     if allowed {
@@ -430,7 +425,7 @@ pub fn init(listener: Listener) {
             GucContext::Userset,
             plain,
             Some(check_identifier),
-            Some(request_changed),
+            Some(subject::request_changed),
             None,
         );
         GucRegistry::define_bool_guc_with_hooks(

@@ -30,7 +30,7 @@ pub struct Setting(BackendCell<*const c_char>);
 
 pub static TENANT: Setting = Setting::new();
 pub static USER: Setting = Setting::new();
-pub static REQUEST: Setting = Setting::new();
+static REQUEST: Setting = Setting::new();
 
 impl Setting {
     const fn new() -> Self {
@@ -149,6 +149,15 @@ pub fn is_wanted() -> bool {
 /// Something that lines tell is another one now. Can't fail.
 pub fn changed() {
     WRITTEN.set(false);
+}
+
+/// The assign hook of the request, which matters to nothing else.
+///
+/// # Safety
+/// For PostgreSQL alone.
+pub unsafe extern "C-unwind" fn request_changed(value: *const c_char, _extra: *mut c_void) {
+    // SAFETY: what such a hook gets.
+    unsafe { REQUEST.becomes(value) };
 }
 
 /// Whether lines are to tell it, and no tenant is known that they could tell.
