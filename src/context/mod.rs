@@ -125,7 +125,7 @@ fn before_run(parallel: bool) -> Result<()> {
     if cache::is_unconfirmed() {
         resolve::recheck()?;
     }
-    if xact::in_parallel_worker() && subject::is_missing() {
+    if xact::in_parallel_worker() && subject::is_to_be_found() {
         resolve::tell_log_of_worker();
     }
     if !parallel {

@@ -156,14 +156,16 @@ pub fn prepare_workers() -> Result<()> {
 }
 
 /// A parallel worker is about to run its part, in which it may never look at the tenant: of several that share a bitmap one alone
-/// reads the index. What it says in the log is about the tenant all the same, if that may be acted for.
+/// reads the index. What it says in the log is about the one that is set all the same, if that may be acted for; the transaction
+/// doesn't use it thereby.
 pub fn tell_log_of_worker() {
     given::look_up();
+    let Some((name, trust)) = effective_name() else { return };
+    // A refusal is for whatever asks for the tenant.
     if registry::get().is_ok()
-        && let Some((name, trust)) = effective_name()
+        && let Ok(tenant) = find(&name, trust)
     {
-        // A refusal is for whatever asks for the tenant.
-        let _ = admit(role::outer(), &name, trust, Remedy::None);
+        tell_log(&tenant, trust, token::last().as_deref());
     }
 }
 
@@ -210,17 +212,21 @@ fn hold(tenant: &Rc<Tenant>, trust: Trust, proof: Option<&Proof>) {
     }
     tally::is_used(tenant.id);
     if subject::is_wanted() {
-        let by_request =
-            if trust == Trust::Claims { claims::in_force().and_then(|request| request.user) } else { None };
-        let user = match (trust, proof) {
-            (Trust::Signed, Some(proof)) => Some(proof.user()),
-            // What was proved before is known.
-            (Trust::Signed, None) => return,
-            (Trust::Claims, _) => Some(by_request.as_deref()),
-            (Trust::Access | Trust::Default, _) => None,
-        };
-        subject::is_used(tenant.id, tenant.key.as_str(), user);
+        tell_log(tenant, trust, proof);
     }
+}
+
+/// Lines of the log are about the tenant from here on.
+fn tell_log(tenant: &Tenant, trust: Trust, proof: Option<&Proof>) {
+    let by_request = if trust == Trust::Claims { claims::in_force().and_then(|request| request.user) } else { None };
+    let user = match (trust, proof) {
+        (Trust::Signed, Some(proof)) => Some(proof.user()),
+        // What was proved before is known.
+        (Trust::Signed, None) => return,
+        (Trust::Claims, _) => Some(by_request.as_deref()),
+        (Trust::Access | Trust::Default, _) => None,
+    };
+    subject::is_used(tenant.id, tenant.key.as_str(), user);
 }
 
 fn take(role: Oid, name: &str, tenant: &Rc<Tenant>, proof: Option<&Proof>, remedy: Remedy) -> Result<()> {

@@ -106,6 +106,9 @@ static SUBJECT: Subject = Subject {
 /// The transaction uses the tenant that is known.
 static IN_FORCE: BackendCell<bool> = BackendCell::new(false);
 
+/// This parallel worker has looked for it.
+static SOUGHT: BackendCell<bool> = BackendCell::new(false);
+
 /// The line is about that tenant, and nothing of what it tells has changed since.
 static WRITTEN: BackendCell<bool> = BackendCell::new(false);
 
@@ -160,10 +163,10 @@ pub unsafe extern "C-unwind" fn request_changed(value: *const c_char, _extra: *m
     unsafe { REQUEST.becomes(value) };
 }
 
-/// Whether lines are to tell it, and no tenant is known that they could tell.
+/// Whether a parallel worker, which begins without knowing what its leader does, is to look for whom its lines are about: once.
 #[inline]
-pub fn is_missing() -> bool {
-    WANTED.get() && !IN_FORCE.get()
+pub fn is_to_be_found() -> bool {
+    WANTED.get() && !IN_FORCE.get() && !SOUGHT.replace(true)
 }
 
 /// The transaction uses this tenant; `user` is whom the token or the request names, if one is in force. Can't fail.

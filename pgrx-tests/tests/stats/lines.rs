@@ -226,6 +226,8 @@ fn what_a_parallel_worker_says_is_about_the_tenant() {
            $$ begin raise exception 'marker_p in %', case when pg_backend_pid() = $1 then 'the leader' else 'a worker' end; end $$;
          create function fails_again(integer) returns integer language plpgsql parallel safe as
            $$ begin raise exception 'marker_q in %', case when pg_backend_pid() = $1 then 'the leader' else 'a worker' end; end $$;
+         create function elsewhere() returns text language plpgsql stable parallel safe set tenancy.tenant_id = 'globex' as
+           $$ begin return tenancy.current_key(); end $$;
          create table prices as select generate_series(1, 10) as id; grant select on prices to public",
     );
     shop.fill();
@@ -246,6 +248,9 @@ fn what_a_parallel_worker_says_is_about_the_tenant() {
     // A tenant that may not be acted for is refused where it is asked for, not by the log.
     client.run("rollback; begin; set local tenancy.tenant_id = 'nobody'");
     assert_eq!(client.value("select count(*) from prices").as_deref(), Some("10"));
+    // And for the log's sake the transaction has no tenant that it would not have had.
+    client.run("rollback; set tenancy.tenant_id = 'acme'");
+    assert_eq!(client.value("select count(*) from prices where elsewhere() = 'globex'").as_deref(), Some("10"));
 }
 
 #[test]
