@@ -2,7 +2,7 @@
 
 use tenancy_harness::{Session, World};
 
-use crate::harden;
+use crate::{harden, turn};
 
 /// `code fix` of what the doctor says of a role's hardening.
 #[track_caller]
@@ -35,6 +35,7 @@ fn an_owner_has_to_part_with_what_it_owns_first() {
 
 #[test]
 fn what_came_back_is_found() {
+    let _turn = turn();
     let world = World::new();
     let group = world.fixture.role("group");
     for profile in ["standard", "strict"] {
