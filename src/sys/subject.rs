@@ -109,7 +109,7 @@ static IN_FORCE: BackendCell<bool> = BackendCell::new(false);
 /// This parallel worker has looked for it.
 static SOUGHT: BackendCell<bool> = BackendCell::new(false);
 
-/// The line is about that tenant, and nothing of what it tells has changed since.
+/// The line is about the tenant in force, and nothing of what it tells has changed since.
 static WRITTEN: BackendCell<bool> = BackendCell::new(false);
 
 /// The transaction that ended last had used it.
@@ -183,6 +183,7 @@ pub fn is_used(id: Uuid, key: &str, user: Option<Option<&str>>) {
 
 /// The top-level transaction has ended; before settings go back to what they were without it. Can't fail.
 pub fn transaction_ended(committed: bool) {
+    changed();
     let was_in_force = IN_FORCE.replace(false);
     WAS_IN_FORCE.set(was_in_force);
     if was_in_force {
@@ -355,13 +356,12 @@ pub unsafe fn add_to(report: *mut pg_sys::ErrorData) {
         let before = if (*report).detail_log.is_null() { (*report).detail } else { (*report).detail_log };
         // See `Subject`.
         let line = &mut *SUBJECT.line.get();
-        if !(WRITTEN.get() && IN_FORCE.get()) {
+        if !WRITTEN.get() {
             let parts = parts();
             // Where there is a detail, its last line is to be ours: nobody's data can stand in for it.
             if parts.is_empty() && before.is_null() {
                 return;
             }
-            WRITTEN.set(false);
             line.length = 0;
             if write!(line, "{parts}").is_err() {
                 return;

@@ -222,10 +222,8 @@ fn the_duration_of_what_ended_a_transaction_has_its_tenant() {
 fn what_a_parallel_worker_says_is_about_the_tenant() {
     let shop = Shop::on(cluster());
     shop.fixture.run(
-        "create function fails(integer) returns integer language plpgsql parallel safe as
-           $$ begin raise exception 'marker_p in %', case when pg_backend_pid() = $1 then 'the leader' else 'a worker' end; end $$;
-         create function fails_again(integer) returns integer language plpgsql parallel safe as
-           $$ begin raise exception 'marker_q in %', case when pg_backend_pid() = $1 then 'the leader' else 'a worker' end; end $$;
+        "create function fails(text, integer) returns integer language plpgsql parallel safe as
+           $$ begin raise exception '% in %', $1, case when pg_backend_pid() = $2 then 'the leader' else 'a worker' end; end $$;
          create function elsewhere() returns text language plpgsql stable parallel safe set tenancy.tenant_id = 'globex' as
            $$ begin return tenancy.current_key(); end $$;
          create table prices as select generate_series(1, 10) as id; grant select on prices to public",
@@ -239,11 +237,11 @@ fn what_a_parallel_worker_says_is_about_the_tenant() {
     ));
     client.run("begin; select tenancy.set_tenant('acme')");
     let pid = client.value("select pg_backend_pid()").unwrap();
-    client.refuses(&format!("select count(*) from notes where fails({pid}) > id"), "P0001");
+    client.refuses(&format!("select count(*) from notes where fails('marker_p', {pid}) > id"), "P0001");
     assert!(detail("marker_p in a worker").starts_with("tenant=\"acme\""), "{}", detail("marker_p in a worker"));
     // Nor does a worker have to read the tenant's rows for that.
     client.run("rollback; begin; select tenancy.set_tenant('acme')");
-    client.refuses(&format!("select count(*) from prices where fails_again({pid}) > id"), "P0001");
+    client.refuses(&format!("select count(*) from prices where fails('marker_q', {pid}) > id"), "P0001");
     assert!(detail("marker_q in a worker").starts_with("tenant=\"acme\""), "{}", detail("marker_q in a worker"));
     // A tenant that may not be acted for is refused where it is asked for, not by the log.
     client.run("rollback; begin; set local tenancy.tenant_id = 'nobody'");
