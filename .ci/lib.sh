@@ -184,10 +184,10 @@ debian_mirror() {
     release=$(. /etc/os-release && printf %s "${VERSION_CODENAME:-stable}")
     # shellcheck disable=SC2016  # for apt to expand
     read -r uri entry < <(apt-get indextargets --format '$(REPO_URI) $(SOURCESENTRY) $(RELEASE) $(COMPONENT)' \
-        'Identifier: Packages' | awk -v r="$release" '$3 == r && $4 == "main" { print $1, $2; exit }') ||
+        'Identifier: Packages' | awk -v r="$release" '$3 == r && $4 == "main" && !seen++ { print $1, $2 }') ||
         fail "no entry for Debian $release in this machine's package sources"
     entry=${entry%:*}
-    [[ -f $entry ]] && keyring=$(sed -nE 's/^.*[Ss]igned-[Bb]y[:=] *(\/[^] ]+).*$/\1/p' "$entry" | head -n 1)
+    [[ -f $entry ]] && keyring=$(sed -nE '/^.*[Ss]igned-[Bb]y[:=] *(\/[^] ]+).*$/{s//\1/p;q}' "$entry")
     [[ -n $keyring ]] || keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     if [[ -f $keyring ]]; then printf '%s\t[signed-by=%s]\n' "$uri" "$keyring"; else printf '%s\t\n' "$uri"; fi
 }
