@@ -1,7 +1,7 @@
 //! A fresh database with the extension, for one test.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use postgres::Client;
 
@@ -13,6 +13,14 @@ static NEXT: AtomicU32 = AtomicU32::new(1);
 
 /// A database with the extension, and nothing else, that nobody connects to.
 const TEMPLATE: &str = "tenancy_template";
+
+/// Held by tests that grant privileges on settings: those belong to the whole server, and PostgreSQL refuses one of two changes of
+/// the same setting's at a time.
+#[must_use]
+pub fn settings_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Makes the extension once on a server of many tests: copying a database is several times quicker.
 fn with_template(cluster: Cluster) -> Cluster {

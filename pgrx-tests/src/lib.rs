@@ -32,7 +32,7 @@ pub use assertions::{assert_sqlstate, sqlstate};
 pub use canary::{Canary, Sighting, sight};
 pub use cluster::{Cluster, Config};
 pub use dice::Dice;
-pub use fixture::Fixture;
+pub use fixture::{Fixture, settings_turn};
 pub use pooler::{Pooler, PoolerConfig, PoolerProgram};
 pub use session::{Session, refuses_in_savepoint};
 pub use wire::{RawSession, Reply, Request};

@@ -1,6 +1,6 @@
 //! Who acts for the tenant meanwhile and afterwards.
 
-use tenancy_harness::{ACME, Cluster, Config, Fixture, GLOBEX, Session};
+use tenancy_harness::{ACME, Cluster, Config, Fixture, GLOBEX, Session, settings_turn};
 
 fn notes(fixture: &Fixture<'_>) {
     fixture.register(&[ACME, GLOBEX]);
@@ -40,6 +40,7 @@ fn roles_that_reach_the_tables_and_act_for_nobody_get_the_tenant() {
 
 #[test]
 fn a_default_given_by_alter_role_counts_in_sessions_that_go_on() {
+    let _turn = settings_turn();
     let fixture = Fixture::new();
     notes(&fixture);
     let [app, job] = ["app", "job"].map(|stem| fixture.role(stem));
@@ -167,6 +168,7 @@ fn the_databases_default_counts_too_and_a_roles_own_comes_first() {
 
 #[test]
 fn an_owner_that_is_no_superuser_adopts_his_tables() {
+    let _turn = settings_turn();
     let fixture = Fixture::new();
     notes(&fixture);
     let owner = fixture.role("owner");

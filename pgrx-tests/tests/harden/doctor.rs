@@ -1,8 +1,8 @@
 //! The doctor tells of roles that are not hardened, and of those that are no longer.
 
-use tenancy_harness::{Session, World};
+use tenancy_harness::{Session, World, settings_turn};
 
-use crate::{harden, turn};
+use crate::harden;
 
 /// `code fix` of what the doctor says of a role's hardening.
 #[track_caller]
@@ -35,7 +35,7 @@ fn an_owner_has_to_part_with_what_it_owns_first() {
 
 #[test]
 fn what_came_back_is_found() {
-    let _turn = turn();
+    let _turn = settings_turn();
     let world = World::new();
     let group = world.fixture.role("group");
     for profile in ["standard", "strict"] {

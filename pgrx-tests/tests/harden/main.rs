@@ -9,8 +9,6 @@ mod preload;
 mod privileges;
 mod strict;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use tenancy_harness::{Fixture, Session, World};
 
 /// A world whose application role is hardened, and a role of operators that has to do with the database, but not with
@@ -49,13 +47,6 @@ impl<'c> Hardened<'c> {
     fn harden(&self, profile: &str) -> Vec<String> {
         harden(self.fixture(), self.app(), profile)
     }
-}
-
-/// Privileges on settings belong to the whole server, and PostgreSQL refuses one of two changes of the same setting's at a time:
-/// tests that grant them take turns.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[track_caller]

@@ -1,8 +1,8 @@
 //! What a hardened role may no longer do, tried by the role itself.
 
-use tenancy_harness::{ACME, Session, World};
+use tenancy_harness::{ACME, Session, World, settings_turn};
 
-use crate::{Hardened, dry_run, harden, turn};
+use crate::{Hardened, dry_run, harden};
 
 /// What leads beyond the tenant, and passes before the role is hardened.
 const FORBIDDEN: [&str; 32] = [
@@ -56,7 +56,7 @@ fn opened() -> World<'static> {
 
 #[test]
 fn what_leads_beyond_the_tenant_is_refused() {
-    let _turn = turn();
+    let _turn = settings_turn();
     let world = opened();
     let mut before = world.connect();
     let passes = FORBIDDEN.iter().filter(|statement| {
@@ -110,7 +110,7 @@ fn attributes_go() {
 
 #[test]
 fn a_second_run_finds_nothing() {
-    let _turn = turn();
+    let _turn = settings_turn();
     let world = opened();
     for profile in ["standard", "strict", "standard", "none"] {
         let would = dry_run(&world.fixture, &world.app, profile);
@@ -125,7 +125,7 @@ fn a_second_run_finds_nothing() {
 /// What a dry run tells does the same when it is run by hand.
 #[test]
 fn what_a_dry_run_tells_can_be_run() {
-    let _turn = turn();
+    let _turn = settings_turn();
     let world = opened();
     let mut superuser = world.fixture.superuser();
     for statement in dry_run(&world.fixture, &world.app, "standard") {
