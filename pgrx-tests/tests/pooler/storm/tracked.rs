@@ -1,15 +1,14 @@
 //! `track_extra_parameters`: each client has a tenant of its session, which the pooler puts back with each transaction.
 
-use tenancy_harness::{PoolerConfig, PoolerProgram, Request};
+use tenancy_harness::{PoolerConfig, Request};
+
+use crate::context::one_that_tracks;
 
 use super::{LOOK, MIDSTS, NOBODY, Storm, good};
 
 #[test]
 fn a_pooler_that_tracks_gives_each_client_its_own_tenant() {
-    let program = PoolerProgram::newest();
-    if program.version() < (1, 20) {
-        return;
-    }
+    let Some(program) = one_that_tracks("a storm on a pooler that tracks") else { return };
     let config = PoolerConfig::default().program(program).set("track_extra_parameters", "tenancy.tenant_id");
     let mut storm = Storm::new(&config, 1_000);
     // Clients that have set their tenant.
