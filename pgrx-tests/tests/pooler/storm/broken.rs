@@ -37,7 +37,7 @@ fn clients_that_take_their_tenant_for_the_session_are_found() {
 }
 
 #[test]
-#[should_panic(expected = "left == right")]
+#[should_panic(expected = "another tenant's left-overs")]
 fn left_overs_that_are_ignored_are_found() {
     transaction::rage(&mut storm_after("alter role $APP set tenancy.on_leftovers = ignore"));
 }

@@ -75,7 +75,7 @@ fn transaction(storm: &mut Storm, client: usize, left: Option<Left>) -> Option<L
     assert_eq!(rows[0], guest_now.look(&way.settings(guest_now)), "{way:?}");
     let own = left.filter(|left| left.by == Some(guest));
     if own.is_none() {
-        assert_eq!(rows[1], NO_LITTER, "{left:?}");
+        assert_eq!(rows[1], NO_LITTER, "another tenant's left-overs: {left:?}");
     }
     assert_eq!(rows.len() - 2, guest_now.notes);
     work(storm, client, guest, left)
@@ -85,7 +85,7 @@ fn transaction(storm: &mut Storm, client: usize, left: Option<Left>) -> Option<L
 fn refused(storm: &mut Storm, client: usize, guest: usize) {
     let take = Way::Setting.statements(&storm.guests[guest], true);
     let refused = storm.ask(client, Some(guest), &format!("{take}; {LITTER}"));
-    assert_eq!(refused.errors, ["55000"], "{:?}", refused.complaints);
+    assert_eq!(refused.errors, ["55000"], "another tenant's left-overs are let by: {:?}", refused.complaints);
     good(&storm.ask(client, Some(guest), "rollback"));
 }
 
