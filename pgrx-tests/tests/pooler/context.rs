@@ -78,7 +78,8 @@ pub fn one_that_tracks(what: &str) -> Option<PoolerProgram> {
 
 #[test]
 fn a_pooler_that_tracks_the_setting_gives_each_client_its_own() {
-    let tracking = |program| PoolerConfig::default().program(program).set("track_extra_parameters", "tenancy.tenant_id");
+    let tracking =
+        |program| PoolerConfig::default().program(program).set("track_extra_parameters", "tenancy.tenant_id");
     let Some(program) = one_that_tracks("tracking, but for the refusal") else {
         let world = World::new();
         let config = tracking(PoolerProgram::newest());
