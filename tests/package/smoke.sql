@@ -19,6 +19,6 @@ DO $$ BEGIN ASSERT (SELECT count(*) FROM orders) = 0, 'rows without a tenant'; E
 \c - postgres
 DO $$ BEGIN
     ASSERT (SELECT count(*) FROM orders) = 2, 'rows are missing';
-    ASSERT NOT EXISTS (SELECT FROM tenancy.prove('orders') WHERE NOT blocked), 'an attack succeeds';
+    ASSERT (SELECT bool_and(blocked IS TRUE) FROM tenancy.prove('orders')), 'an attack succeeds, or none was tried';
     ASSERT current_setting('tenancy.max_tracked_tenants') <> '', 'the library is not loaded from the start';
 END $$;

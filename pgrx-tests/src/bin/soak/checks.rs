@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
-use tenancy_harness::postgres::{Client, Error};
+use tenancy_harness::postgres::{Client, Error, Row};
 use tenancy_harness::{Cluster, Session};
 
 use crate::site::{RATE, RATE_SECONDS, Resident, Site, Status, TABLES};
@@ -89,19 +89,22 @@ fn look(site: &Site<'_>, client: &mut Client) -> Result<(), Error> {
     }
     client.batch_execute("select tenancy.audit_seal()")?;
     let findings = client.query("select ok, format('%s: %s', first_bad, detail) from tenancy.audit_verify()", &[])?;
-    if findings.is_empty() {
-        fault("CHAIN: nothing was found out".to_owned());
-    }
-    for row in findings.iter().filter(|row| !row.get::<_, bool>(0)) {
-        fault(format!("CHAIN: {}", row.get::<_, String>(1)));
-    }
+    all_is_well(site, "CHAIN", &findings);
     // What versions of the server are known for is no matter of the soak.
-    let unwell =
-        "select format('%s: %s', h.check, detail) from tenancy.health() h where not ok and h.check <> 'server_version'";
-    for row in client.query(unwell, &[])? {
-        fault(format!("HEALTH: {}", row.get::<_, String>(0)));
-    }
+    let health =
+        "select ok, format('%s: %s', h.check, detail) from tenancy.health() h where h.check <> 'server_version'";
+    all_is_well(site, "HEALTH", &client.query(health, &[])?);
     Ok(())
+}
+
+/// Each of the rows says that something is so, and what; no rows say nothing, and neither does NULL.
+fn all_is_well(site: &Site<'_>, what: &str, rows: &[Row]) {
+    if rows.is_empty() {
+        site.tally.fault(format!("{what}: nothing was found out"));
+    }
+    for row in rows.iter().filter(|row| row.get::<_, Option<bool>>(0) != Some(true)) {
+        site.tally.fault(format!("{what}: {}", row.get::<_, String>(1)));
+    }
 }
 
 /// Every row is of a tenant that is not gone, and bears its canary, whatever the tenant column's type.
@@ -139,9 +142,8 @@ pub fn at_the_end(site: &Site<'_>) -> String {
     }
     log(site);
     // Whoever attacks now, with all the rows there are.
-    match client.query("select format('%s of %s: %s', attack, tbl, detail) from tenancy.prove() where not blocked", &[])
-    {
-        Ok(rows) => rows.iter().for_each(|row| site.tally.fault(format!("PROOF: {}", row.get::<_, String>(0)))),
+    match client.query("select blocked, format('%s of %s: %s', attack, tbl, detail) from tenancy.prove()", &[]) {
+        Ok(rows) => all_is_well(site, "PROOF", &rows),
         Err(error) => site.tally.fault(format!("PROOF: {error:?}")),
     }
     client
