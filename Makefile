@@ -4,7 +4,7 @@
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 | \2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
 
-setup: ## install what a fresh Debian machine lacks (PostgreSQL 15 and 18, clang, cargo-pgrx, PgBouncer, clients)
+setup: ## install what a fresh Debian machine lacks (PostgreSQL 15 and 18, clang, cargo-pgrx, PgBouncer and a newer one, clients, debootstrap)
 	@.ci/setup
 
 demo: ## build, start a private PostgreSQL and show tenant isolation at work
