@@ -1,210 +1,269 @@
 //! A client that does random things, and tells the ledger.
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 
-use tenancy_harness::postgres::{self, Client};
-use tenancy_harness::sqlstate;
+use tenancy_harness::postgres::{Client, Error};
+use tenancy_harness::{Dice, sqlstate};
 
-use crate::ledger::Ledger;
+use crate::ledger::{Effect, Ledger, NAMES};
+use crate::operations::{Draws, End, Hand, Kind, Operation, Statement, Step, Transaction, transactions};
+use crate::rows::Rows;
+use crate::site::{Site, is_lost};
 
-/// How transactions ended.
-#[derive(Clone, Copy, Debug, Default)]
+/// How transactions ended, and statements within them.
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     pub committed: u64,
     pub rolled_back: u64,
-    pub refused: u64,
     pub retried: u64,
+    pub refused: [u64; NAMES.len()],
+    pub admitted: BTreeMap<Kind, u64>,
+    pub limits_changed: u64,
 }
 
 impl Outcome {
     pub fn add(&mut self, other: &Self) {
         self.committed += other.committed;
         self.rolled_back += other.rolled_back;
-        self.refused += other.refused;
         self.retried += other.retried;
+        self.limits_changed += other.limits_changed;
+        for (sum, refused) in self.refused.iter_mut().zip(other.refused) {
+            *sum += refused;
+        }
+        for (kind, admitted) in &other.admitted {
+            *self.admitted.entry(*kind).or_default() += admitted;
+        }
+    }
+
+    /// That enough has happened to show something.
+    #[track_caller]
+    pub fn shows(&self, at_least: u64) {
+        println!("{self:?}");
+        let refused: u64 = self.refused.iter().sum();
+        assert!(refused >= at_least && self.committed >= 4 * at_least && self.rolled_back >= at_least, "{self:?}");
+        assert!(self.limits_changed >= at_least / 2, "{self:?}");
     }
 }
 
-/// What a level of a transaction has added and removed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Changes {
-    added: i64,
-    removed: i64,
-}
-
-pub struct Worker {
-    number: u64,
-    client: Client,
-    ledger: Arc<Ledger>,
-    random: u64,
-    names: u64,
-    outcome: Outcome,
-    judges: bool,
+/// A transaction or a savepoint that is open: what it has done, and the rows as they were before.
+struct Level {
+    effect: Effect,
+    before: Rows,
 }
 
 /// What a statement came to.
 enum Answer {
-    Rows(i64),
-    Refused,
+    Done,
+    Refused(usize),
     /// The transaction has failed, and is to be tried again.
     Failed,
 }
 
+pub struct Worker {
+    hand: Hand,
+    client: Client,
+    ledger: Arc<Ledger>,
+    draws: Draws<Transaction>,
+    rows: Rows,
+    levels: Vec<Level>,
+    outcome: Outcome,
+}
+
+/// What another try may cure.
+fn is_temporary(state: Option<&str>) -> bool {
+    matches!(state, Some("40001" | "40P01"))
+}
+
+/// Which resource a refusal is about, as its DETAIL says.
+fn refused_resource(error: &Error) -> usize {
+    let detail = error.as_db_error().and_then(|error| error.detail()).expect("a refusal has a detail");
+    let named = NAMES.iter().position(|name| detail.starts_with(&format!("Resource \"{name}\"")));
+    named.unwrap_or_else(|| panic!("{detail}"))
+}
+
 impl Worker {
-    pub fn new(number: u64, mut client: Client, ledger: Arc<Ledger>) -> Self {
-        client.batch_execute("set tenancy.tenant_id = 'acme'").expect("a tenant");
-        let random = 0x9e37_79b9_7f4a_7c15 ^ (number + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        Self { number, client, ledger, random, names: 0, outcome: Outcome::default(), judges: true }
+    pub fn new(site: &Site<'_>, number: usize, bypasses: bool, dice: &mut Dice, ledger: Arc<Ledger>) -> Self {
+        let tenants: Vec<usize> =
+            if bypasses { (0..site.tenants.len()).collect() } else { vec![number % site.tenants.len()] };
+        let mut superuser = site.superuser();
+        let rows = site.rows_of(&mut superuser, number, bypasses);
+        let client = if bypasses { superuser } else { site.acting_for(tenants[0]) };
+        Self {
+            hand: Hand { number, tenants, names: site.tenants.clone() },
+            client,
+            ledger,
+            draws: Draws::new(dice, transactions(bypasses)),
+            rows,
+            levels: Vec::new(),
+            outcome: Outcome::default(),
+        }
     }
 
-    /// Where others change the usage without telling the ledger.
-    pub fn trust_refusals(&mut self) {
-        self.judges = false;
-    }
-
-    pub fn tally(&self) -> Outcome {
+    /// Runs so many statements, or goes on until the server is gone.
+    pub fn work(mut self, statements: Option<u64>) -> Outcome {
+        let mut done = 0;
+        while statements.is_none_or(|statements| done < statements) {
+            let transaction = self.draws.next();
+            done += transaction.steps.len() as u64;
+            match self.run(&transaction) {
+                Ok(()) => {}
+                Err(error) if statements.is_none() && is_lost(&error) => break,
+                Err(error) => panic!("{error:?}\nin: {transaction:?}"),
+            }
+        }
         self.outcome
     }
 
-    /// Below `bound`.
-    fn draw(&mut self, bound: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random >> 16) % bound
-    }
-
-    /// Runs one; returns how many statements it had. Fails only with the connection.
-    pub fn transaction(&mut self) -> Result<u64, postgres::Error> {
-        let level = ["read committed", "read committed", "repeatable read", "serializable"][self.draw(4) as usize];
-        self.client.batch_execute(&format!("begin isolation level {level}"))?;
-        let mut levels = vec![Changes::default()];
-        let statements = 1 + self.draw(5);
-        for _ in 0..statements {
-            if !self.step(&mut levels)? {
-                self.outcome.retried += 1;
-                self.client.batch_execute("rollback")?;
-                self.forget(&levels);
-                return Ok(statements);
+    fn run(&mut self, transaction: &Transaction) -> Result<(), Error> {
+        self.client.batch_execute(&format!("begin isolation level {}", transaction.isolation))?;
+        self.open();
+        for step in &transaction.steps {
+            if !self.step(*step)? {
+                return self.give_up();
             }
         }
-        self.end(&levels)?;
-        Ok(statements)
+        self.end(transaction.end)
     }
 
-    /// One statement, within a savepoint or not. Returns false when the transaction has failed.
-    fn step(&mut self, levels: &mut Vec<Changes>) -> Result<bool, postgres::Error> {
-        match self.draw(12) {
-            0 if levels.len() < 4 => {
+    fn open(&mut self) {
+        self.levels.push(Level { effect: Effect::default(), before: self.rows.clone() });
+    }
+
+    /// Returns false when the transaction has failed.
+    fn step(&mut self, step: Step) -> Result<bool, Error> {
+        match step {
+            Step::Savepoint if self.levels.len() < 4 => {
                 self.client.batch_execute("savepoint s")?;
-                levels.push(Changes::default());
-                return Ok(true);
+                self.open();
             }
-            1 if levels.len() > 1 => {
+            Step::RollBackTo if self.levels.len() > 1 => {
                 self.client.batch_execute("rollback to savepoint s; release savepoint s")?;
-                let inner = levels.pop().unwrap_or_default();
-                self.ledger.gone(inner.added);
-                return Ok(true);
+                self.undo();
             }
-            2 if levels.len() > 1 => {
+            Step::Release if self.levels.len() > 1 => {
                 self.client.batch_execute("release savepoint s")?;
-                let inner = levels.pop().unwrap_or_default();
-                let outer = levels.last_mut().expect("an outer level");
-                outer.added += inner.added;
-                outer.removed += inner.removed;
-                return Ok(true);
+                self.close();
             }
+            Step::Run(operation) => return self.operate(&operation),
             _ => {}
-        }
-        let rows = 1 + i64::try_from(self.draw(6)).unwrap_or(0);
-        let number = self.number;
-        // Every statement in a savepoint of its own: a refusal leaves the transaction as it was.
-        self.client.batch_execute("savepoint statement")?;
-        let answer = match self.draw(5) {
-            0..=2 => {
-                let request = self.ledger.asks(rows);
-                let insert = format!(
-                    "insert into items (client, body) select {number}, repeat('x', {number} * n) from generate_series(1, {rows}) n"
-                );
-                let answer = self.run(&insert)?;
-                match answer {
-                    Answer::Refused if self.judges => self.ledger.refused(request, rows),
-                    Answer::Refused | Answer::Failed => {
-                        self.ledger.answered(request);
-                        self.ledger.gone(rows);
-                    }
-                    Answer::Rows(_) => {
-                        self.ledger.answered(request);
-                        levels.last_mut().expect("a level").added += rows;
-                    }
-                }
-                answer
-            }
-            3 => {
-                let delete = format!(
-                    "delete from items where id in (select id from items where client = {number} order by id limit {rows})"
-                );
-                let answer = self.run(&delete)?;
-                if let Answer::Rows(gone) = answer {
-                    levels.last_mut().expect("a level").removed += gone;
-                }
-                answer
-            }
-            _ => self.run(&format!("update items set body = body || 'y' where client = {number} and id % 3 = 0"))?,
-        };
-        match answer {
-            Answer::Rows(_) => self.client.batch_execute("release savepoint statement")?,
-            Answer::Refused => {
-                self.outcome.refused += 1;
-                self.client.batch_execute("rollback to savepoint statement; release savepoint statement")?;
-            }
-            Answer::Failed => return Ok(false),
         }
         Ok(true)
     }
 
-    fn run(&mut self, statement: &str) -> Result<Answer, postgres::Error> {
-        let outcome = self.client.execute(statement, &[]);
-        match sqlstate(&outcome) {
-            Some("53400") => Ok(Answer::Refused),
-            Some("40001" | "40P01") => Ok(Answer::Failed),
-            _ => Ok(Answer::Rows(i64::try_from(outcome?).unwrap_or(0))),
-        }
+    /// What the innermost level did is rolled back.
+    fn undo(&mut self) {
+        let inner = self.levels.pop().expect("a level");
+        self.ledger.rolled_back(&inner.effect);
+        self.rows = inner.before;
     }
 
-    fn forget(&self, levels: &[Changes]) {
-        self.ledger.gone(levels.iter().map(|level| level.added).sum());
+    /// What the innermost level did is now part of the outer one.
+    fn close(&mut self) {
+        let inner = self.levels.pop().expect("a level");
+        self.levels.last_mut().expect("an outer level").effect.join(&inner.effect);
     }
 
-    fn end(&mut self, levels: &[Changes]) -> Result<(), postgres::Error> {
-        self.names += 1;
-        let name = format!("{}-{}-{}", self.number, self.names, std::process::id());
-        let (commits, end) = match self.draw(8) {
-            0 => (false, "rollback".to_owned()),
-            1 => (true, format!("prepare transaction '{name}'; commit prepared '{name}'")),
-            2 => (false, format!("prepare transaction '{name}'; rollback prepared '{name}'")),
-            _ => (true, "commit".to_owned()),
-        };
-        for statement in end.split("; ") {
-            let outcome = self.client.batch_execute(statement);
-            match sqlstate(&outcome) {
-                // A serializable transaction may fail as late as this.
-                Some("40001" | "40P01") => {
-                    self.outcome.retried += 1;
-                    self.client.batch_execute("rollback")?;
-                    self.forget(levels);
-                    return Ok(());
-                }
-                _ => outcome?,
+    fn operate(&mut self, operation: &Operation) -> Result<bool, Error> {
+        let statement = self.rows.statement(operation, &self.hand.tenants);
+        let mut after = self.rows.clone();
+        let effect = after.apply(&statement);
+        // Every statement in a savepoint of its own: a refusal leaves the transaction as it was.
+        self.client.batch_execute("savepoint statement")?;
+        let request = self.ledger.asks(&effect);
+        match self.answer(&statement)? {
+            Answer::Done => {
+                self.ledger.admitted(request);
+                self.client.batch_execute("release savepoint statement")?;
+                self.rows = after;
+                self.levels.last_mut().expect("a level").effect.join(&effect);
+                *self.outcome.admitted.entry(operation.kind).or_default() += 1;
+                Ok(true)
+            }
+            Answer::Refused(resource) => {
+                self.ledger.refused(request, resource);
+                self.outcome.refused[resource] += 1;
+                self.client.batch_execute("rollback to savepoint statement; release savepoint statement")?;
+                Ok(true)
+            }
+            Answer::Failed => {
+                self.ledger.failed(request);
+                Ok(false)
             }
         }
-        if commits {
-            self.outcome.committed += 1;
-            self.ledger.gone(levels.iter().map(|level| level.removed).sum());
+    }
+
+    fn answer(&mut self, statement: &Statement) -> Result<Answer, Error> {
+        let sql = statement.sql(&self.hand);
+        let outcome = if statement.kind == Kind::Copy {
+            let lines = statement.lines(&self.hand);
+            copy(&mut self.client, &sql, &lines)
         } else {
+            self.client.batch_execute(&sql)
+        };
+        match outcome {
+            Ok(()) => Ok(Answer::Done),
+            Err(error) => match error.code().map(|code| code.code()) {
+                Some("53400") => Ok(Answer::Refused(refused_resource(&error))),
+                state if is_temporary(state) => Ok(Answer::Failed),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn give_up(&mut self) -> Result<(), Error> {
+        self.client.batch_execute("rollback")?;
+        self.outcome.retried += 1;
+        self.forget();
+        Ok(())
+    }
+
+    /// The whole transaction is rolled back.
+    fn forget(&mut self) {
+        while !self.levels.is_empty() {
+            self.undo();
+        }
+    }
+
+    fn end(&mut self, end: End) -> Result<(), Error> {
+        let name = format!("{}-{}", self.hand.number, self.hand.names[0].key);
+        let commands = match end {
+            End::Commit => vec!["commit".to_owned()],
+            End::RollBack => vec!["rollback".to_owned()],
+            End::PrepareAndCommit => {
+                vec![format!("prepare transaction '{name}'"), format!("commit prepared '{name}'")]
+            }
+            End::PrepareAndRollBack => {
+                vec![format!("prepare transaction '{name}'"), format!("rollback prepared '{name}'")]
+            }
+        };
+        for command in commands {
+            let outcome = self.client.batch_execute(&command);
+            // A serializable transaction may fail as late as this.
+            if is_temporary(sqlstate(&outcome)) {
+                return self.give_up();
+            }
+            outcome?;
+        }
+        if matches!(end, End::Commit | End::PrepareAndCommit) {
+            while self.levels.len() > 1 {
+                self.close();
+            }
+            let level = self.levels.pop().expect("a transaction");
+            self.ledger.committed(&level.effect);
+            self.outcome.committed += 1;
+        } else {
+            self.forget();
             self.outcome.rolled_back += 1;
-            self.forget(levels);
         }
         Ok(())
     }
+}
+
+fn copy(client: &mut Client, sql: &str, lines: &str) -> Result<(), Error> {
+    let mut copy = client.copy_in(sql)?;
+    // What goes wrong while it is sent is told at the end.
+    let _ = copy.write_all(lines.as_bytes());
+    copy.finish().map(|_| ())
 }
