@@ -152,6 +152,50 @@ fn rows_that_go_or_change_by_a_foreign_key_are_counted() {
 }
 
 #[test]
+fn rows_that_a_foreign_key_changes_weigh_what_they_become() {
+    let shop =
+        Shop::with("create table orders (id text, tenant_id uuid not null, body text, primary key (tenant_id, id))");
+    shop.fixture
+        .run("select tenancy.create_resource('storage', 'bytes'); select tenancy.attach_quota('orders', 'storage')");
+    for (table, action) in [
+        ("renamed", "on update cascade"),
+        ("emptied", "on delete set null (order_id)"),
+        ("moved", "on delete set default (order_id)"),
+    ] {
+        shop.fixture.run(&format!(
+            "create table {table} (order_id text default 'none', tenant_id uuid not null,
+                                   foreign key (tenant_id, order_id) references orders {action});
+             select tenancy.protect('{table}');
+             select tenancy.attach_quota('{table}', 'orders'), tenancy.attach_quota('{table}', 'storage')"
+        ));
+    }
+    let mut acme = shop.acme();
+    acme.run(
+        "insert into orders (id) values ('none'), ('a'), ('b'), ('c');
+         insert into renamed (order_id) values ('a'), ('a'); insert into emptied (order_id) values ('b');
+         insert into moved (order_id) values ('c'), ('c')",
+    );
+    let row = 24 + 16;
+    let is = |rows: i64, bytes: i64| {
+        assert_eq!((shop.used("acme", "orders"), shop.used("acme", "storage")), (rows, rows * row + bytes));
+        shop.is_exact();
+    };
+    is(9, 4 + 3 + 5);
+    acme.run("update orders set id = 'abc' where id = 'a'");
+    is(9, 4 + 3 + 5 + 3 * 2);
+    // What refers to it doesn't fit: the whole statement is refused.
+    let limit = shop.used("acme", "storage") + 100;
+    shop.fixture.run(&format!("select tenancy.set_quota('acme', 'storage', {limit}, warn_at => null)"));
+    acme.refuses("update orders set id = repeat('x', 63) where id = 'abc'", "53400");
+    is(9, 4 + 3 + 5 + 3 * 2);
+    acme.run(
+        "update orders set id = repeat('x', 36) where id = 'abc'; update orders set id = 'abc' where id like 'x%'",
+    );
+    acme.run("delete from orders where id in ('b', 'c')");
+    is(7, 4 + 3 + 2 * 3 + 2 * 4);
+}
+
+#[test]
 fn rows_without_a_tenant_count_for_nobody() {
     let shop = Shop::new();
     shop.fixture.run(
