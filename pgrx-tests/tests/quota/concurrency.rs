@@ -8,6 +8,9 @@ use tenancy_harness::{Session, postgres::Client, sqlstate};
 
 use crate::Shop;
 
+/// Who loses is tried again, and doesn't lose for ever: of some that fail for each other's sake one goes on.
+const MAX_TRIES: u32 = 20;
+
 /// Runs a statement in `clients` sessions of acme until each has done so `rounds` times; returns how often it succeeded, and
 /// how often it was refused for the quota. Nothing else may go wrong but what `retried` lists, which is tried again.
 fn hammer(shop: &Shop, clients: usize, rounds: u32, statement: &str, retried: &[&str]) -> (u32, u32) {
@@ -17,12 +20,12 @@ fn hammer(shop: &Shop, clients: usize, rounds: u32, statement: &str, retried: &[
             scope.spawn(|| {
                 let mut acme = shop.acme();
                 for _ in 0..rounds {
-                    loop {
+                    for tries in 1.. {
                         let outcome = acme.batch_execute(statement);
                         match sqlstate(&outcome) {
                             None => done.fetch_add(1, Ordering::Relaxed),
                             Some("53400") => refused.fetch_add(1, Ordering::Relaxed),
-                            Some(state) if retried.contains(&state) => {
+                            Some(state) if retried.contains(&state) && tries < MAX_TRIES => {
                                 acme.batch_execute("rollback").unwrap();
                                 continue;
                             }
@@ -54,14 +57,14 @@ fn what_is_admitted_is_the_limit_to_the_last_row() {
 }
 
 #[test]
-fn serializable_transactions_are_not_refused_what_fits() {
+fn serializable_transactions_that_are_tried_again_are_refused_nothing_that_fits() {
     let shop = Shop::new();
     shop.fixture.run("select tenancy.set_quota('acme', 'orders', 300)");
     for level in ["serializable", "repeatable read"] {
         let insert = format!("begin isolation level {level}; select 1; insert into orders (body) values ('x'); commit");
-        assert_eq!(hammer(&shop, 6, 50, &insert, &["40001", "40P01"]), (300, 0), "{level}");
+        assert_eq!(hammer(&shop, 6, 50, &insert, &["40001"]), (300, 0), "{level}");
         shop.is_exact();
-        let (done, refused) = hammer(&shop, 6, 2, &insert, &["40001", "40P01"]);
+        let (done, refused) = hammer(&shop, 6, 2, &insert, &["40001"]);
         assert_eq!((done, refused), (0, 12), "{level}");
         shop.fixture.run("delete from orders");
     }
@@ -105,7 +108,7 @@ fn somebody_waits(shop: &Shop) -> bool {
 }
 
 /// Runs `first` in a transaction, `second` in another session meanwhile, which waits; then ends the transaction.
-fn one_waits_for_the_other(shop: &Shop, first: &str, end: &str, second: &str) -> Option<String> {
+pub fn one_waits_for_the_other(shop: &Shop, first: &str, end: &str, second: &str) -> Option<String> {
     let mut holder: Client = shop.acme();
     holder.run("begin");
     holder.run(first);

@@ -3,6 +3,7 @@
 use tenancy_harness::Session;
 
 use crate::Shop;
+use crate::concurrency::one_waits_for_the_other;
 
 fn shop() -> Shop {
     let shop = Shop::new();
@@ -51,6 +52,32 @@ fn the_same_key_takes_once() {
     let kept = "select count(*) from tenancy.consumptions";
     assert_eq!(shop.fixture.superuser().value(kept).as_deref(), Some("2"));
     acme.refuses("select tenancy.consume('seats', 1, '')", "22023");
+}
+
+#[test]
+fn the_same_key_at_the_same_time_takes_once() {
+    let shop = shop();
+    let take = |amount: i64, key: &str| format!("select tenancy.consume('seats', {amount}, 'request {key}')");
+    let together = |first: &str, end: &str, second: &str, used: i64| {
+        let state = one_waits_for_the_other(&shop, first, end, second);
+        assert_eq!(shop.used("acme", "seats"), used, "{first} {end} {second}");
+        state
+    };
+    assert_eq!(together(&take(2, "1"), "commit", &take(2, "1"), 2), None);
+    // The key of who rolled back was never used: the other one takes.
+    assert_eq!(together(&take(2, "2"), "rollback", &take(2, "2"), 4), None);
+    shop.acme().run(&take(2, "2"));
+    assert_eq!(shop.used("acme", "seats"), 4);
+    assert_eq!(together(&take(2, "3"), "commit", &take(3, "3"), 6).as_deref(), Some("22023"));
+    assert_eq!(together(&take(2, "4"), "rollback", &take(3, "4"), 9), None);
+    // Nothing is left, and nothing is taken.
+    assert_eq!(together(&take(1, "5"), "commit", &take(1, "5"), 10), None);
+    // Who can't see what the first one has taken finds out when it is tried again.
+    shop.acme().run("select tenancy.release('seats')");
+    let blind = format!("begin isolation level repeatable read; select 1; {}; commit", take(1, "6"));
+    assert_eq!(together(&take(1, "6"), "commit", &blind, 10).as_deref(), Some("40001"));
+    shop.acme().run(&blind);
+    assert_eq!(shop.used("acme", "seats"), 10);
 }
 
 #[test]
