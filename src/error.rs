@@ -189,6 +189,8 @@ pub enum Error {
     NotAttached { relation: String, resource: String },
     #[error("relation {relation} counts as a part of {parent}")]
     AttachedThroughParent { relation: String, parent: String },
+    #[error("relation {part} can't count for the quota beside its parent {parent}")]
+    Misfit { part: String, parent: String, reason: &'static str },
     #[error("relation {0} counts for a quota")]
     CountsForQuota(String),
     #[error("rows of relation {0} can't be counted")]
@@ -250,9 +252,9 @@ impl Error {
             MalformedTenant(_) | NullArgument(_) | InvalidArgument { .. } | CantRedact { .. } => {
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE
             }
-            InvalidToken => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-            TokenKept => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
-            UnknownJwtKey(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            InvalidToken | InvalidInvitation => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+            TokenKept | ReadOnlySetting(_) => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
+            UnknownJwtKey(_) | UnknownType(_) | NoSuchConstraint { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             NoSuchTenantOrAccess { .. }
             | TokenOfOtherTenant
             | SecondTenant
@@ -297,10 +299,10 @@ impl Error {
             | MonthNotSealed(_)
             | CantUndo { .. }
             | CantUndoAll { .. } => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            NumbersExhausted(_) => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+            NumbersExhausted(_) | AmountOutOfRange => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
             UnknownAccessMethod(_) | NoOperatorClass { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            SingleColumnMethod(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            ReadOnlySetting(_) => PgSqlErrorCode::ERRCODE_CANT_CHANGE_RUNTIME_PARAM,
+            SingleColumnMethod(_) | Uncountable(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            UnsupportedKey { .. } => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             NoTransactionBlock(_) => PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             ReadOnly(_) => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
             QuotaExceeded { .. }
@@ -310,37 +312,27 @@ impl Error {
             | TooManySessions { .. }
             | SessionsNear { .. } => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
             UnknownResource(_) | UnknownEnforcedRate(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            NeedsPreload(_) => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            NotAttached { .. } | AttachedThroughParent { .. } | CountsForQuota(_) => {
+            NeedsPreload(_) | NotAttached { .. } | AttachedThroughParent { .. } | Misfit { .. } | CountsForQuota(_) => {
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
             }
-            Uncountable(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            UnregisteredTenant => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
-            AmountOutOfRange => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+            UnregisteredTenant | CrossTenantReferences { .. } => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             ColumnExists { .. } => PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
-            UnknownType(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             UnknownTenant(_) | UnknownPlan(_) | UnknownRole(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             UnknownSchema(_) => PgSqlErrorCode::ERRCODE_INVALID_SCHEMA_NAME,
             UnknownRelation(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
             AlreadyExists(_) => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
             WrongRelationKind { .. } => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
             NoSuchColumn { .. } | NoSuchKeyColumn { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
-            UnsuitableColumn { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+            UnsuitableColumn { .. } | TenantTypesDiffer { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             NullTenants { .. } => PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION,
             UnsupportedRelation { .. } | KeyOfForeignType { .. } | NotSupported(_) => {
                 PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED
             }
-            NoSuchConstraint { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            UnsupportedKey { .. } => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            KeyNotReady { .. } => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            TenantTypesDiffer { .. } => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+            KeyNotReady { .. } | LastOwner => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             KeyInUse { .. } => PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
-            CrossTenantReferences { .. } => PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             RowTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             NoSuchHost { .. } => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             UnknownMember { .. } | UnknownInvitation | UnknownHost(_) => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            LastOwner => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            InvalidInvitation => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
             Lifecycle(error) => error.sqlstate(),
             NotInstalled | Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         }
@@ -415,9 +407,11 @@ impl Error {
             }
             NeedsPreload(_) => "Sessions share memory for it, which is given out when the server starts.".into(),
             Uncountable(_) => "Rows are counted in tables that PostgreSQL keeps itself, with the tenant column.".into(),
+            AmountOutOfRange => "What is counted in one place is at most 36028797018963967.".into(),
             LastOwner => "No other owner would be left.".into(),
             InvalidInvitation => "An invitation is good for one user, until it expires.".into(),
             CountsForQuota(_) => "Its rows are counted by the tenant column that it is protected by.".into(),
+            Misfit { reason, .. } => (*reason).into(),
             UnregisteredTenant => "Its table counts for a quota, and quotas are tenants'.".into(),
             Lifecycle(error) => return error.detail(),
             _ => return None,
@@ -552,6 +546,7 @@ impl Error {
             UnknownResource(_) => "tenancy.create_resource() makes a resource.".into(),
             NotAttached { .. } => "tenancy.attach_quota() has a table count for a resource.".into(),
             AttachedThroughParent { .. } => "Detach the parent.".into(),
+            Misfit { .. } => "Attach the quota to the parent, with all columns that its parts have.".into(),
             CountsForQuota(_) => "Detach it with tenancy.detach_quota() first.".into(),
             UnregisteredTenant => "tenancy.create_tenant() registers a tenant.".into(),
             UnknownMember { .. } => "tenancy.members has the members of each tenant.".into(),

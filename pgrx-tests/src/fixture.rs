@@ -16,7 +16,6 @@ const TEMPLATE: &str = "tenancy_template";
 
 /// Held by tests that grant privileges on settings: those belong to the whole server, and PostgreSQL refuses one of two changes of
 /// the same setting's at a time.
-#[must_use]
 pub fn settings_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

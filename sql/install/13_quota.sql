@@ -205,8 +205,16 @@ CREATE TRIGGER limits_changed
 CREATE TRIGGER limits_changed
     AFTER INSERT OR UPDATE OR DELETE ON tenancy.plan_quotas
     FOR EACH ROW EXECUTE FUNCTION tenancy.limits_changed();
+CREATE TRIGGER limits_truncated
+    AFTER TRUNCATE ON tenancy.quotas
+    FOR EACH STATEMENT EXECUTE FUNCTION tenancy.limits_changed();
+CREATE TRIGGER limits_truncated
+    AFTER TRUNCATE ON tenancy.plan_quotas
+    FOR EACH STATEMENT EXECUTE FUNCTION tenancy.limits_changed();
 ALTER TABLE tenancy.quotas ENABLE ALWAYS TRIGGER limits_changed;
 ALTER TABLE tenancy.plan_quotas ENABLE ALWAYS TRIGGER limits_changed;
+ALTER TABLE tenancy.quotas ENABLE ALWAYS TRIGGER limits_truncated;
+ALTER TABLE tenancy.plan_quotas ENABLE ALWAYS TRIGGER limits_truncated;
 
 CREATE FUNCTION tenancy.resources_changed() RETURNS trigger
     LANGUAGE c
@@ -219,10 +227,10 @@ CREATE TRIGGER resources_changed
     FOR EACH ROW EXECUTE FUNCTION tenancy.resources_changed();
 ALTER TABLE tenancy.resources ENABLE ALWAYS TRIGGER resources_changed;
 CREATE TRIGGER limits_announced
-    AFTER INSERT OR UPDATE OR DELETE ON tenancy.quotas
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tenancy.quotas
     FOR EACH STATEMENT EXECUTE FUNCTION tenancy.resources_changed();
 CREATE TRIGGER limits_announced
-    AFTER INSERT OR UPDATE OR DELETE ON tenancy.plan_quotas
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tenancy.plan_quotas
     FOR EACH STATEMENT EXECUTE FUNCTION tenancy.resources_changed();
 ALTER TABLE tenancy.quotas ENABLE ALWAYS TRIGGER limits_announced;
 ALTER TABLE tenancy.plan_quotas ENABLE ALWAYS TRIGGER limits_announced;
@@ -301,7 +309,7 @@ CREATE FUNCTION tenancy.attach_quota(tbl regclass, resource text) RETURNS void
     AS 'MODULE_PATHNAME', 'attach_quota_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.attach_quota(regclass, text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.attach_quota(regclass, text) IS
-    'Has the rows of a protected table, its partitions and its inheritance children count for a resource of kind rows or bytes, those that are there included; writers wait meanwhile. Raises 42501 not the owner, 42704 unknown resource, 22023 a resource of another kind, 42710 attached already, 55000 not protected, 23503 rows of unregistered tenants';
+    'Has the rows of a protected table, its partitions and its inheritance children count for a resource of kind rows or bytes, those that are there included; writers wait meanwhile. Raises 42501 not the owner, 42704 unknown resource, 22023 a resource of another kind, 42710 attached already, 55000 not protected, or a part of a table that does not count or has less columns, 23503 rows of unregistered tenants';
 
 CREATE FUNCTION tenancy.detach_quota(tbl regclass, resource text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -351,13 +351,17 @@ pub fn keys_of_plan(plan: &str, resource: i32) -> Result<Vec<Key>> {
     )
 }
 
-/// What a tenant uses.
-pub fn keys_of_tenant(tenant: Uuid) -> Result<Vec<Key>> {
+/// All that tenants use, in the order of resources.
+pub fn keys() -> Result<Vec<Key>> {
+    spi::read_latest("SELECT DISTINCT tenant_id, resource_id FROM tenancy.quota_slots ORDER BY 2, 1", &[], key)
+}
+
+/// What a plan limits.
+pub fn resources_of_plan(plan: &str) -> Result<Vec<i32>> {
     spi::read_latest(
-        "SELECT DISTINCT s.tenant_id, s.resource_id FROM tenancy.quota_slots AS s \
-         WHERE s.tenant_id OPERATOR(pg_catalog.=) $1 ORDER BY 2",
-        &[pg_uuid(tenant).into()],
-        key,
+        "SELECT resource_id FROM tenancy.plan_quotas WHERE plan OPERATOR(pg_catalog.=) $1",
+        &[plan.into()],
+        |row| row.require(1),
     )
 }
 

@@ -4,6 +4,7 @@ use super::escrow;
 use crate::catalog::quotas::{self, Counted, Kind};
 use crate::catalog::{registry, tenants};
 use crate::error::{Error, Result};
+use crate::sql;
 use crate::sys::slots::Key;
 use crate::sys::transition::{Event, Fired, Side};
 use crate::sys::weight::{self, Moment, Owner};
@@ -155,12 +156,16 @@ impl Sums {
     }
 }
 
-/// After a statement has written to a counted table, and before TRUNCATE.
+/// After a statement has written to a counted table, and before TRUNCATE. Does nothing as another trigger than those that count: the
+/// table's owner may make more of them.
 ///
 /// # Errors
 /// 53400 when a tenant's limit is reached; 23503 for rows of an unregistered tenant.
 pub fn rows_written(fired: Fired<'_>) -> Result<()> {
     let table = fired.table();
+    if !sql::COUNT_TRIGGERS.iter().any(|trigger| trigger.name.as_bytes() == fired.name().to_bytes()) {
+        return Ok(());
+    }
     let Some(counted) = quotas::counted(table)? else { return Ok(()) };
     let mut sums = Sums::default();
     let weighs = counted.weighs();

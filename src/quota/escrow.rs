@@ -1,10 +1,9 @@
 //! Taking from slots and giving back, as the module's page argues.
 
 use super::allot::{self, allot, share, spread, stage, used};
-use super::warning;
+use super::{locks, warning};
 use crate::catalog::quotas::{self, Limit};
 use crate::error::{Error, Result};
-use crate::sys::lock::{self, Mode};
 use crate::sys::slots::{self, Key, Outcome, Seen, Slot, Slots};
 use crate::sys::subxact::{self, Failure};
 use crate::sys::{tally, xact};
@@ -19,12 +18,6 @@ const FIRST: i64 = 0;
 /// A slot is split only when what is left in it is worth so many times what is taken: near the limit all credit should
 /// be in few places.
 const WORTH_SPLITTING: i64 = 8;
-
-// What a lock on a resource's number stands for, in the slots' table.
-/// How many slots there are, and what they share. Held by who makes one; held alone by who changes the limit.
-const SHARES: u16 = 0;
-/// That a tenant has no slots yet. The number is a tenant's.
-const FIRST_SLOT: u16 = 1;
 
 /// Takes an amount, from one slot or several.
 ///
@@ -194,7 +187,7 @@ fn in_own_order(found: &[Slot]) -> impl Iterator<Item = &Slot> {
 fn widened(key: &Key, slot: &Slot, amount: i64, busy: usize, count: usize) -> (Slot, Option<Slot>) {
     let is_worth = slot.share.is_none() || slot.credit() / WORTH_SPLITTING >= amount;
     let wanted = busy > 0 && busy * 2 >= count && count < MAX_SLOTS && is_worth;
-    if !wanted || !may_make(key) {
+    if !wanted || !locks::try_shares(key) {
         return (*slot, None);
     }
     let half = slot.share.map(|_| slot.credit() / 2);
@@ -202,14 +195,9 @@ fn widened(key: &Key, slot: &Slot, amount: i64, busy: usize, count: usize) -> (S
     (slot.with_share(rest), Some(Slot::new(slots::draw_number(), 0, half, slot.warned)))
 }
 
-/// Whether slots may be made: not while somebody changes the limit, who must know of all of them.
-fn may_make(key: &Key) -> bool {
-    quotas::slots().is_ok_and(|home| lock::try_object(home.table, key.resource as u32, SHARES, Mode::Shared))
-}
-
 /// Gives an amount back to a slot of its own, for others have all there are. Not beside one in debt.
 fn give_to_new(slots: &Slots, key: &Key, amount: i64) -> bool {
-    if !may_make(key) {
+    if !locks::try_shares(key) {
         return false;
     }
     // Whoever changed the limit has committed by now, and what he left is seen.
@@ -218,14 +206,16 @@ fn give_to_new(slots: &Slots, key: &Key, amount: i64) -> bool {
     if found.len() >= MAX_SLOTS || found.iter().any(|slot| slot.credit() < 0) {
         return false;
     }
-    let slot = Slot::new(slots::draw_number(), -amount, any.share.map(|_| 0), any.warned);
+    let Some(slot) = Slot::new(slots::draw_number(), 0, any.share.map(|_| 0), any.warned).add(-amount) else {
+        return false;
+    };
     slots.insert(key, &slot);
     true
 }
 
 /// Takes an amount from a slot of its own, where there is no limit and others have all there are.
 fn take_from_new(slots: &Slots, key: &Key, amount: i64) -> bool {
-    if !may_make(key) {
+    if !locks::try_shares(key) {
         return false;
     }
     let found = slots.read(key, Seen::AtOnce);
@@ -236,7 +226,7 @@ fn take_from_new(slots: &Slots, key: &Key, amount: i64) -> bool {
     if found.iter().any(|slot| slot.warned) {
         return false;
     }
-    let slot = Slot::new(slots::draw_number(), amount, None, false);
+    let Some(slot) = Slot::new(slots::draw_number(), 0, None, false).add(amount) else { return false };
     slots.insert(key, &slot);
     true
 }
@@ -244,7 +234,7 @@ fn take_from_new(slots: &Slots, key: &Key, amount: i64) -> bool {
 /// Who had to wait makes another slot out of the largest rest, if that is worth it.
 fn split(key: &Key, after: &mut [Slot], amount: i64) -> Option<Slot> {
     let largest = after.iter_mut().max_by_key(|slot| slot.credit())?;
-    let share = largest.share.filter(|_| largest.credit() / WORTH_SPLITTING >= amount && may_make(key))?;
+    let share = largest.share.filter(|_| largest.credit() / WORTH_SPLITTING >= amount && locks::try_shares(key))?;
     let half = largest.credit() / 2;
     *largest = largest.with_share(Some(share - half));
     Some(Slot::new(slots::draw_number(), 0, Some(half), largest.warned))
@@ -252,12 +242,12 @@ fn split(key: &Key, after: &mut [Slot], amount: i64) -> Option<Slot> {
 
 /// Makes a tenant's first slot, unless somebody else has meanwhile.
 fn make_first(slots: &Slots, key: &Key) -> Result<()> {
-    let table = quotas::slots()?.table;
-    lock::object(table, key.resource as u32, SHARES, Mode::Shared);
-    let tenant = key.tenant.as_bytes().chunks_exact(4).fold(key.resource as u32, |hash, four| {
-        hash.rotate_left(5) ^ four.iter().fold(0, |word, byte| word << 8 | u32::from(*byte))
-    });
-    lock::object(table, tenant, FIRST_SLOT, Mode::Alone);
+    locks::shares(key)?;
+    make_first_held(slots, key)
+}
+
+/// The same for who keeps others from making one.
+fn make_first_held(slots: &Slots, key: &Key) -> Result<()> {
     if slots.read(key, Seen::AtOnce).is_empty() {
         let stage = stage(quotas::limit(key)?.as_ref(), 0);
         slots.insert(key, &Slot::new(FIRST, 0, stage.share, stage.warned));
@@ -391,14 +381,18 @@ fn wait_for(slots: &Slots, slot: &Slot) -> Result<()> {
     waited.map_err(Failure::pass_on)
 }
 
-/// Corrects the usage by `correction`, and shares out the limit that holds now. Waits for all who are counting.
+/// Corrects the usage by `correction`, and shares out the limit that holds now. Waits for all who count for the tenant.
 pub fn settle(key: &Key, correction: i64) -> Result<()> {
-    let home = quotas::slots()?;
-    lock::object(home.table, key.resource as u32, SHARES, Mode::Alone);
-    slots::with(home, |slots| {
+    locks::shares(key)?;
+    settle_held(key, correction)
+}
+
+/// The same for who keeps others from making slots of the tenant.
+pub fn settle_held(key: &Key, correction: i64) -> Result<()> {
+    slots::with(quotas::slots()?, |slots| {
         xact::next_command();
-        if correction != 0 && slots.read(key, Seen::AtOnce).is_empty() {
-            make_first(slots, key)?;
+        if correction != 0 {
+            make_first_held(slots, key)?;
         }
         let held = hold_all(slots, key);
         let Some(first) = held.first() else { return Ok(()) };

@@ -1,19 +1,19 @@
 //! What DDL must not do to a table that counts, and what it must be followed by.
 
 use super::{recount, tables};
-use crate::catalog::counted::{self, Shape, State};
+use crate::catalog::counted::{self, Misfit, Shape, State};
 use crate::catalog::quotas;
 use crate::catalog::registry::as_owner;
-use crate::catalog::relations;
+use crate::catalog::relations::{self, Relation};
 use crate::error::{Error, Result};
 use crate::{guc, sql};
 use std::collections::BTreeSet;
 
 /// After any DDL: refuses taking triggers from a table that counts, and counts bytes anew where rows may weigh
-/// something else than before.
+/// something else than before. Refuses parents past which a part would not be counted.
 ///
 /// # Errors
-/// 42501 for taking a trigger.
+/// 42501 for taking a trigger; 55000 for such a parent.
 pub fn after_command() -> Result<()> {
     // None while the extension is being made.
     if tables::is_taking_in() || !quotas::is_needed().unwrap_or(false) {
@@ -26,12 +26,39 @@ pub fn after_command() -> Result<()> {
         let losses = "triggers that count its rows".into();
         return Err(Error::Weakened { relation: relations::name(state.relation)?, losses });
     }
+    if guc::guard_ddl()
+        && let Some((before, now)) = as_owner(counted::misfits_around)?
+        && let Some(misfit) = now.iter().find(|misfit| !before.contains(misfit))
+    {
+        return Err(refused(misfit)?);
+    }
     let Some((before, now)) = as_owner(counted::shapes_around)? else { return Ok(()) };
     for resource in weighing_otherwise(&before, &now) {
         let resource = quotas::resource_by_id(resource)?;
         as_owner(|| recount::recount_one(&resource))?;
     }
     Ok(())
+}
+
+/// Refuses parts of a tree that was just taken in which would not count as they are.
+///
+/// # Errors
+/// 55000.
+pub fn check_parts(tree: &[Relation]) -> Result<()> {
+    let misfits = as_owner(counted::misfits)?;
+    match misfits.iter().find(|misfit| tree.iter().any(|relation| relation.oid == misfit.part)) {
+        Some(misfit) => Err(refused(misfit)?),
+        None => Ok(()),
+    }
+}
+
+fn refused(misfit: &Misfit) -> Result<Error> {
+    let reason = if misfit.is_parent_uncounted {
+        "What is written through the parent would not be counted."
+    } else {
+        "The part has columns of its own, and a statement on the parent does not tell what is in them."
+    };
+    Ok(Error::Misfit { part: relations::name(misfit.part)?, parent: relations::name(misfit.parent)?, reason })
 }
 
 fn is_complete(state: &State) -> bool {

@@ -1,13 +1,13 @@
 //! Resources, and the limits of tenants and plans.
 
-use super::escrow;
+use super::{escrow, locks};
 use crate::catalog::event::{self, Event};
 use crate::catalog::quotas::{self, Kind, Limit, Mode};
 use crate::catalog::registry::as_owner;
 use crate::catalog::{bounds, plans, tenants};
 use crate::error::{Error, Result};
 use crate::sys::slots::Key;
-use crate::sys::transition::{Fired, Row, Side};
+use crate::sys::transition::{Event as Change, Fired, Row, Side};
 use crate::sys::xact;
 use crate::tenant::TenantRef;
 use pgrx::datum::Interval;
@@ -23,6 +23,7 @@ const RESOURCE: i16 = 2;
 const MAX_AMOUNT: i16 = 3;
 const PER: i16 = 6;
 const TENANT_ID: i16 = 1;
+const TENANT_PLAN: i16 = 5;
 const ID: i16 = 1;
 const KIND: i16 = 3;
 
@@ -129,34 +130,59 @@ pub fn limits_changed(fired: Fired<'_>) -> Result<()> {
     {
         return Err(without_interval());
     }
-    for row in [old, new].into_iter().flatten() {
-        for key in keys_of(&row)? {
-            escrow::settle(&key, 0)?;
-        }
+    if fired.event() == Change::Truncate {
+        return settle_all(&as_owner(quotas::keys)?);
     }
-    Ok(())
+    [old, new].into_iter().flatten().try_for_each(|row| limit_changed(&row))
 }
 
-fn keys_of(row: &Row<'_>) -> Result<Vec<Key>> {
+/// Shares out the limit that a row tells of.
+fn limit_changed(row: &Row<'_>) -> Result<()> {
     let resource = row.integer(RESOURCE).ok_or(Error::NotInstalled)?;
     // Its resource may have been removed, which removes the limit.
     if bounds::kind(resource)?.is_none_or(Kind::is_in_memory) {
-        return Ok(Vec::new());
+        return Ok(());
     }
     if row.is_uuid(OWNER) {
         let tenant = row.uuid(OWNER).ok_or(Error::NotInstalled)?;
-        return Ok(vec![Key { tenant, resource }]);
+        return escrow::settle(&Key { tenant, resource }, 0);
     }
     let plan = row.text(OWNER).ok_or(Error::NotInstalled)?;
-    as_owner(|| quotas::keys_of_plan(&plan, resource))
+    locks::plan(&plan)?;
+    // Before it is asked who has slots: whoever is making his first one by another limit is waited for.
+    locks::all_shares(resource)?;
+    as_owner(|| quotas::keys_of_plan(&plan, resource))?.iter().try_for_each(|key| escrow::settle_held(key, 0))
+}
+
+/// Shares out the limits of what is used.
+fn settle_all(keys: &[Key]) -> Result<()> {
+    keys.iter().try_for_each(|key| {
+        locks::all_shares(key.resource)?;
+        escrow::settle_held(key, 0)
+    })
 }
 
 /// A tenant subscribes to another plan.
 pub fn plan_changed(fired: Fired<'_>) -> Result<()> {
     xact::next_command();
+    let sides = [Side::Old, Side::New];
     let tenant = fired.row(Side::New).and_then(|row| row.uuid(TENANT_ID)).ok_or(Error::NotInstalled)?;
-    for key in as_owner(|| quotas::keys_of_tenant(tenant))? {
-        escrow::settle(&key, 0)?;
+    let mut plans: Vec<String> = sides.iter().filter_map(|side| fired.row(*side)?.text(TENANT_PLAN)).collect();
+    // Always in the same order.
+    plans.sort_unstable();
+    for plan in &plans {
+        locks::subscription(plan)?;
+    }
+    let mut resources = Vec::new();
+    for plan in &plans {
+        resources.extend(as_owner(|| quotas::resources_of_plan(plan))?);
+    }
+    resources.sort_unstable();
+    resources.dedup();
+    for resource in resources {
+        if bounds::kind(resource)?.is_some_and(|kind| !kind.is_in_memory()) {
+            escrow::settle(&Key { tenant, resource }, 0)?;
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! changed in. So who changes it only writes numbers into a row that he writes anyway, and how much was used when an
 //! hour ended can still be read exactly in the next one.
 
-use super::tables;
+use super::locks;
 use crate::catalog::usage;
 use crate::error::Result;
 use crate::guc;
@@ -13,7 +13,7 @@ use crate::guc;
 /// what is kept no longer. Returns how many rows that changed. Called as the extension's owner.
 pub fn meter() -> Result<usize> {
     // Whoever waits sees what the other has written.
-    tables::lock_history()?;
+    locks::history()?;
     let written = usage::meter()?;
     usage::expire(guc::keep_usage_history())?;
     Ok(written)

@@ -23,7 +23,7 @@
 //! who decide never wait in a circle.
 //!
 //! Slots are read in their latest committed version and not as of the transaction's snapshot (see `sys::slots`), so
-//! serializable transactions that count fail no more often than others. Slots become more only when half of them are
+//! transactions that count fail no more often for it, but for serializable ones that have to look at all slots. Slots become more only when half of them are
 //! found locked, up to `MAX_SLOTS`.
 //!
 //! # Rates and sessions
@@ -38,6 +38,7 @@ mod counters;
 mod escrow;
 mod guard;
 mod limits;
+mod locks;
 mod meter;
 mod rates;
 mod recount;
@@ -64,6 +65,7 @@ use uuid::Uuid;
 /// Connects the quotas to PostgreSQL, once the settings are defined; `acting` tells for which tenant, authorised, the
 /// session acts. Called once per backend.
 pub fn init(acting: fn() -> Result<Option<Uuid>>) {
+    locks::init();
     rates::init();
     seats::init();
     statements::init(acting);

@@ -1,7 +1,7 @@
 //! Correcting the usage from what is there.
 
 use super::count::{self, Sums};
-use super::{escrow, tables};
+use super::{escrow, locks};
 use crate::catalog::event::{self, Event};
 use crate::catalog::quotas::{self, Counted, Resource};
 use crate::catalog::registry::as_owner;
@@ -51,7 +51,7 @@ pub fn recount(resource: Option<&str>) -> Result<Vec<Recounted>> {
 
 /// The same for one that tables count for.
 pub fn recount_one(resource: &Resource) -> Result<Vec<Recounted>> {
-    tables::lock_tables(resource.id)?;
+    locks::tables(resource.id)?;
     let tables: Vec<(Oid, String)> = quotas::tables(resource.id)?;
     // What TRUNCATE and DROP do is not a matter of the moment: they are kept away first.
     for (table, _) in &tables {

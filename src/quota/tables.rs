@@ -1,7 +1,7 @@
 //! Which tables count: attaching them with their parts, detaching them, and what becomes of those that are dropped.
 
 use super::count::{self, Sums};
-use super::escrow;
+use super::{escrow, guard, locks};
 use crate::catalog::event::{self, Event};
 use crate::catalog::protection;
 use crate::catalog::quotas::{self, Counted, Resource};
@@ -22,36 +22,19 @@ pub fn is_taking_in() -> bool {
     TAKING_IN.get()
 }
 
-/// What a lock on a resource's number stands for, in the slots' table: which tables count for it.
-const TABLES: u16 = 2;
-/// The history of usage, whose resource is none.
-const HISTORY: u16 = 3;
-
-/// Keeps others from attaching, detaching and recounting, while writers go on.
-pub fn lock_tables(resource: i32) -> Result<()> {
-    lock::object(quotas::slots()?.table, resource as u32, TABLES, lock::Mode::Alone);
-    Ok(())
-}
-
-/// Keeps others from writing the history of usage.
-pub fn lock_history() -> Result<()> {
-    lock::object(quotas::slots()?.table, 0, HISTORY, lock::Mode::Alone);
-    Ok(())
-}
-
 /// Has the rows of a table, its partitions and its inheritance children count for a resource, those that are there
 /// included. Writers wait meanwhile, readers don't. Runs as the caller.
 ///
 /// # Errors
 /// 42501 when the caller doesn't own the table; 42704 unknown resource; 55000 when the table is not protected; 22023 for
-/// a resource that no table counts for; 42710 when it is attached already; 23503 for rows of unregistered tenants.
+/// a resource that no table counts for; 42710 when it is attached already; 55000 too for a part of a table that is not; 23503 for rows of unregistered tenants.
 pub fn attach(table: Oid, resource: &str) -> Result<()> {
     let (name, column, resource) = checked(table, resource)?;
     if as_owner(|| quotas::tables(resource.id))?.iter().any(|(counted, _)| *counted == table) {
         return Err(Error::AlreadyExists(format!("quota \"{}\" on {name}", resource.name)));
     }
     let tree = locked_tree(table, &column)?;
-    lock_tables(resource.id)?;
+    locks::tables(resource.id)?;
     take_in(&tree, &column, &resource)?;
     as_owner(|| log("quota.attached", &name, &resource))
 }
@@ -69,7 +52,7 @@ pub fn detach(table: Oid, resource: &str) -> Result<()> {
         None => return Err(not_attached()),
     };
     let tree = locked_tree(table, &column)?;
-    lock_tables(resource.id)?;
+    locks::tables(resource.id)?;
     let counted: Vec<Oid> = as_owner(|| quotas::tables(resource.id))?.into_iter().map(|(table, _)| table).collect();
     if !counted.contains(&table) {
         return Err(not_attached());
@@ -147,6 +130,7 @@ fn take_in(tree: &[Relation], column: &str, resource: &Resource) -> Result<()> {
             relations::execute(&ddl)?;
         }
     }
+    guard::check_parts(tree)?;
     count_in(new.iter().map(|relation| relation.oid), column, resource, 1)
 }
 
@@ -176,7 +160,7 @@ pub fn take_in_parts() -> Result<()> {
         let resource = quotas::resource_by_id(resource)?;
         let column = quotas::counted(parent)?.map(|counted| counted.column.clone()).ok_or(Error::NotInstalled)?;
         let tree = locked_tree(part, &column)?;
-        lock_tables(resource.id)?;
+        locks::tables(resource.id)?;
         take_in(&tree, &column, &resource)?;
     }
     Ok(())

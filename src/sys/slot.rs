@@ -29,6 +29,9 @@ pub struct Slot {
     pub(super) is_held: bool,
 }
 
+/// The most that a slot counts: so much that what all slots of a tenant count can be summed up, whatever others add meanwhile.
+const MAX_AMOUNT: i64 = i64::MAX >> 8;
+
 impl Slot {
     /// One that is to be made.
     pub fn new(number: i64, used: i64, share: Option<i64>, warned: bool) -> Self {
@@ -37,11 +40,15 @@ impl Slot {
         Self { number, used, meter, share, warned, place, is_own: false, is_held: false }
     }
 
-    /// The same after an amount was taken from it, or, where it is negative, given back to it.
+    /// The same after an amount was taken from it, or, where it is negative, given back to it. `None` where it comes to more than a
+    /// slot counts.
     pub fn add(&self, amount: i64) -> Option<Self> {
         let used = self.used.checked_add(amount)?;
+        if used.unsigned_abs() > MAX_AMOUNT.unsigned_abs().max(self.used.unsigned_abs()) {
+            return None;
+        }
         // What went through is for the record: it must never be the reason that something is refused.
-        let taken = self.meter.taken.saturating_add(amount.max(0));
+        let taken = self.meter.taken.saturating_add(amount.max(0)).min(MAX_AMOUNT.max(self.meter.taken));
         Some(Self { used, meter: Meter { taken, ..self.meter }, ..*self })
     }
 
@@ -55,10 +62,10 @@ impl Slot {
         let hour = self.meter.hour.max(other.meter.hour);
         let (own, other) = (self.in_hour(hour), other.in_hour(hour));
         let meter = Meter {
-            taken: own.meter.taken.saturating_add(other.meter.taken),
+            taken: own.meter.taken.saturating_add(other.meter.taken).min(MAX_AMOUNT),
             hour,
             used_before: own.meter.used_before.saturating_add(other.meter.used_before),
-            taken_before: own.meter.taken_before.saturating_add(other.meter.taken_before),
+            taken_before: own.meter.taken_before.saturating_add(other.meter.taken_before).min(MAX_AMOUNT),
         };
         Some(Self { used: own.used.checked_add(other.used)?, meter, ..own })
     }
@@ -90,7 +97,20 @@ mod tests {
         assert_eq!((later.used, later.meter), (7, Meter { taken: 9, hour: 3, used_before: 6, taken_before: 8 }));
         // A clock that is behind changes nothing.
         assert_eq!(later.in_hour(2).meter, later.meter);
-        assert!(slot(i64::MAX, 1).add(1).is_none());
+    }
+
+    #[test]
+    fn slots_never_count_more_than_can_be_summed_up() {
+        let full = slot(0, 1).add(MAX_AMOUNT).unwrap();
+        assert!(full.add(1).is_none());
+        assert!(slot(0, 1).add(-MAX_AMOUNT).unwrap().add(-1).is_none());
+        let again = full.add(-MAX_AMOUNT).and_then(|slot| slot.add(MAX_AMOUNT)).unwrap();
+        assert_eq!((again.used, again.meter.taken), (MAX_AMOUNT, MAX_AMOUNT));
+        // What came together in one goes again.
+        let more = full.absorb(&full).unwrap();
+        assert_eq!(more.meter.taken, MAX_AMOUNT);
+        assert!(more.add(1).is_none());
+        assert_eq!(more.add(-1).unwrap().used, 2 * MAX_AMOUNT - 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::sys::fmgr;
 use crate::sys::inserting;
 use crate::sys::weight::{Owner, Scale};
 use pgrx::{FromDatum, pg_sys};
+use std::ffi::CStr;
 use std::marker::PhantomData;
 use uuid::Uuid;
 
@@ -39,6 +40,12 @@ impl Fired<'_> {
     pub fn table(&self) -> pg_sys::Oid {
         // SAFETY: the trigger manager passes valid data, which live as long as the call.
         unsafe { (*(*self.data).tg_relation).rd_id }
+    }
+
+    /// The trigger's own name.
+    pub fn name(&self) -> &CStr {
+        // SAFETY: as above; a trigger's name is a C string.
+        unsafe { CStr::from_ptr((*(*self.data).tg_trigger).tgname) }
     }
 
     pub fn event(&self) -> Event {

@@ -72,9 +72,10 @@ fn a_table_that_counts_stays_protected_by_the_same_column() {
     // Within a tree, too.
     superuser.run(
         "create table parent (tenant_id uuid not null); create table child () inherits (parent); select tenancy.protect('parent');
-         select tenancy.attach_quota('child', 'orders')",
+         select tenancy.attach_quota('parent', 'orders')",
     );
     superuser.refuses("select tenancy.unprotect('parent')", "55000");
+    superuser.refuses("select tenancy.unprotect('child')", "55000");
 }
 
 #[test]

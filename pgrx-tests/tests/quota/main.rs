@@ -9,6 +9,8 @@ mod guard;
 mod limits;
 mod messages;
 mod metering;
+mod parents;
+mod plans;
 mod rows;
 mod warnings;
 

@@ -235,3 +235,23 @@ fn a_dump_takes_the_history_along() {
     there.run("select tenancy.meter_usage()");
     assert_eq!(history(&mut there, "orders"), ["acme 0: 1 2 2 1"]);
 }
+
+/// Sums of what several sessions take at once must not overflow: nobody could be metered any more.
+#[test]
+fn who_takes_all_there_can_be_stops_nobody_s_metering() {
+    let shop = Shop::new();
+    let mut superuser = shop.fixture.superuser();
+    superuser.run("select tenancy.create_resource('seats', 'counter')");
+    let (mut one, mut other) = (shop.acme(), shop.acme());
+    other.run("select tenancy.consume('seats', 1)");
+    one.run("begin; select tenancy.consume('seats', 1)");
+    other.refuses("select tenancy.consume('seats', 9223372036854775807)", "22003");
+    let most = (1_i64 << 55) - 1;
+    other.run(&format!("select tenancy.consume('seats', {})", most - 1));
+    one.run("commit");
+    one.refuses(&format!("select tenancy.consume('seats', {most}), tenancy.consume('seats', {most})"), "22003");
+    superuser.run("select tenancy.meter_usage(); select sum(used) from tenancy.quota_usage; select tenancy.set_quota('acme', 'seats', 10)");
+    assert!(shop.used("acme", "seats") >= most);
+    other.run(&format!("select tenancy.release('seats', {most})"));
+    superuser.run("select tenancy.meter_usage()");
+}

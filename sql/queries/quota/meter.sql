@@ -5,10 +5,10 @@ WITH clock AS MATERIALIZED (
     SELECT date_trunc('hour', clock_timestamp(), 'UTC') AS hour
 ), reading AS MATERIALIZED (
     SELECT s.tenant_id, s.resource_id, clock.hour, clock.hour - interval '1 hour' AS last_hour,
-           sum(s.used)::bigint AS used,
-           sum(s.taken)::bigint AS taken,
-           sum(CASE WHEN s.hour < clock.hour THEN s.used ELSE s.used_before END)::bigint AS used_before,
-           sum(CASE WHEN s.hour < clock.hour THEN s.taken ELSE s.taken_before END)::bigint AS taken_before
+           least(sum(s.used), 9223372036854775807)::bigint AS used,
+           least(sum(s.taken), 9223372036854775807)::bigint AS taken,
+           least(sum(CASE WHEN s.hour < clock.hour THEN s.used ELSE s.used_before END), 9223372036854775807)::bigint AS used_before,
+           least(sum(CASE WHEN s.hour < clock.hour THEN s.taken ELSE s.taken_before END), 9223372036854775807)::bigint AS taken_before
     FROM tenancy.quota_slots AS s CROSS JOIN clock
     GROUP BY s.tenant_id, s.resource_id, clock.hour
 ), wanted AS (

@@ -1,0 +1,147 @@
+//! Limits that change while others count by those before: of plans, by plain DML, of many tenants.
+
+use std::thread;
+use std::time::Duration;
+
+use tenancy_harness::{Session, postgres::Client};
+
+use crate::Shop;
+
+/// A shop whose tenant acme is on the plan `small`, and whose plan `large` nobody has.
+fn shop() -> Shop {
+    let shop = Shop::new();
+    shop.fixture.run(
+        "select tenancy.create_plan('small'), tenancy.create_plan('large');
+         update tenancy.tenants set plan = 'small' where key = 'acme'",
+    );
+    shop
+}
+
+/// Runs `change` as a superuser, which has to wait for acme's transaction that has written `rows` rows, his first, and then that
+/// transaction commits. Acme has no room for another row afterwards.
+#[track_caller]
+fn waits_for_a_first_row(shop: &Shop, change: &str) {
+    let mut acme = shop.acme();
+    acme.run("begin; insert into orders (body) values ('a'), ('b')");
+    thread::scope(|scope| {
+        let mut changer = shop.fixture.superuser();
+        let pid = changer.value("select pg_backend_pid()").unwrap();
+        let changed = scope.spawn(move || changer.run(change));
+        let mut watcher = shop.fixture.superuser();
+        let waits =
+            format!("select wait_event_type is not distinct from 'Lock' from pg_stat_activity where pid = {pid}");
+        while watcher.value(&waits).as_deref() != Some("t") {
+            assert!(!changed.is_finished(), "it did not wait: {change}");
+            thread::sleep(Duration::from_millis(5));
+        }
+        acme.run("commit");
+        changed.join().unwrap();
+    });
+    acme.refuses("insert into orders (body) values ('c')", "53400");
+    shop.is_exact();
+}
+
+#[test]
+fn a_plan_s_limit_holds_for_who_was_writing_his_first_row() {
+    for change in [
+        "select tenancy.set_plan_quota('small', 'orders', 2)",
+        "insert into tenancy.plan_quotas (plan, resource_id, max_amount) select 'small', id, 1 from tenancy.resources",
+    ] {
+        waits_for_a_first_row(&shop(), change);
+    }
+    let shop = shop();
+    shop.fixture
+        .run("select tenancy.set_plan_quota('small', 'orders', 100), tenancy.set_plan_quota('large', 'orders', 2)");
+    waits_for_a_first_row(&shop, "update tenancy.tenants set plan = 'large' where key = 'acme'");
+}
+
+#[test]
+fn a_tenant_s_own_limit_holds_for_who_was_writing_his_first_row() {
+    waits_for_a_first_row(&shop(), "select tenancy.set_quota('acme', 'orders', 2)");
+}
+
+/// Whoever comes second sees what the first has done.
+#[test]
+fn a_plan_is_limited_while_a_tenant_takes_it() {
+    let limit = "select tenancy.set_plan_quota('large', 'orders', 2)";
+    let take = "update tenancy.tenants set plan = 'large' where key = 'acme'";
+    for (first, second) in [(limit, take), (take, limit)] {
+        let shop = shop();
+        let mut acme = shop.acme();
+        acme.run("insert into orders (body) values ('a'), ('b')");
+        let mut one = shop.fixture.superuser();
+        one.run(&format!("begin; {first}"));
+        thread::scope(|scope| {
+            let mut other = shop.fixture.superuser();
+            let done = scope.spawn(move || other.run(second));
+            thread::sleep(Duration::from_millis(100));
+            assert!(!done.is_finished(), "{second} did not wait");
+            one.run("commit");
+            done.join().unwrap();
+        });
+        acme.refuses("insert into orders (body) values ('c')", "53400");
+    }
+}
+
+fn globex(shop: &Shop) -> Client {
+    let mut client = shop.fixture.connect(&shop.app);
+    client.run("set tenancy.tenant_id = 'globex'");
+    client
+}
+
+#[test]
+fn a_tenant_s_open_transaction_keeps_no_other_tenant_waiting() {
+    let shop = Shop::new();
+    let mut globex = globex(&shop);
+    globex.run("begin; insert into orders (body) values ('first of globex')");
+    let mut superuser = shop.fixture.superuser();
+    superuser.run("set lock_timeout = '2s'; select tenancy.set_quota('acme', 'orders', 1)");
+    let mut acme = shop.acme();
+    acme.run("set lock_timeout = '2s'; insert into orders (body) values ('first of acme')");
+    acme.refuses("insert into orders (body) values ('second')", "53400");
+    superuser.run("begin; select tenancy.set_quota('acme', 'orders', 2)");
+    acme.run("begin; set local lock_timeout = '2s'");
+    globex.run("insert into orders (body) values ('second of globex'); commit");
+    superuser.run("commit");
+    acme.run("insert into orders (body) values ('second'); commit");
+    shop.is_exact();
+}
+
+#[test]
+fn a_truncated_table_of_limits_limits_nobody() {
+    let shop = shop();
+    shop.fixture.run("select tenancy.set_quota('acme', 'orders', 1)");
+    let mut acme = shop.acme();
+    acme.run("insert into orders (body) values ('a')");
+    acme.refuses("insert into orders (body) values ('b')", "53400");
+    shop.fixture.run("truncate tenancy.quotas");
+    acme.run("insert into orders (body) values ('b')");
+    shop.fixture.run("select tenancy.set_plan_quota('small', 'orders', 2)");
+    acme.refuses("insert into orders (body) values ('c')", "53400");
+    shop.fixture.run("truncate tenancy.plan_quotas");
+    acme.run("insert into orders (body) values ('c')");
+    shop.is_exact();
+}
+
+/// Locks are few: those of so many tenants would not fit into the server's memory for them.
+#[test]
+fn thousands_of_tenants_are_attached_limited_and_recounted() {
+    let shop =
+        Shop::with("create table orders (id bigint generated always as identity, tenant_id uuid not null, body text)");
+    let mut superuser = shop.fixture.superuser();
+    superuser.run(
+        "set tenancy.on_bypass = allow;
+         create table notes (tenant_id uuid not null); select tenancy.protect('notes');
+         insert into tenancy.tenants (key) select 'of-many-' || n from generate_series(1, 20000) n;
+         insert into notes select id from tenancy.tenants where key like 'of-many-%';
+         select tenancy.attach_quota('notes', 'orders')",
+    );
+    assert_eq!(superuser.value("select count(*) from tenancy.quota_slots").as_deref(), Some("20000"));
+    superuser.run(
+        "insert into tenancy.quotas (tenant_id, resource_id, max_amount)
+         select t.id, r.id, 2 from tenancy.tenants t cross join tenancy.resources r where t.key like 'of-many-%';
+         insert into orders (tenant_id) select id from tenancy.tenants where key like 'of-many-%'",
+    );
+    superuser.refuses("insert into orders (tenant_id) select id from tenancy.tenants where key = 'of-many-7'", "53400");
+    shop.is_exact();
+}
