@@ -109,6 +109,13 @@ fn step(bypasses: bool) -> impl Strategy<Value = Step> {
     ]
 }
 
+/// The library that clients use loses count of the server's answers where COPY fails before it reads, as serializable ones may.
+fn without_copy(step: &mut Step) {
+    if let Step::Run(Operation { kind: kind @ Kind::Copy, .. }) = step {
+        *kind = Kind::Insert;
+    }
+}
+
 /// What a client does, who acts for one tenant, or bypasses row security.
 pub fn transactions(bypasses: bool) -> SBoxedStrategy<Transaction> {
     let isolation = prop_oneof![2 => Just("read committed"), 1 => Just("repeatable read"), 1 => Just("serializable")];
@@ -119,7 +126,12 @@ pub fn transactions(bypasses: bool) -> SBoxedStrategy<Transaction> {
         1 => Just(End::PrepareAndRollBack),
     ];
     (isolation, prop::collection::vec(step(bypasses), 1..=5), end)
-        .prop_map(|(isolation, steps, end)| Transaction { isolation, steps, end })
+        .prop_map(|(isolation, mut steps, end)| {
+            if isolation == "serializable" {
+                steps.iter_mut().for_each(without_copy);
+            }
+            Transaction { isolation, steps, end }
+        })
         .sboxed()
 }
 
