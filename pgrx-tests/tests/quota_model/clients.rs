@@ -171,7 +171,9 @@ impl Worker {
         let effect = after.apply(&statement);
         // Every statement in a savepoint of its own: a refusal leaves the transaction as it was.
         self.client.batch_execute("savepoint statement")?;
-        let request = self.ledger.asks(&effect);
+        let mut before = Effect::default();
+        self.levels.iter().for_each(|level| before.join(&level.effect));
+        let request = self.ledger.asks(&effect, &before);
         match self.answer(&statement)? {
             Answer::Done => {
                 self.ledger.admitted(request);

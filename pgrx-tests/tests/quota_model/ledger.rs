@@ -25,17 +25,40 @@ fn combine(to: &mut Amounts, other: &Amounts, with: impl Fn(i64, i64) -> i64) {
 
 /// What a statement adds and removes. One that fires several triggers does both: an upsert takes what it inserts, and gives back
 /// what it makes shorter.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Effect {
     pub added: Amounts,
     pub removed: Amounts,
+    /// The most that there is more than before while something is added; nothing is where it says `NOTHING`.
+    peak: Amounts,
+}
+
+const NOTHING: i64 = i64::MIN;
+
+impl Default for Effect {
+    fn default() -> Self {
+        let (added, removed) = (Amounts::default(), Amounts::default());
+        Self { added, removed, peak: [[NOTHING; RESOURCES]; TENANTS] }
+    }
 }
 
 impl Effect {
-    /// One trigger counts this, which is taken or given back as a whole.
+    /// A trigger counts this next, which is taken or given back as a whole.
     pub fn count(&mut self, event: &Amounts) {
         combine(&mut self.added, event, |sum, amount| sum + amount.max(0));
         combine(&mut self.removed, event, |sum, amount| sum - amount.min(0));
+        for (tenant, resource) in each() {
+            let now = self.added[tenant][resource] - self.removed[tenant][resource];
+            if event[tenant][resource] > 0 {
+                self.peak[tenant][resource] = self.peak[tenant][resource].max(now);
+            }
+        }
+    }
+
+    /// Whether it goes above a limit at any moment, where there is so much with all that it adds.
+    fn exceeds(&self, tenant: usize, resource: usize, with_added: i64, limit: i64) -> bool {
+        let peak = self.peak[tenant][resource];
+        peak != NOTHING && with_added - self.added[tenant][resource] + peak > limit
     }
 
     pub fn join(&mut self, other: &Self) {
@@ -68,6 +91,8 @@ struct State {
 #[derive(Debug)]
 struct Request {
     effect: Effect,
+    /// What its transaction has removed: others can't have that yet, it can.
+    freed: Amounts,
     highest: Amounts,
     lowest: Amounts,
     highest_limits: Amounts,
@@ -118,14 +143,15 @@ impl Ledger {
         self.0.lock().expect("nobody panics with the ledger")
     }
 
-    /// Somebody is about to run a statement.
-    pub fn asks(&self, effect: &Effect) -> u64 {
+    /// Somebody is about to run a statement, in a transaction that has done something `before`.
+    pub fn asks(&self, effect: &Effect, before: &Effect) -> u64 {
         let mut state = self.state();
         combine(&mut state.at_most, &effect.added, |sum, amount| sum + amount);
         combine(&mut state.at_least, &effect.removed, |sum, amount| sum - amount);
         state.last_request += 1;
         let request = Request {
             effect: *effect,
+            freed: before.removed,
             highest: [[i64::MIN; RESOURCES]; TENANTS],
             lowest: [[i64::MAX; RESOURCES]; TENANTS],
             highest_limits: [[i64::MIN; RESOURCES]; TENANTS],
@@ -145,8 +171,9 @@ impl Ledger {
         state.take_back(&request.effect);
         drop(state);
         let is_right = (0..TENANTS).any(|tenant| {
-            request.effect.added[tenant][resource] > 0
-                && request.highest[tenant][resource] > request.lowest_limits[tenant][resource]
+            let highest = request.highest[tenant][resource] - request.freed[tenant][resource];
+            let limit = request.lowest_limits[tenant][resource];
+            request.effect.exceeds(tenant, resource, highest, limit)
         });
         assert!(is_right, "refused for {}, though it fitted: {request:?}", NAMES[resource]);
     }

@@ -167,7 +167,7 @@ impl<'s> Watcher<'s> {
     }
 
     fn look(&mut self, ledger: &Ledger) -> Result<(), Error> {
-        let request = ledger.asks(&Effect::default());
+        let request = ledger.asks(&Effect::default(), &Effect::default());
         let used = self.site.used(&mut self.superuser)?;
         ledger.seen(request, &used);
         Ok(())
@@ -194,7 +194,7 @@ impl<'s> Watcher<'s> {
     /// When nothing is under way any more: the usage is what the ledger says, and a recount finds the same.
     pub fn finish(site: &Site<'_>, ledger: Option<&Ledger>) {
         let mut superuser = site.superuser();
-        let request = ledger.map(|ledger| ledger.asks(&Effect::default()));
+        let request = ledger.map(|ledger| ledger.asks(&Effect::default(), &Effect::default()));
         let used = site.used(&mut superuser).expect("what is used");
         if let (Some(ledger), Some(request)) = (ledger, request) {
             ledger.seen(request, &used);

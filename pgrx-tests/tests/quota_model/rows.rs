@@ -91,7 +91,8 @@ impl Rows {
             Kind::Truncate => deleted = sum(&deleted, &std::mem::take(&mut self.kept), -1),
             _ => {}
         }
-        for event in [inserted, updated, deleted, cascaded] {
+        // The order in which PostgreSQL fires them.
+        for event in [cascaded, deleted, updated, inserted] {
             effect.count(&event);
         }
         effect
