@@ -91,8 +91,8 @@ impl Rows {
             Kind::Truncate => deleted = sum(&deleted, &std::mem::take(&mut self.kept), -1),
             _ => {}
         }
-        // The order in which PostgreSQL fires them.
-        for event in [cascaded, deleted, updated, inserted] {
+        // The order in which PostgreSQL fires them: what a foreign key removes is given back after what is inserted beside was taken.
+        for event in [deleted, updated, inserted, cascaded] {
             effect.count(&event);
         }
         effect
