@@ -88,10 +88,10 @@ fn kind(bypasses: bool) -> SBoxedStrategy<Kind> {
         return everybody.sboxed();
     }
     prop_oneof![
-        14 => everybody,
-        3 => Just(Kind::Copy),
+        10 => everybody,
+        8 => Just(Kind::Copy),
         3 => (0..TENANTS).prop_map(|to| Kind::Move { to }),
-        3 => Just(Kind::Keep),
+        5 => Just(Kind::Keep),
         1 => Just(Kind::Truncate),
     ]
     .sboxed()
