@@ -189,7 +189,7 @@ pub enum Error {
     NotAttached { relation: String, resource: String },
     #[error("relation {relation} counts as a part of {parent}")]
     AttachedThroughParent { relation: String, parent: String },
-    #[error("relation {part} can't count for the quota beside its parent {parent}")]
+    #[error("relation {part} can't count for the quota apart from its parent {parent}")]
     Misfit { part: String, parent: String, reason: &'static str },
     #[error("relation {0} counts for a quota")]
     CountsForQuota(String),
@@ -546,7 +546,9 @@ impl Error {
             UnknownResource(_) => "tenancy.create_resource() makes a resource.".into(),
             NotAttached { .. } => "tenancy.attach_quota() has a table count for a resource.".into(),
             AttachedThroughParent { .. } => "Detach the parent.".into(),
-            Misfit { .. } => "Attach the quota to the parent, with all columns that its parts have.".into(),
+            Misfit { .. } => "All its parents count for the quota, with all its columns, or none: \
+                 ALTER TABLE ... NO INHERIT takes it out of one."
+                .into(),
             CountsForQuota(_) => "Detach it with tenancy.detach_quota() first.".into(),
             UnregisteredTenant => "tenancy.create_tenant() registers a tenant.".into(),
             UnknownMember { .. } => "tenancy.members has the members of each tenant.".into(),

@@ -30,33 +30,40 @@ const SHAPES: &str = "SELECT q.relation::pg_catalog.oid, q.resource_id, c.relfil
 
 /// Parts that count and have a parent past which statements would not be counted as they are: one that does not count, or one
 /// that knows less columns of a part whose bytes count than the part has.
-const MISFITS: &str = "SELECT q.relation::pg_catalog.oid, i.inhparent, p.relation IS NULL \
+const MISFITS: &str = "SELECT q.relation::pg_catalog.oid, i.inhparent, q.resource_id, p.relation IS NULL \
      FROM tenancy.quota_tables AS q \
      JOIN tenancy.resources AS r ON r.id OPERATOR(pg_catalog.=) q.resource_id \
-     JOIN pg_catalog.pg_inherits AS i ON i.inhrelid OPERATOR(pg_catalog.=) q.relation \
+     JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) q.relation \
+     JOIN pg_catalog.pg_inherits AS i ON i.inhrelid OPERATOR(pg_catalog.=) c.oid \
      LEFT JOIN tenancy.quota_tables AS p \
        ON p.relation OPERATOR(pg_catalog.=) i.inhparent AND p.resource_id OPERATOR(pg_catalog.=) q.resource_id \
      WHERE p.relation IS NULL \
-        OR r.kind OPERATOR(pg_catalog.=) 'bytes' \
+        OR r.kind OPERATOR(pg_catalog.=) 'bytes' AND NOT c.relispartition \
            AND EXISTS (SELECT FROM pg_catalog.pg_attribute AS a \
                        WHERE a.attrelid OPERATOR(pg_catalog.=) i.inhrelid AND a.attnum OPERATOR(pg_catalog.>) 0 \
                          AND NOT a.attisdropped \
                          AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS o \
                                          WHERE o.attrelid OPERATOR(pg_catalog.=) i.inhparent \
                                            AND o.attname OPERATOR(pg_catalog.=) a.attname AND NOT o.attisdropped)) \
-     ORDER BY 1, 2";
+     ORDER BY 1, 2, 3";
 
 /// A part that would not count as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Misfit {
     pub part: Oid,
     pub parent: Oid,
+    pub resource: i32,
     /// The parent does not count; otherwise the part has columns of its own.
     pub is_parent_uncounted: bool,
 }
 
 fn misfit(row: spi::Row<'_>) -> Result<Misfit> {
-    Ok(Misfit { part: row.require(1)?, parent: row.require(2)?, is_parent_uncounted: row.require(3)? })
+    Ok(Misfit {
+        part: row.require(1)?,
+        parent: row.require(2)?,
+        resource: row.require(3)?,
+        is_parent_uncounted: row.require(4)?,
+    })
 }
 
 /// What there is of these now.

@@ -6,6 +6,7 @@ use crate::catalog::quotas;
 use crate::catalog::registry::as_owner;
 use crate::catalog::relations::{self, Relation};
 use crate::error::{Error, Result};
+use crate::sys::Oid;
 use crate::{guc, sql};
 use std::collections::BTreeSet;
 
@@ -40,14 +41,36 @@ pub fn after_command() -> Result<()> {
     Ok(())
 }
 
-/// Refuses parts of a tree that was just taken in which would not count as they are.
+/// Refuses parts which would not count as they are, of a tree that was just taken in or out.
 ///
 /// # Errors
 /// 55000.
-pub fn check_parts(tree: &[Relation]) -> Result<()> {
+pub fn check_parts(tree: &[Relation], resource: i32) -> Result<()> {
+    if !guc::guard_ddl() {
+        return Ok(());
+    }
     let misfits = as_owner(counted::misfits)?;
-    match misfits.iter().find(|misfit| tree.iter().any(|relation| relation.oid == misfit.part)) {
+    let is_new = |misfit: &&Misfit| {
+        misfit.resource == resource && tree.iter().any(|relation| [misfit.part, misfit.parent].contains(&relation.oid))
+    };
+    match misfits.iter().find(is_new) {
         Some(misfit) => Err(refused(misfit)?),
+        None => Ok(()),
+    }
+}
+
+/// Refuses parts of a tree that was just taken out which have another parent that counts.
+///
+/// # Errors
+/// 55000.
+pub fn check_left(tree: &[Relation], resource: i32) -> Result<()> {
+    let is_left = |part: Oid, of: i32| of == resource && tree.iter().any(|relation| relation.oid == part);
+    match as_owner(quotas::parts_to_count)?.into_iter().find(|(part, _, of)| is_left(*part, *of)) {
+        Some((part, parent, _)) => Err(Error::Misfit {
+            part: relations::name(part)?,
+            parent: relations::name(parent)?,
+            reason: "It counts as a part of that one as well.",
+        }),
         None => Ok(()),
     }
 }
@@ -81,7 +104,6 @@ fn weighing_otherwise(before: &[Shape], now: &[Shape]) -> BTreeSet<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::Oid;
 
     fn state(relation: u32, triggers: i32) -> State {
         State { relation: Oid::from(relation), triggers }

@@ -24,11 +24,11 @@ enum Part {
     Plan = 4,
 }
 
-/// Tenants whose shares a transaction locks one by one. One that comes to more locks those of all: the server has room for so
-/// many locks in all.
+/// Tenants whose shares a transaction locks one by one. One that comes to more locks those of all, if it need not wait for that: the
+/// server has room for so many locks in all, and two that wait for each other would be a deadlock.
 const MAX_TENANTS: u32 = 1_000;
 
-/// How many tenants' shares the transaction has locked alone, at most.
+/// How many tenants' shares the transaction has locked, at most.
 static TENANTS: BackendCell<u32> = BackendCell::new(0);
 
 /// Called once per backend.
@@ -60,10 +60,11 @@ fn number(key: &Key) -> u32 {
 pub fn shares(key: &Key) -> Result<()> {
     TENANTS.set(TENANTS.get().saturating_add(1));
     Flag::Unsettled.set(true);
-    if TENANTS.get() > MAX_TENANTS {
-        return all_shares(key.resource);
+    let all = key.resource as u32;
+    if TENANTS.get() > MAX_TENANTS && lock::try_object(table()?, all, Part::AllShares as u16, Mode::Alone) {
+        return Ok(());
     }
-    object(key.resource as u32, Part::AllShares, Mode::Shared)?;
+    object(all, Part::AllShares, Mode::Shared)?;
     object(number(key), Part::Shares, Mode::Alone)
 }
 

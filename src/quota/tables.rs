@@ -42,7 +42,7 @@ pub fn attach(table: Oid, resource: &str) -> Result<()> {
 /// Takes that off again: its rows count no more.
 ///
 /// # Errors
-/// 42501, 42704 as for `attach`; 55000 when it is not attached, or attached as a part of another table.
+/// 42501, 42704 as for `attach`; 55000 when it is not attached, or it or a part of it is attached as a part of another table.
 pub fn detach(table: Oid, resource: &str) -> Result<()> {
     let name = checked_owner(table)?;
     let resource = as_owner(|| quotas::resource_named(resource))?;
@@ -73,6 +73,7 @@ pub fn detach(table: Oid, resource: &str) -> Result<()> {
             }
         }
     }
+    guard::check_left(&tree, resource.id)?;
     as_owner(|| log("quota.detached", &name, &resource))
 }
 
@@ -130,7 +131,7 @@ fn take_in(tree: &[Relation], column: &str, resource: &Resource) -> Result<()> {
             relations::execute(&ddl)?;
         }
     }
-    guard::check_parts(tree)?;
+    guard::check_parts(tree, resource.id)?;
     count_in(new.iter().map(|relation| relation.oid), column, resource, 1)
 }
 

@@ -7,7 +7,7 @@ use crate::sys::flag::{Flag, LISTENS, WATCHES_PORTALS};
 use crate::sys::portal::{self, Piece, Query};
 use crate::sys::statement::{self, Statement};
 use crate::sys::tally::{self, Watch};
-use crate::sys::{counting, directory, inserting, key_action, leftovers, procedure, xact};
+use crate::sys::{counting, directory, inserting, key_action, leftovers, merge, procedure, xact};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use std::ffi::{CStr, c_char, c_int};
@@ -275,6 +275,7 @@ unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags:
             Some(previous) => previous(query, flags),
             None => standard::start(query, flags),
         }
+        merge::has_started(query);
         counting::leave(is_statement);
         if is_statement {
             counting::has_begun(query);
@@ -528,6 +529,7 @@ pub fn install(checks: Checks) {
     leftovers::assume_any_unless_preloading();
     procedure::assume_running_unless_preloading();
     key_action::install();
+    merge::install();
     // SAFETY: the hook variables are this backend's own, and only set while the library loads.
     unsafe {
         PREVIOUS.set(Previous {

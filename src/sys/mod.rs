@@ -28,6 +28,7 @@ pub mod leftovers;
 pub mod list;
 pub mod lock;
 pub mod memory;
+pub mod merge;
 pub mod notify;
 pub mod option;
 pub mod permissions;

@@ -40,6 +40,30 @@ fn a_row_is_recorded_once_as_the_parents() {
     assert_eq!(all[7..], ["parts DELETE 11 B!", "parts UPDATE 12 c! c! {id}", "parts DELETE 12 c!"]);
 }
 
+/// PostgreSQL 18.6 hands what a MERGE has inserted to the triggers once more, in the place of what it updates.
+#[test]
+fn a_merge_that_inserts_and_updates_is_recorded_as_it_is() {
+    let shop = partitioned();
+    shop.act("acme", "insert into parts (id, item) values (1, 'a'), (11, 'b')");
+    shop.act(
+        "acme",
+        "set local enable_hashjoin = off; set local enable_mergejoin = off;
+         merge into parts p using (values (2, 'two'), (1, 'one'), (12, 'twelve'), (11, 'eleven')) s (id, item) on p.id = s.id
+           when matched then update set item = s.item when not matched then insert (id, item) values (s.id, s.item)",
+    );
+    let mut written = entries(&shop).split_off(2);
+    written.sort();
+    assert_eq!(
+        written,
+        [
+            "parts INSERT 12 twelve",
+            "parts INSERT 2 two",
+            "parts UPDATE 1 a one {item}",
+            "parts UPDATE 11 b eleven {item}"
+        ]
+    );
+}
+
 #[test]
 fn a_row_that_moves_to_another_partition_is_updated() {
     let shop = partitioned();

@@ -74,6 +74,25 @@ fn a_table_that_counts_becomes_no_part_of_one_that_does_not() {
 }
 
 #[test]
+fn a_part_of_two_tables_counts_with_both_or_neither() {
+    let shop = shop(NOTES);
+    let mut superuser = shop.fixture.superuser();
+    superuser.run(
+        "create table other (id integer not null, tenant_id uuid not null, body text); create table part () inherits (notes);
+         select tenancy.protect(t) from unnest('{other, part}'::regclass[]) t;
+         select tenancy.attach_quota('notes', 'notes'), tenancy.attach_quota('other', 'notes'); alter table part inherit other",
+    );
+    for table in ["notes", "other"] {
+        let error = superuser.refuses(&format!("select tenancy.detach_quota('{table}', 'notes')"), "55000");
+        assert!(error.hint().unwrap().contains("NO INHERIT"));
+    }
+    // Others' DDL goes on.
+    superuser.run("create table unrelated (a integer); alter table part no inherit other; select tenancy.detach_quota('other', 'notes')");
+    shop.is_exact();
+    superuser.refuses("alter table part inherit other", "55000");
+}
+
+#[test]
 fn bytes_are_not_counted_in_columns_that_the_parent_does_not_have() {
     let shop = shop(NOTES);
     let mut superuser = shop.fixture.superuser();

@@ -145,3 +145,30 @@ fn thousands_of_tenants_are_attached_limited_and_recounted() {
     superuser.refuses("insert into orders (tenant_id) select id from tenancy.tenants where key = 'of-many-7'", "53400");
     shop.is_exact();
 }
+
+#[test]
+fn two_that_load_many_tenants_each_do_not_fail_for_each_other() {
+    let shop = Shop::new();
+    shop.fixture.run(
+        "insert into tenancy.tenants (key) select l || n from unnest('{a,b}'::text[]) l, generate_series(1, 1500) n",
+    );
+    let load = |letter: &str| {
+        format!(
+            "set tenancy.on_bypass = allow; begin; insert into orders (tenant_id) select id from tenancy.tenants where key ~ '^{letter}[0-9]+$' limit 800;
+             select pg_sleep(0.3);
+             insert into orders (tenant_id) select id from tenancy.tenants where key ~ '^{letter}[0-9]+$' order by key; commit"
+        )
+    };
+    thread::scope(|scope| {
+        let loads = ["a", "b"].map(|letter| {
+            let mut superuser = shop.fixture.superuser();
+            let load = load(letter);
+            scope.spawn(move || superuser.run(&load))
+        });
+        for load in loads {
+            load.join().unwrap();
+        }
+    });
+    assert_eq!(shop.fixture.superuser().value("select count(*) from orders").as_deref(), Some("4600"));
+    shop.is_exact();
+}

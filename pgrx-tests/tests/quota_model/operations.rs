@@ -12,8 +12,7 @@ pub enum Kind {
     Insert,
     InsertOrNothing,
     Upsert,
-    /// Deletes even ids that are there, and inserts those that are not. None is updated beside: PostgreSQL 18 hands a row that a MERGE has
-    /// put into a partition to the triggers once more, in the place of those that the same MERGE updates after it.
+    /// Deletes even ids that are there, updates odd ones, and inserts those that are not.
     Merge,
     /// Deletes even ids and updates odd ones.
     MergeMatched,
@@ -197,8 +196,8 @@ impl Statement {
             Kind::InsertOrNothing => format!("{insert} on conflict do nothing"),
             Kind::Upsert => format!("{insert} on conflict (tenant_id, client, id) do update set body = excluded.body"),
             Kind::Merge => format!(
-                "{merge} when matched and i.id % 2 = 0 then delete when not matched then
-                   insert (client, id, tenant_id, body) values (s.client, s.id, s.tenant_id, s.body)"
+                "{merge} when matched and i.id % 2 = 0 then delete when matched then update set body = s.body
+                 when not matched then insert (client, id, tenant_id, body) values (s.client, s.id, s.tenant_id, s.body)"
             ),
             Kind::MergeMatched => {
                 format!("{merge} when matched and i.id % 2 = 0 then delete when matched then update set body = s.body")

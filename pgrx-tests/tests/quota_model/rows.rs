@@ -65,7 +65,9 @@ impl Rows {
                 (Kind::Merge | Kind::MergeMatched, true) if id % 2 == 0 => {
                     self.delete(tenant, id, &mut deleted, &mut cascaded);
                 }
-                (Kind::Upsert | Kind::MergeMatched, true) => self.update(tenant, id, length, &mut updated),
+                (Kind::Upsert | Kind::Merge | Kind::MergeMatched, true) => {
+                    self.update(tenant, id, length, &mut updated)
+                }
                 (Kind::Update, true) => self.update(tenant, id, statement.length, &mut updated),
                 (Kind::Delete, true) => self.delete(tenant, id, &mut deleted, &mut cascaded),
                 (Kind::Replace, true) => {

@@ -1,11 +1,12 @@
 //! How many sessions act for a tenant at a time.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tenancy_harness::postgres::Client;
-use tenancy_harness::{ACME, Session, sqlstate};
+use tenancy_harness::{ACME, Cluster, Config, Session, sqlstate};
 
 use crate::Desk;
 
@@ -120,6 +121,35 @@ fn who_goes_away_gives_back_his_place() {
     desk.fixture.run(&format!("select pg_terminate_backend({pid})"));
     becomes(&desk, 0);
     present(&desk);
+}
+
+/// Waits until the server, which ends all sessions and recovers when one is killed, has others again.
+fn wait_for_recovery(cluster: &Cluster) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while cluster.try_connect("postgres", Cluster::SUPERUSER, "").is_err() {
+        assert!(Instant::now() < deadline, "no session:\n{}", cluster.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn after_a_crash_no_session_counts() {
+    let cluster = Cluster::start("sessions", &Config::default());
+    let desk = Desk::on(&cluster);
+    desk.allow_sessions(2);
+    let (mut killed, mut other) = (present(&desk), present(&desk));
+    let pid = killed.value("select pg_backend_pid()").unwrap();
+    assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    for gone in [&mut killed, &mut other] {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while gone.batch_execute("select 1").is_ok() {
+            assert!(Instant::now() < deadline, "the session is still there");
+        }
+    }
+    wait_for_recovery(&cluster);
+    becomes(&desk, 0);
+    let _places = (present(&desk), present(&desk));
+    desk.client().refuses("select tenancy.set_tenant('acme', false)", "53400");
 }
 
 #[test]
