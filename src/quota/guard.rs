@@ -41,7 +41,7 @@ pub fn after_command() -> Result<()> {
     Ok(())
 }
 
-/// Refuses parts which would not count as they are, of a tree that was just taken in or out.
+/// Refuses parts which would not count as they are, of a tree that was just taken in.
 ///
 /// # Errors
 /// 55000.

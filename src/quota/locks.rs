@@ -28,6 +28,9 @@ enum Part {
 /// server has room for so many locks in all, and two that wait for each other would be a deadlock.
 const MAX_TENANTS: u32 = 1_000;
 
+/// With so many it waits all the same: locks that fill that memory would have anybody's statement fail.
+const FAR_TOO_MANY: u32 = 4_000;
+
 /// How many tenants' shares the transaction has locked, at most.
 static TENANTS: BackendCell<u32> = BackendCell::new(0);
 
@@ -61,6 +64,9 @@ pub fn shares(key: &Key) -> Result<()> {
     TENANTS.set(TENANTS.get().saturating_add(1));
     Flag::Unsettled.set(true);
     let all = key.resource as u32;
+    if TENANTS.get() > FAR_TOO_MANY {
+        return all_shares(key.resource);
+    }
     if TENANTS.get() > MAX_TENANTS && lock::try_object(table()?, all, Part::AllShares as u16, Mode::Alone) {
         return Ok(());
     }

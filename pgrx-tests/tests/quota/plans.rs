@@ -172,3 +172,23 @@ fn two_that_load_many_tenants_each_do_not_fail_for_each_other() {
     assert_eq!(shop.fixture.superuser().value("select count(*) from orders").as_deref(), Some("4600"));
     shop.is_exact();
 }
+
+/// More locks than the server has room for are not asked for, whatever others hold.
+#[test]
+fn many_tenants_are_limited_once_a_first_row_is_committed() {
+    let shop = Shop::new();
+    shop.fixture.run("insert into tenancy.tenants (key) select 'of-many-' || n from generate_series(1, 20000) n");
+    let mut globex = globex(&shop);
+    globex.run("begin; insert into orders (body) values ('first of globex')");
+    let limits = "insert into tenancy.quotas (tenant_id, resource_id, max_amount)
+                  select t.id, r.id, 2 from tenancy.tenants t cross join tenancy.resources r where t.key like 'of-many-%'";
+    thread::scope(|scope| {
+        let mut superuser = shop.fixture.superuser();
+        let limited = scope.spawn(move || superuser.run(limits));
+        thread::sleep(Duration::from_secs(1));
+        assert!(!limited.is_finished());
+        globex.run("commit");
+        limited.join().unwrap();
+    });
+    assert_eq!(shop.fixture.superuser().value("select count(*) from tenancy.quotas").as_deref(), Some("20000"));
+}
