@@ -71,6 +71,8 @@ def story(pool, other):
                 connection.execute("INSERT INTO orders (item) VALUES (%s)", [item])
     except QuotaExceeded as refusal:
         print(f"more than the quota: QuotaExceeded ({refusal.sqlstate})")
+        assert refusal.detail == 'Resource "orders": used 2, limit 2, requested 1.', refusal.detail
+        assert "tenancy.set_quota()" in refusal.hint, refusal.hint
 
     try:
         with named_errors(), pool.connection() as connection, connection.transaction():
