@@ -190,7 +190,7 @@ pub fn quotas(bench: &Bench<'_>) -> Vec<Line> {
         lines.push(Line::ratio('k', &what, "noise: no quota / no quota", (nothing, control), None));
     }
     let rows = bench.scale.insert_rows;
-    let turns = Turns { rounds: bench.scale.heavy_rounds, slices: 3, calls: 1 };
+    let turns = Turns { rounds: bench.scale.heavy_rounds, slices: 5, calls: 1 };
     let ways = [Way::Ours, Way::Nothing, Way::Control];
     let [ours, nothing, control] = &alternate(turns, ways, |way| counted.bulk(way, rows));
     let what = format!("insert of {rows} rows");
