@@ -5,6 +5,7 @@
 //! is taken away before each row that MERGE looks at, as PostgreSQL itself does it for an UPDATE that moves a row.
 
 use crate::sys::flag::Flag;
+use crate::sys::list::elements;
 use crate::sys::xact;
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -47,11 +48,8 @@ unsafe fn watch_all(query: *mut pg_sys::QueryDesc) {
     // SAFETY: by the contract above; the list, or NIL, is of the states of those that are no query's main one.
     unsafe {
         watch((*query).planstate);
-        let others = (*(*query).estate).es_auxmodifytables;
-        if !others.is_null() {
-            for place in 0..(*others).length {
-                watch((*(*others).elements.add(place as usize)).ptr_value.cast());
-            }
+        for other in elements((*(*query).estate).es_auxmodifytables) {
+            watch(other);
         }
     }
 }

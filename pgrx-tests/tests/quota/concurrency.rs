@@ -93,7 +93,7 @@ fn slots_become_many_under_contention_and_stay_few_without() {
 }
 
 /// Whether some session waits for a lock.
-fn somebody_waits(shop: &Shop) -> bool {
+pub fn somebody_waits(shop: &Shop) -> bool {
     let mut superuser = shop.fixture.superuser();
     let waiting =
         "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";

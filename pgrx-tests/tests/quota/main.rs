@@ -43,8 +43,14 @@ impl Shop {
     /// A session of the application that acts for acme.
     #[track_caller]
     fn acme(&self) -> Client {
+        self.acting_for("acme")
+    }
+
+    /// The same for another tenant.
+    #[track_caller]
+    fn acting_for(&self, tenant: &str) -> Client {
         let mut client = self.fixture.connect(&self.app);
-        client.run("set tenancy.tenant_id = 'acme'");
+        client.run(&format!("set tenancy.tenant_id = '{tenant}'"));
         client
     }
 

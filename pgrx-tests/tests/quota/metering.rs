@@ -91,8 +91,8 @@ fn counters_and_bytes_are_metered_and_each_tenant_sees_its_own() {
     acme.run(
         "select tenancy.consume('seats', 5), tenancy.release('seats', 2); insert into orders (body) values ('ab')",
     );
-    let mut globex = shop.fixture.connect(&shop.app);
-    globex.run("set tenancy.tenant_id = 'globex'; select tenancy.consume('seats', 1)");
+    let mut globex = shop.acting_for("globex");
+    globex.run("select tenancy.consume('seats', 1)");
     superuser.run("select tenancy.meter_usage()");
     assert_eq!(history(&mut superuser, "seats").len(), 2);
     assert_eq!(history(&mut acme, "seats"), ["acme 0: 3 3 5 2"]);

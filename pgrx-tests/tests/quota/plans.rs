@@ -1,11 +1,11 @@
 //! Limits that change while others count by those before: of plans, by plain DML, of many tenants.
 
 use std::thread;
-use std::time::Duration;
 
-use tenancy_harness::{Session, postgres::Client};
+use tenancy_harness::Session;
 
 use crate::Shop;
+use crate::concurrency::somebody_waits;
 
 /// A shop whose tenant acme is on the plan `small`, and whose plan `large` nobody has.
 fn shop() -> Shop {
@@ -17,23 +17,17 @@ fn shop() -> Shop {
     shop
 }
 
-/// Runs `change` as a superuser, which has to wait for acme's transaction that has written `rows` rows, his first, and then that
-/// transaction commits. Acme has no room for another row afterwards.
+/// Runs `change` as a superuser, which has to wait for acme's transaction that has written his first rows, and then that transaction
+/// commits. Acme has no room for another row afterwards.
 #[track_caller]
 fn waits_for_a_first_row(shop: &Shop, change: &str) {
     let mut acme = shop.acme();
     acme.run("begin; insert into orders (body) values ('a'), ('b')");
     thread::scope(|scope| {
         let mut changer = shop.fixture.superuser();
-        let pid = changer.value("select pg_backend_pid()").unwrap();
         let changed = scope.spawn(move || changer.run(change));
-        let mut watcher = shop.fixture.superuser();
-        let waits =
-            format!("select wait_event_type is not distinct from 'Lock' from pg_stat_activity where pid = {pid}");
-        while watcher.value(&waits).as_deref() != Some("t") {
-            assert!(!changed.is_finished(), "it did not wait: {change}");
-            thread::sleep(Duration::from_millis(5));
-        }
+        assert!(somebody_waits(shop), "it did not wait: {change}");
+        assert!(!changed.is_finished(), "it did not wait: {change}");
         acme.run("commit");
         changed.join().unwrap();
     });
@@ -74,7 +68,7 @@ fn a_plan_is_limited_while_a_tenant_takes_it() {
         thread::scope(|scope| {
             let mut other = shop.fixture.superuser();
             let done = scope.spawn(move || other.run(second));
-            thread::sleep(Duration::from_millis(100));
+            assert!(somebody_waits(&shop), "{second} did not wait");
             assert!(!done.is_finished(), "{second} did not wait");
             one.run("commit");
             done.join().unwrap();
@@ -83,16 +77,10 @@ fn a_plan_is_limited_while_a_tenant_takes_it() {
     }
 }
 
-fn globex(shop: &Shop) -> Client {
-    let mut client = shop.fixture.connect(&shop.app);
-    client.run("set tenancy.tenant_id = 'globex'");
-    client
-}
-
 #[test]
 fn a_tenant_s_open_transaction_keeps_no_other_tenant_waiting() {
     let shop = Shop::new();
-    let mut globex = globex(&shop);
+    let mut globex = shop.acting_for("globex");
     globex.run("begin; insert into orders (body) values ('first of globex')");
     let mut superuser = shop.fixture.superuser();
     superuser.run("set lock_timeout = '2s'; select tenancy.set_quota('acme', 'orders', 1)");
@@ -126,8 +114,7 @@ fn a_truncated_table_of_limits_limits_nobody() {
 /// Locks are few: those of so many tenants would not fit into the server's memory for them.
 #[test]
 fn thousands_of_tenants_are_attached_limited_and_recounted() {
-    let shop =
-        Shop::with("create table orders (id bigint generated always as identity, tenant_id uuid not null, body text)");
+    let shop = Shop::new();
     let mut superuser = shop.fixture.superuser();
     superuser.run(
         "set tenancy.on_bypass = allow;
@@ -178,14 +165,14 @@ fn two_that_load_many_tenants_each_do_not_fail_for_each_other() {
 fn many_tenants_are_limited_once_a_first_row_is_committed() {
     let shop = Shop::new();
     shop.fixture.run("insert into tenancy.tenants (key) select 'of-many-' || n from generate_series(1, 20000) n");
-    let mut globex = globex(&shop);
+    let mut globex = shop.acting_for("globex");
     globex.run("begin; insert into orders (body) values ('first of globex')");
     let limits = "insert into tenancy.quotas (tenant_id, resource_id, max_amount)
                   select t.id, r.id, 2 from tenancy.tenants t cross join tenancy.resources r where t.key like 'of-many-%'";
     thread::scope(|scope| {
         let mut superuser = shop.fixture.superuser();
         let limited = scope.spawn(move || superuser.run(limits));
-        thread::sleep(Duration::from_secs(1));
+        assert!(somebody_waits(&shop));
         assert!(!limited.is_finished());
         globex.run("commit");
         limited.join().unwrap();
