@@ -3,6 +3,8 @@
 //! The hooks parse and tell; they never look into a catalog. What a value means is decided when it
 //! is used, see `context`.
 
+mod named;
+mod reported;
 mod values;
 
 pub use values::*;
@@ -142,41 +144,6 @@ const COUNTS_STATEMENTS: Flag = Flag::StatementsCounted;
 static SEALING: BackendCell<bool> = BackendCell::new(false);
 
 #[pg_guard]
-unsafe extern "C-unwind" fn check_tenant(
-    value: *mut *mut c_char,
-    _extra: *mut *mut c_void,
-    source: pg_sys::GucSource::Type,
-) -> bool {
-    // SAFETY: PostgreSQL passes the new value, or NULL.
-    match check(unsafe { borrowed(value) }, source) {
-        Ok(()) => true,
-        Err(error) => option::refuse(&error),
-    }
-}
-
-fn check(value: &str, source: pg_sys::GucSource::Type) -> Result<()> {
-    if LOADING.get() || xact::starting_parallel_worker() {
-        return Ok(());
-    }
-    let by_session = source == pg_sys::GucSource::PGC_S_SESSION;
-    if by_session && xact::in_restricted_operation() {
-        return Err(Error::RestrictedOperation);
-    }
-    let listener = LISTENER.get().filter(|_| by_session);
-    if let Some(listener) = listener {
-        (listener.tenant_chosen)(value)?;
-    }
-    if value.is_empty() {
-        return Ok(());
-    }
-    let tenant = TenantRef::parse(value)?;
-    match listener {
-        Some(listener) if xact::in_transaction() => (listener.tenant_set)(&tenant),
-        _ => Ok(()),
-    }
-}
-
-#[pg_guard]
 unsafe extern "C-unwind" fn check_token(
     value: *mut *mut c_char,
     _extra: *mut *mut c_void,
@@ -313,18 +280,6 @@ unsafe fn borrowed<'a>(value: *mut *mut c_char) -> &'a str {
     }
 }
 
-unsafe extern "C-unwind" fn tenant_changed(value: *const c_char, _extra: *mut c_void) {
-    context_changed();
-    // SAFETY: PostgreSQL passes the value that is about to be in force, or NULL.
-    let value = unsafe {
-        subject::TENANT.becomes(value);
-        assigned(value)
-    };
-    if let Some(listener) = LISTENER.get() {
-        (listener.tenant_becomes)(value);
-    }
-}
-
 unsafe extern "C-unwind" fn default_tenant_changed(value: *const c_char, _extra: *mut c_void) {
     context_changed();
     // SAFETY: as above.
@@ -391,9 +346,9 @@ pub fn init(listener: Listener) {
             &TENANT,
             GucContext::Userset,
             GucFlags::REPORT,
-            Some(check_tenant),
-            Some(tenant_changed),
-            None,
+            Some(named::check),
+            Some(named::changed),
+            Some(named::show),
         );
         GucRegistry::define_string_guc_with_hooks(
             TOKEN,

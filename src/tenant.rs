@@ -6,6 +6,9 @@ use uuid::Uuid;
 /// The longest key, in characters.
 pub const MAX_KEY_CHARS: usize = 255;
 
+/// How what stands for a key that is too long to be reported to a pooler begins; no key does.
+pub const UNREPORTED: &str = " #";
+
 /// Why a text names no tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
@@ -64,6 +67,9 @@ impl TenantRef {
         match parse_uuid(text) {
             Some(id) => Ok(Self::Id(id)),
             None if jwt::is_in(text.as_bytes()) => Err(Malformed("a token is none; tenancy.authenticate() takes it")),
+            None if text.starts_with(UNREPORTED) => {
+                Err(Malformed("the key is too long for the pooler that tracks it; name the tenant by its id"))
+            }
             None => TenantKey::parse(text).map(Self::Key),
         }
     }

@@ -23,6 +23,11 @@ impl<T: Copy> BackendCell<T> {
         unsafe { *self.0.get() }
     }
 
+    /// Where the value is, for C to read until it is set again.
+    pub fn as_ptr(&self) -> *const T {
+        self.0.get()
+    }
+
     /// Sets a value and returns the one before.
     #[inline(always)]
     pub fn replace(&self, value: T) -> T {

@@ -69,6 +69,13 @@ pub unsafe fn piece(query: *mut pg_sys::QueryDesc) -> Piece {
     }
 }
 
+/// Whether a statement is at work, of a client or of the server's own. Between two of them PostgreSQL tells the client which
+/// settings have changed.
+pub fn is_in_statement() -> bool {
+    // SAFETY: reads variables of this process.
+    unsafe { !pg_sys::ActivePortal.is_null() || pg_sys::ActiveSnapshotSet() }
+}
+
 /// Whether the query was scrolled back to its beginning before this run, or the rows of a cursor are about to be put by,
 /// which does the same. That asks for the tenant where an index does, and no hook is told.
 ///

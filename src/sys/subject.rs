@@ -47,10 +47,14 @@ impl Setting {
     }
 
     /// Empty where there is none.
-    fn get(&self) -> &'static [u8] {
+    pub fn text(&self) -> &'static CStr {
         let value = self.0.get();
         // SAFETY: by the contract of `becomes`; what is returned is used before anything can be set.
-        if value.is_null() { &[] } else { unsafe { CStr::from_ptr(value) }.to_bytes() }
+        if value.is_null() { c"" } else { unsafe { CStr::from_ptr(value) } }
+    }
+
+    fn get(&self) -> &'static [u8] {
+        self.text().to_bytes()
     }
 }
 

@@ -1,0 +1,148 @@
+//! The form in which `tenancy.tenant_id` is reported to the client, for poolers that track settings.
+//!
+//! A pooler keeps what was reported while a client acted, and sets the connection to it when the client comes again. PgBouncer
+//! (`apply_var` in its varcache.c, as of 1.26) does so only if the two values differ in more than the case of ASCII letters, and if
+//! what it sets has at most 127 bytes with its quotes; else the client would act for the one before it. So a key is reported
+//! with its capital letters written in another way, which no key can be taken for, and a long one as something that names
+//! nobody: the client is then refused, and told to use the id. What a client itself set, SHOW gives as it was set.
+
+use crate::tenant::{TenantRef, UNREPORTED};
+use std::fmt::{self, Write};
+
+/// No key begins with a space.
+const KEY: &str = " ~";
+
+/// The longest form, in bytes: with quotes and the end of the text it still fits a buffer of 128.
+const MAX_BYTES: usize = 120;
+
+/// A form, with the end that C wants.
+pub type Form = [u8; MAX_BYTES + 1];
+
+pub const NOTHING: Form = [0; MAX_BYTES + 1];
+
+/// The form of a tenant's name. `occasion` is a number that no other value, of this session or another, bears; it stands for a key
+/// that is too long. Can't fail.
+pub fn form(name: &str, occasion: Occasion) -> Form {
+    let mut writer = Writer { form: NOTHING, length: 0 };
+    if write(&mut writer, name).is_err() {
+        writer = Writer { form: NOTHING, length: 0 };
+        let Occasion { process, begun, number } = occasion;
+        // Three numbers are shorter than a form may be.
+        let _ = write!(writer, "{UNREPORTED}{process}.{begun}.{number}");
+    }
+    writer.form
+}
+
+/// When a value was set: by which process, begun when, and the how manieth it was there.
+#[derive(Debug, Clone, Copy)]
+pub struct Occasion {
+    pub process: i32,
+    pub begun: i64,
+    pub number: u64,
+}
+
+fn write(writer: &mut Writer, name: &str) -> fmt::Result {
+    if name.is_empty() || is_unnamed(name) {
+        return writer.write_str(name);
+    }
+    // Each spelling of an id names the same tenant.
+    if let Ok(TenantRef::Id(id)) = TenantRef::parse(name) {
+        return write!(writer, "{id}");
+    }
+    writer.write_str(KEY)?;
+    name.bytes().try_for_each(|byte| match byte {
+        b'a'..=b'z' | b'0'..=b'9' | b' '..=b'/' | b':'..=b'@' | b'[' | b']' | b'_' | b'{'..=b'~' if byte != b'\'' => {
+            writer.write_char(byte.into())
+        }
+        _ => write!(writer, "^{byte:02x}"),
+    })
+}
+
+/// The name of which this is the form; `None` for what is none.
+pub fn name(form: &str) -> Option<String> {
+    let mut bytes = form.strip_prefix(KEY)?.bytes();
+    let mut name = Vec::new();
+    while let Some(byte) = bytes.next() {
+        name.push(match byte {
+            b'^' => digit(bytes.next()?)? << 4 | digit(bytes.next()?)?,
+            _ => byte,
+        });
+    }
+    String::from_utf8(name).ok().filter(|name| !name.contains('\0'))
+}
+
+/// Whether this stands for a key that was too long to be reported.
+pub fn is_unnamed(form: &str) -> bool {
+    form.starts_with(UNREPORTED)
+}
+
+fn digit(letter: u8) -> Option<u8> {
+    char::from(letter).to_digit(16).and_then(|digit| digit.try_into().ok())
+}
+
+/// Writes into a form, and fails where that is full.
+struct Writer {
+    form: Form,
+    length: usize,
+}
+
+impl Write for Writer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        // The last byte is the end of the text.
+        let place = self.form[..MAX_BYTES].get_mut(self.length..end).ok_or(fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const OCCASION: Occasion = Occasion { process: i32::MIN, begun: i64::MIN, number: u64::MAX };
+
+    fn text(name: &str) -> String {
+        let form = form(name, OCCASION);
+        let end = form.iter().position(|&byte| byte == 0).expect("an end");
+        String::from_utf8(form[..end].to_vec()).expect("text")
+    }
+
+    #[test]
+    fn a_short_key_can_be_read() {
+        assert_eq!(text(""), "");
+        assert_eq!(text("acme"), " ~acme");
+        assert_eq!(text("ACME's"), " ~^41^43^4d^45^27s");
+        assert_eq!(text("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"), "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+        assert!(is_unnamed(&text(&"a".repeat(119))) && !is_unnamed(&text(&"a".repeat(118))));
+        assert_eq!(text(&text(&"a".repeat(255))), text(&"a".repeat(255)));
+    }
+
+    #[test]
+    fn what_is_no_form_has_no_name() {
+        for text in ["", "acme", " acme", "~acme", " #1.2.3", " ~^", " ~^4", " ~^4g", " ~^ff", " ~^00"] {
+            assert_eq!(name(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_form_fits_names_the_same_and_differs_in_more_than_case(key in "[ -~éÉ]{1,60}", other in "[ -~éÉ]{1,60}", bits in any::<u64>()) {
+            let twin: String = key.chars().enumerate().map(|(place, c)| {
+                if bits >> (place % 64) & 1 == 1 { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }
+            }).collect();
+            for pair in [(&key, &twin), (&key, &other)] {
+                let forms = (text(pair.0), text(pair.1));
+                if pair.0 != pair.1 && !is_unnamed(&forms.0) {
+                    prop_assert!(!forms.0.eq_ignore_ascii_case(&forms.1), "{:?} {:?}", pair, forms);
+                }
+                prop_assert!(!forms.0.eq_ignore_ascii_case(pair.1), "not what somebody names when connecting");
+            }
+            let form = text(&key);
+            prop_assert!(form.len() <= MAX_BYTES && !form.contains(['\'', '\\']));
+            prop_assert!(is_unnamed(&form) || name(&form).as_ref() == Some(&key));
+        }
+    }
+}
