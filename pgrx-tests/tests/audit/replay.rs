@@ -94,12 +94,7 @@ fn client() -> impl Strategy<Value = Vec<Transaction>> {
 #[test]
 fn replaying_the_log_rebuilds_every_table() {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases,
-        max_shrink_iters: 0,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
+    let config = ProptestConfig { cases, max_shrink_iters: 0, failure_persistence: None, ..ProptestConfig::default() };
     let entries = std::cell::Cell::new(0);
     let case = |clients: Vec<Vec<Transaction>>| {
         let shop = Shop::with(SCHEMA);
@@ -138,9 +133,9 @@ fn replaying_the_log_rebuilds_every_table() {
         prop_assert_eq!(superuser.value(foreign).unwrap(), "0");
         Ok(())
     };
-    // Chance may have it that little is committed: then there are more.
+    // Chance may have it that little is committed: then there are more. A runner has done all it will do after one run.
     for _ in 0..5 {
-        let outcome = runner.run(&prop::collection::vec(client(), 4), case);
+        let outcome = TestRunner::new(config.clone()).run(&prop::collection::vec(client(), 4), case);
         outcome.unwrap_or_else(|failure| panic!("{failure}"));
         if entries.get() > u64::from(cases) * 50 {
             return;
