@@ -91,6 +91,12 @@ impl<'c> Fixture<'c> {
         Self { cluster, database, number }
     }
 
+    /// A copy of the database as it is; nobody may be connected to it.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self::from_template(self.cluster, &self.database)
+    }
+
     #[must_use]
     pub fn cluster(&self) -> &'c Cluster {
         self.cluster

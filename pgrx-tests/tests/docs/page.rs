@@ -5,10 +5,21 @@ use std::path::{Path, PathBuf};
 
 use crate::shown::{Shown, Varying};
 
+/// What else a fence may hold, in what language: shown, not run. What names a file is a part of it, which others compare.
+const OTHERS: [&str; 11] = ["console", "go", "ini", "java", "js", "php", "python", "ruby", "rust", "sh", "yaml"];
+
+/// Who runs a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runner {
+    Driver,
+    Psql,
+}
+
 /// One fenced block of SQL.
 #[derive(Debug)]
 pub struct Block {
     pub line: usize,
+    pub runner: Runner,
     pub role: String,
     pub fails: Option<String>,
     pub sql: String,
@@ -38,13 +49,24 @@ impl Page {
         let mut page = Self { path, name, text, blocks: Vec::new(), faults: Vec::new() };
         let mut number = 0;
         while number < page.text.len() {
-            let Some(info) = page.text[number].strip_prefix("```").map(str::to_owned) else {
+            let line = &page.text[number];
+            let Some(info) = line.strip_prefix("```").map(str::to_owned) else {
+                if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
+                    page.faults.push(format!(
+                        "{}:{}: a fence that is looked over: indented, or of ~",
+                        page.name,
+                        number + 1
+                    ));
+                }
                 number += 1;
                 continue;
             };
             let first = number + 1;
-            let length = page.text[first..].iter().position(|line| line == "```").unwrap_or(page.text.len() - first);
-            if let Err(fault) = page.add(&info, first..first + length) {
+            let end = page.text[first..].iter().position(|line| line == "```");
+            let length = end.unwrap_or(page.text.len() - first);
+            let added =
+                if end.is_none() { Err("it has no end".into()) } else { page.add(&info, first..first + length) };
+            if let Err(fault) = added {
                 page.faults.push(format!("{}:{first}: {fault}", page.name));
             }
             number = first + length + 1;
@@ -57,9 +79,10 @@ impl Page {
         let mut words = info.split_whitespace();
         match words.next() {
             None => Err("say what this block is: text for the output of the block before, text measured, sh, …".into()),
-            Some("sql") => {
+            Some("sql" | "psql") if !info.contains(" file=") => {
                 let mut block = Block {
                     line: lines.start,
+                    runner: if info.starts_with('p') { Runner::Psql } else { Runner::Driver },
                     role: tenancy_harness::Cluster::SUPERUSER.into(),
                     fails: None,
                     sql: body.join("\n"),
@@ -94,8 +117,15 @@ impl Page {
                 block.shown.push(shown);
                 Ok(())
             }
-            Some(_) => Ok(()),
+            Some(other) if info.contains(" file=") || OTHERS.contains(&other) => Ok(()),
+            Some(other) => Err(format!("\"{other}\" is no language of these pages")),
         }
+    }
+
+    /// Blocks of which it can't be seen which statement was refused.
+    pub fn unclear(&self) -> impl Iterator<Item = &Block> {
+        let has_several = |block: &&Block| block.sql.trim_end().trim_end_matches(';').contains(';');
+        self.blocks.iter().filter(|block| block.fails.is_some() && block.shown.is_empty()).filter(has_several)
     }
 
     /// Puts other lines in place of some, which come in the order of the page.
@@ -135,7 +165,15 @@ fn fences_are_understood() {
     assert_eq!((block.line, block.role.as_str(), block.fails.as_deref()), (2, "app", Some("42501")));
     assert_eq!((block.shown.len(), block.shown[0].only, block.shown[0].varies.len()), (1, Some(15), 2));
     assert_eq!(page.faults.len(), 1, "{:?}", page.faults);
-    for fault in ["```sql who=me\n```", "```text\nof nothing\n```", "```sql\n```\n```text varies=weather\n```"] {
+    for fault in [
+        "```sql who=me\n```",
+        "```text\nof nothing\n```",
+        "```sql\n```\n```text varies=weather\n```",
+        "```SQL\n```",
+        "```sh\nls\n",
+        "- a list\n  ```sql",
+        "~~~sql",
+    ] {
         assert_eq!(Page::parse("p.md".into(), "p.md".into(), fault).faults.len(), 1, "{fault}");
     }
 }
