@@ -10,7 +10,7 @@ ARG PG_MAJOR
 # The image's own package sources have the headers of its PostgreSQL alone. What only builds is not pinned: nothing of it stays.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends build-essential clang libclang-dev libssl-dev pkg-config zlib1g-dev \
+    && apt-get install --yes --no-install-recommends build-essential ca-certificates clang libclang-dev libssl-dev pkg-config zlib1g-dev \
         "postgresql-server-dev-${PG_MAJOR}" \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=rust /usr/local/rustup /usr/local/rustup
@@ -32,6 +32,7 @@ LABEL org.opencontainers.image.title="pg_tenancy" \
 COPY --from=build /out/usr/ /usr/
 # In the database that the container makes when it first starts.
 COPY tests/package/create_extension.sql /docker-entrypoint-initdb.d/10_pg_tenancy.sql
-HEALTHCHECK --interval=10s --timeout=5s CMD ["pg_isready", "--quiet", "--username", "postgres"]
+# Over TCP: the server that the entrypoint runs for a moment to initialize the database listens on its socket alone.
+HEALTHCHECK --interval=10s --timeout=5s CMD ["pg_isready", "--quiet", "--host", "127.0.0.1", "--username", "postgres"]
 # The image's entrypoint starts as root and gives that up itself, also for the server.
 CMD ["postgres", "-c", "shared_preload_libraries=pg_tenancy"]

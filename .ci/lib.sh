@@ -9,7 +9,7 @@ cd -- "$ROOT"
 # Absolute, since cargo reads a relative CARGO_TARGET_DIR from its own working directory.
 TARGET=${CARGO_TARGET_DIR:-target}
 [[ $TARGET == /* ]] || TARGET=$ROOT/$TARGET
-CACHE=${PG_TENANCY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/pg_tenancy}
+CACHE=${PG_TENANCY_CACHE:-${XDG_CACHE_HOME:-${HOME:-$TARGET}/.cache}/pg_tenancy}
 LOGS=$TARGET/logs
 mkdir -p -- "$TARGET" "$LOGS"
 

@@ -90,6 +90,8 @@ def wrongs(meta):
             expect(is_term(name), f"{where} is no term")
             if known(what, where, ["abstract", "docfile", "file", "version"]):
                 expect(is_path(what.get("file")), f"{where}.file is no path")
+                # What is not is no extension to `pgxn load`, which then does nothing.
+                expect(str(what.get("file")).endswith(".sql"), f"{where}.file is no script")
                 expect(is_version(what.get("version")), f"{where}.version is no semantic version")
                 expect("docfile" not in what or is_path(what["docfile"]), f"{where}.docfile is no path")
                 expect("abstract" not in what or is_text(what["abstract"]), f"{where}.abstract is no text")
@@ -153,7 +155,8 @@ def try_rules(meta):
         lambda d: d.update(homepage="https://localhost"),
         lambda d: d["meta-spec"].update(version="2"),
         lambda d: d["provides"]["pg_tenancy"].pop("version"),
-        lambda d: d["provides"]["pg_tenancy"].update(file="/etc/passwd"),
+        lambda d: d["provides"]["pg_tenancy"].update(file="/etc/passwd.sql"),
+        lambda d: d["provides"]["pg_tenancy"].update(file="pg_tenancy.control"),
         lambda d: d["prereqs"]["runtime"]["requires"].update(PostgreSQL=">= fifteen"),
         lambda d: d["prereqs"].update(install={}),
     ]
