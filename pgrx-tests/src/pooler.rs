@@ -154,6 +154,13 @@ impl Pooler {
         config.connect(NoTls)
     }
 
+    /// A client's session that gives itself a name.
+    pub fn connect_as(&self, role: &str, application: &str) -> Result<Client, postgres::Error> {
+        let mut config = Client::configure();
+        config.host_path(&self.directory).port(6432).dbname(&self.database).user(role).application_name(application);
+        config.connect(NoTls)
+    }
+
     /// A session without a client library in between.
     pub fn open_raw(&self, role: &str) -> std::io::Result<RawSession> {
         RawSession::open_at(&self.directory.join(".s.PGSQL.6432"), &self.database, role, "")

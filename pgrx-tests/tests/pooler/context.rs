@@ -209,6 +209,21 @@ fn a_role_for_each_tenant_needs_to_name_none() {
 }
 
 #[test]
+fn clients_of_a_strict_role_agree_in_what_the_pooler_would_set() {
+    let world = World::new();
+    let console = world.fixture.app_named("console");
+    world.fixture.run(&format!("select tenancy.harden_role('{console}', 'strict')"));
+    let pooler = Pooler::start(&world.fixture, &[&console], &PoolerConfig::default());
+    let (mut one, mut two) = (pooler.connect(&console), pooler.connect(&console));
+    let mut named = pooler.connect_as(&console, "report").unwrap();
+    for client in [&mut one, &mut two] {
+        assert_eq!(key(client), "none");
+    }
+    assert!(named.batch_execute("select 1").is_err(), "the pooler has to set its name");
+    assert_eq!(key(&mut two), "none");
+}
+
+#[test]
 fn pooling_by_statement_fails_closed() {
     let shop = Shop::with(&PoolerConfig::default().set("pool_mode", "statement"), &[]);
     shop.client().refuses("select tenancy.set_tenant('acme')", "25P01");
