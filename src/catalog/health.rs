@@ -73,8 +73,9 @@ pub fn keys() -> Result<Keys> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replication {
     /// Seconds behind are those of the slowest; `None` when it isn't known, as where there is nothing to replay.
-    Primary { standbys: i64, behind: Option<i64> },
-    /// Seconds behind are those since the last commit that was replayed, which may be none's fault.
+    Primary { standbys: i64, catching_up: i64, behind: Option<i64> },
+    /// Seconds behind are those since the last commit that was replayed, which may be none's fault: not where the standby is
+    /// even with its primary, having replayed all that this was last heard to have.
     Standby { streams: bool, is_paused: bool, is_even: bool, behind: Option<i64> },
 }
 
@@ -91,7 +92,9 @@ pub fn replication() -> Result<Replication> {
             })
         })?
     } else {
-        spi::read(PRIMARY, &[], |row| Ok(Replication::Primary { standbys: row.require(1)?, behind: row.get(2)? }))?
+        spi::read(PRIMARY, &[], |row| {
+            Ok(Replication::Primary { standbys: row.require(1)?, catching_up: row.require(2)?, behind: row.get(3)? })
+        })?
     };
-    Ok(one(found).unwrap_or(Replication::Primary { standbys: 0, behind: None }))
+    Ok(one(found).unwrap_or(Replication::Primary { standbys: 0, catching_up: 0, behind: None }))
 }

@@ -158,12 +158,13 @@ fn replication(replication: &Replication) -> Check {
     let name = "replication";
     match *replication {
         Replication::Primary { standbys: 0, .. } => check(name, true, "a primary without standbys"),
-        Replication::Primary { standbys, behind } => {
+        Replication::Primary { standbys, catching_up, behind } => {
             let lag = behind.unwrap_or(0);
             check(
                 name,
-                lag <= MAX_LAG,
-                format!("a primary with {standbys} standbys, the slowest {} behind", duration(lag)),
+            let late = if catching_up == 0 { String::new() } else { format!("{catching_up} of them catching up, ") };
+                lag <= MAX_LAG && catching_up == 0,
+                format!("a primary with {standbys} standbys, {late}the slowest {} behind", duration(lag)),
             )
         }
         Replication::Standby { is_paused: true, .. } => {
@@ -252,8 +253,10 @@ mod tests {
                 && !standby(false, false, true, Some(100))
                 && !standby(false, false, false, None)
         );
-        let primary = |standbys, behind| replication(&Replication::Primary { standbys, behind }).ok;
-        assert!(primary(0, None) && primary(1, None) && primary(2, Some(5)) && !primary(2, Some(61)));
+        let primary =
+            |standbys, catching_up, behind| replication(&Replication::Primary { standbys, catching_up, behind }).ok;
+        assert!(primary(0, 0, None) && primary(1, 0, None) && primary(2, 0, Some(5)));
+        assert!(!primary(2, 0, Some(61)) && !primary(2, 1, None));
     }
 
     #[test]
