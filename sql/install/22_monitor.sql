@@ -34,7 +34,7 @@ CREATE FUNCTION tenancy.reset_stats(tenant text DEFAULT NULL) RETURNS void
     AS 'MODULE_PATHNAME', 'reset_stats_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.reset_stats(text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.reset_stats(text) IS
-    'Has tenancy.stat_tenants begin anew, for one tenant or all of this database (NULL). Raises 42704 unknown tenant, 22023 malformed, 55000 without shared_preload_libraries';
+    'Has tenancy.stat_tenants begin anew, for one tenant or all of this database (NULL), and gives their room back. Raises 42704 unknown tenant, 22023 malformed, 55000 without shared_preload_libraries';
 
 CREATE FUNCTION tenancy.stats_tracking() RETURNS TABLE (slots bigint, used bigint, evicted bigint)
     LANGUAGE c VOLATILE PARALLEL SAFE

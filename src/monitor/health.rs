@@ -4,7 +4,7 @@ use crate::catalog::health::{self, Audit, Keys, Replication};
 use crate::catalog::{extension, worker};
 use crate::error::Result;
 use crate::sys::table::Usage;
-use crate::sys::{rates, tally};
+use crate::sys::{clock, rates, tally};
 use std::time::Duration;
 
 /// One thing that was looked at.
@@ -31,7 +31,7 @@ pub fn examine(weaknesses: Option<String>) -> Result<Vec<Check>> {
         library(tally::exists(), &extension::schema_version()?),
         server(weaknesses),
         workers(worker::answers(PATIENCE)),
-        memory("rates_memory", "rates", rates::usage()),
+        memory("rates_memory", "rates", rates::usage(clock::monotonic())),
         memory("stats_memory", "statistics", tally::usage()),
         protection(protected, &broken),
         guards(&health::sleeping_guards()?),
@@ -79,9 +79,9 @@ fn workers(answered: Option<bool>) -> Check {
 fn memory(name: &'static str, what: &str, usage: Option<Usage>) -> Check {
     match usage {
         None => check(name, false, "no shared memory: pg_tenancy is not in shared_preload_libraries"),
-        Some(Usage { slots, used, lost, .. }) => {
-            let full = if used < slots { "" } else { ": raise tenancy.max_tracked_tenants" };
-            check(name, used < slots, format!("{used} of {slots} slots for {what} used, {lost} lost{full}"))
+        Some(Usage { slots, needed, lost, .. }) => {
+            let full = if needed < slots { "" } else { ": raise tenancy.max_tracked_tenants" };
+            check(name, needed < slots, format!("{needed} of {slots} slots for {what} needed, {lost} lost{full}"))
         }
     }
 }
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_full_table_is_not_well() {
-        let usage = |used| Some(Usage { slots: 3, used, evicted: 0, lost: 0 });
+        let usage = |needed| Some(Usage { slots: 3, used: 3, needed, evicted: 0, lost: 0 });
         assert!(memory("m", "rates", usage(2)).ok);
         assert!(!memory("m", "rates", usage(3)).ok && !memory("m", "rates", None).ok);
     }
