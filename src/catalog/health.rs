@@ -6,6 +6,7 @@ use crate::error::Result;
 
 const PROTECTION: &str = include_str!("../../sql/queries/health/protection.sql");
 const GUARDS: &str = include_str!("../../sql/queries/health/guards.sql");
+const SWITCHED_OFF: &str = include_str!("../../sql/queries/health/switched_off.sql");
 const AUDIT: &str = include_str!("../../sql/queries/health/audit.sql");
 const KEYS: &str = include_str!("../../sql/queries/health/keys.sql");
 const STANDBY: &str = include_str!("../../sql/queries/health/standby.sql");
@@ -28,6 +29,11 @@ pub fn protection() -> Result<(i64, Vec<String>)> {
 /// Event triggers that are gone or off.
 pub fn sleeping_guards() -> Result<Vec<String>> {
     texts(GUARDS)
+}
+
+/// Where guards are switched off by settings.
+pub fn guards_switched_off() -> Result<Vec<String>> {
+    texts(SWITCHED_OFF)
 }
 
 /// The audit log.

@@ -34,7 +34,7 @@ pub fn examine(weaknesses: Option<String>) -> Result<Vec<Check>> {
         memory("rates_memory", "rates", rates::usage(clock::monotonic())),
         memory("stats_memory", "statistics", tally::usage()),
         protection(protected, &broken),
-        guards(&health::sleeping_guards()?),
+        guards(&health::sleeping_guards()?, &health::guards_switched_off()?),
         partitions(&audit),
         seal(&audit),
         keys(&health::keys()?),
@@ -95,12 +95,14 @@ fn protection(count: i64, broken: &[String]) -> Check {
     }
 }
 
-fn guards(sleeping: &[String]) -> Check {
+fn guards(sleeping: &[String], switched_off: &[String]) -> Check {
     let name = "guards";
-    if sleeping.is_empty() {
-        check(name, true, "all event triggers are there and always fire")
-    } else {
+    if !sleeping.is_empty() {
         check(name, false, format!("event triggers are missing or off: {}; see tenancy.doctor()", list(sleeping)))
+    } else if !switched_off.is_empty() {
+        check(name, false, format!("switched off: {}", list(switched_off)))
+    } else {
+        check(name, true, "all event triggers are there and always fire")
     }
 }
 
@@ -160,9 +162,9 @@ fn replication(replication: &Replication) -> Check {
         Replication::Primary { standbys: 0, .. } => check(name, true, "a primary without standbys"),
         Replication::Primary { standbys, catching_up, behind } => {
             let lag = behind.unwrap_or(0);
+            let late = if catching_up == 0 { String::new() } else { format!("{catching_up} of them catching up, ") };
             check(
                 name,
-            let late = if catching_up == 0 { String::new() } else { format!("{catching_up} of them catching up, ") };
                 lag <= MAX_LAG && catching_up == 0,
                 format!("a primary with {standbys} standbys, {late}the slowest {} behind", duration(lag)),
             )
@@ -219,6 +221,13 @@ mod tests {
         let usage = |needed| Some(Usage { slots: 3, used: 3, needed, evicted: 0, lost: 0 });
         assert!(memory("m", "rates", usage(2)).ok);
         assert!(!memory("m", "rates", usage(3)).ok && !memory("m", "rates", None).ok);
+    }
+
+    #[test]
+    fn guards_that_are_switched_off_are_not_well() {
+        let some = ["x".to_owned()];
+        assert!(guards(&[], &[]).ok);
+        assert!(!guards(&some, &[]).ok && !guards(&[], &some).ok);
     }
 
     #[test]
