@@ -4,12 +4,12 @@
 //! tenant that the transaction uses: from the statement on that first uses it. Until a session first uses a tenant it is asked
 //! for nothing but a flag.
 
-use crate::sys::backend::BackendCell;
+use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::flag::Flag;
 use crate::sys::shared::{self, Memory, Region};
 use crate::sys::table::{self, Hint, Key, Shared, State, Usage, Words};
 use crate::sys::{clock, counting, session, statement, xact};
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use uuid::Uuid;
@@ -108,6 +108,12 @@ static COUNTED_FOR: BackendCell<Option<Uuid>> = BackendCell::new(None);
 /// The session used its first tenant in the middle of a statement, which is not counted yet.
 static UNCOUNTED: BackendCell<bool> = BackendCell::new(false);
 
+/// What is refused is none of the tenant's doing.
+static IS_ASIDE: BackendCell<bool> = BackendCell::new(false);
+
+/// A refusal has been counted, and the error is on its way to whoever catches it: what it passes may raise it anew.
+static IN_FLIGHT: BackendCell<bool> = BackendCell::new(false);
+
 /// PostgreSQL's own functions, past pgrx's guard: they can't fail here.
 mod raw {
     use super::*;
@@ -116,6 +122,10 @@ mod raw {
         pub fn transaction_stop() -> i64;
         #[link_name = "geterrcode"]
         pub fn error_code() -> c_int;
+        #[link_name = "CopyErrorData"]
+        pub fn copy_error() -> *mut pg_sys::ErrorData;
+        #[link_name = "FreeErrorData"]
+        pub fn free_error(copy: *mut pg_sys::ErrorData);
     }
 }
 
@@ -225,10 +235,16 @@ impl Tally {
     }
 }
 
+/// What is refused until this is dropped is not counted.
+pub fn set_aside() -> Raised<'static> {
+    IS_ASIDE.raised()
+}
+
 /// A limit has refused this tenant something, whatever becomes of the transaction. Can't fail.
 pub fn quota_refused(tenant: Uuid) {
     if let Some(table) = TABLE.get()
         && WANTED.get()
+        && !IS_ASIDE.get()
     {
         let now = u64::try_from(clock::now()).unwrap_or(0);
         table.update(&LAST, &key(tenant), now, |tally: &mut Tally| {
@@ -253,6 +269,7 @@ fn is_error() -> bool {
 
 /// A savepoint was rolled back; before `counting` hears of it. Can't fail.
 pub fn savepoint_rolled_back() {
+    IN_FLIGHT.set(false);
     if COUNTS.get() && is_error() {
         ERRORS.set(ERRORS.get() + 1);
         statement_failed();
@@ -269,6 +286,7 @@ fn statement_failed() {
 
 /// The top-level transaction has ended; before `counting` hears of it. Can't fail.
 pub fn transaction_ended(committed: bool) {
+    IN_FLIGHT.set(false);
     if !COUNTS.get() {
         return;
     }
@@ -420,12 +438,16 @@ impl Watch {
 }
 
 /// Something is being reported while a write runs. Of writes within writes only the innermost counts it: ours are the entries
-/// that refer to themselves.
+/// that refer to themselves. Functions in Rust raise an error anew that passes them, when the innermost is not there any more.
 unsafe extern "C-unwind" fn error_raised(own: *mut c_void) {
     // SAFETY: PostgreSQL calls this while it makes up a report, which has a code; the entries are those of frames that are
     // running.
     unsafe {
-        if raw::error_code() != PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE as c_int {
+        if raw::error_code() != PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE as c_int
+            || IS_ASIDE.get()
+            || IN_FLIGHT.get()
+            || !is_error_being_raised()
+        {
             return;
         }
         let mut entry = pg_sys::error_context_stack;
@@ -433,8 +455,28 @@ unsafe extern "C-unwind" fn error_raised(own: *mut c_void) {
             entry = (*entry).previous;
         }
         if entry.cast() == own {
+            IN_FLIGHT.set(true);
             REFUSED.set(REFUSED.get() + 1);
         }
+    }
+}
+
+/// Whether what is being reported is an error, and no message that stops nothing. PostgreSQL tells its level only with all the
+/// rest of it.
+///
+/// # Safety
+/// Something is being reported.
+unsafe fn is_error_being_raised() -> bool {
+    // SAFETY: by the contract above. The copy is made where it can be freed, and that is done at once: while a report is made up
+    // the memory for it is in use.
+    unsafe {
+        let before = pg_sys::CurrentMemoryContext;
+        pg_sys::CurrentMemoryContext = pg_sys::TopMemoryContext;
+        let copy = raw::copy_error();
+        let is_error = (*copy).elevel >= PgLogLevel::ERROR as c_int;
+        raw::free_error(copy);
+        pg_sys::CurrentMemoryContext = before;
+        is_error
     }
 }
 
