@@ -316,7 +316,7 @@ fn is_clients() -> bool {
 
 /// A statement that is being run, as long as it is; it must stay where it is until it has ended.
 pub struct Watch {
-    is_counted: bool,
+    is_clients: bool,
     refusals: pg_sys::ErrorContextCallback,
 }
 
@@ -324,7 +324,7 @@ impl Watch {
     #[inline(always)]
     pub fn new() -> Self {
         let refusals = pg_sys::ErrorContextCallback { previous: ptr::null_mut(), callback: None, arg: ptr::null_mut() };
-        Self { is_counted: false, refusals }
+        Self { is_clients: false, refusals }
     }
 
     /// A query is about to be run, for the first time or again. Can't fail.
@@ -335,8 +335,9 @@ impl Watch {
     pub unsafe fn query_begins(&mut self, query: *mut pg_sys::QueryDesc, is_statement: bool) {
         // SAFETY: by the contract above.
         unsafe {
-            if is_statement && COUNTS.get() && counts(query) {
-                self.begins(!(*query).already_executed);
+            if is_statement && COUNTS.get() && runs_for_client() {
+                self.is_clients = true;
+                begins(!(*query).already_executed && !is_added((*query).plannedstmt));
             }
             if WANTED.get() && writes(query) {
                 self.watch_for_refusals();
@@ -354,8 +355,12 @@ impl Watch {
         unsafe {
             self.ends_watching();
             if is_statement && COUNTS.get() {
-                if (self.is_counted || counts(query)) && self.has_counted() {
-                    ROWS.set(ROWS.get() + (*(*query).estate).es_processed);
+                if self.is_clients || runs_for_client() {
+                    count_if_due();
+                    // Of what rules have made of a statement, the rows that the client is told of.
+                    if (*(*query).plannedstmt).canSetTag {
+                        ROWS.set(ROWS.get() + (*(*query).estate).es_processed);
+                    }
                 }
                 // What triggers do afterwards is a part of it.
                 if !writes(query) {
@@ -368,12 +373,14 @@ impl Watch {
     /// A utility statement is about to be run. Can't fail.
     ///
     /// # Safety
-    /// The node is a valid one of a utility statement; as for `query_begins`.
-    pub unsafe fn utility_begins(&mut self, node: *mut pg_sys::Node, is_statement: bool) {
+    /// The statement is a valid one, of a utility; as for `query_begins`.
+    pub unsafe fn utility_begins(&mut self, statement: *mut pg_sys::PlannedStmt, is_statement: bool) {
         // SAFETY: by the contract above.
         unsafe {
+            let node = (*statement).utilityStmt;
             if is_statement && COUNTS.get() && is_clients() && !statement::is_free(node) {
-                self.begins(true);
+                self.is_clients = true;
+                begins(!is_added(statement));
             }
             if WANTED.get() && (*node).type_ == pg_sys::NodeTag::T_TruncateStmt {
                 self.watch_for_refusals();
@@ -388,31 +395,13 @@ impl Watch {
     pub unsafe fn utility_ended(&mut self, is_statement: bool, completion: *mut pg_sys::QueryCompletion) {
         self.ends_watching();
         if is_statement && COUNTS.get() {
-            if self.has_counted() && !completion.is_null() {
-                // SAFETY: by the contract above.
+            // SAFETY: by the contract above.
+            if (count_if_due() || self.is_clients) && unsafe { gives_rows(completion) } {
+                // SAFETY: as before.
                 ROWS.set(ROWS.get() + unsafe { (*completion).nprocessed });
             }
             stop_clock();
         }
-    }
-
-    fn begins(&mut self, is_new: bool) {
-        self.is_counted = true;
-        UNCOUNTED.set(false);
-        if is_new {
-            STATEMENTS.set(STATEMENTS.get() + 1);
-        }
-        COUNTED_FOR.set(ACTING.get());
-        SINCE.set(clock::monotonic());
-    }
-
-    /// Whether the statement counts: since it began, or since the session used its first tenant in it.
-    fn has_counted(&self) -> bool {
-        if !self.is_counted && UNCOUNTED.replace(false) {
-            STATEMENTS.set(STATEMENTS.get() + 1);
-            return true;
-        }
-        self.is_counted
     }
 
     /// Has errors looked at that are raised until `ends_watching`, whatever becomes of them.
@@ -435,6 +424,32 @@ impl Watch {
             unsafe { pg_sys::error_context_stack = self.refusals.previous };
         }
     }
+}
+
+/// The client's statement goes on from here, or one of the queries that rules have made of it; `is_new` when it begins.
+fn begins(is_new: bool) {
+    UNCOUNTED.set(false);
+    if is_new {
+        STATEMENTS.set(STATEMENTS.get() + 1);
+    }
+    COUNTED_FOR.set(ACTING.get());
+    SINCE.set(clock::monotonic());
+}
+
+/// Counts the statement that has used the session's first tenant, if that is to be done; returns whether it was.
+fn count_if_due() -> bool {
+    let is_due = UNCOUNTED.replace(false);
+    STATEMENTS.set(STATEMENTS.get() + u64::from(is_due));
+    is_due
+}
+
+/// Whether a utility statement tells of rows that it returned or wrote: all do that tell of any, but for MOVE.
+///
+/// # Safety
+/// As for `Watch::utility_ended`.
+unsafe fn gives_rows(completion: *mut pg_sys::QueryCompletion) -> bool {
+    // SAFETY: by the contract above.
+    !completion.is_null() && unsafe { (*completion).commandTag } != pg_sys::CommandTag::CMDTAG_MOVE
 }
 
 /// Something is being reported while a write runs. Of writes within writes only the innermost counts it: ours are the entries
@@ -480,14 +495,20 @@ unsafe fn is_error_being_raised() -> bool {
     }
 }
 
-/// Whether a query that is no part of another one is a statement that the client sent: not one that rules have added to it, nor
-/// the rest of a cursor that is put by when its transaction ends.
+/// Whether a query that is no part of another one belongs to a statement that the client sent: it is not the rest of a cursor
+/// that is put by when its transaction ends.
+fn runs_for_client() -> bool {
+    // SAFETY: the active portal is valid.
+    is_clients() && !unsafe { counting::is_being_held(pg_sys::ActivePortal) }
+}
+
+/// Whether rules have added this to what the client sent; of what they have put in its stead, the first counts.
 ///
 /// # Safety
-/// As for `Watch::query_begins`.
-unsafe fn counts(query: *mut pg_sys::QueryDesc) -> bool {
-    // SAFETY: by the contract above; the active portal is valid.
-    unsafe { (*(*query).plannedstmt).canSetTag && is_clients() && !counting::is_being_held(pg_sys::ActivePortal) }
+/// A portal is being run.
+unsafe fn is_added(statement: *mut pg_sys::PlannedStmt) -> bool {
+    // SAFETY: by the contract above.
+    unsafe { counting::is_added(pg_sys::ActivePortal, statement) }
 }
 
 /// # Safety
