@@ -5,7 +5,7 @@
 
 makes tenants and a table in the empty database that PGHOST, PGDATABASE and so on name (as a superuser; the library is to be
 preloaded), has several tenants work in it for a minute, asks the queries of postgres_exporter.yaml each second as an exporter does,
-reckons what the panels ask for, and draws it. It knows as much of PromQL as the dashboard uses. It is no Grafana: the
+reckons what the panels ask for, and draws it. It knows as much of PromQL as the dashboard and the alerts use. It is no Grafana: the
 picture shows what the dashboard tells, not how Grafana looks to the pixel. What the tenants do is drawn by lot from a fixed seed; how much of it
 they get done in a minute differs from run to run.
 """
@@ -132,19 +132,35 @@ class Promql:
         return token
 
     def either(self):
-        left = self.compared()
+        left = self.besides()
         while self.peek() == "or":
             self.take()
-            right = self.compared()
-            left = left or right
+            known = dict(left)
+            left = left + [(of, value) for of, value in self.besides() if of not in known]
+        return left
+
+    def besides(self):
+        left = self.compared()
+        while self.peek() == "unless":
+            self.take()
+            known = dict(self.compared())
+            left = [(of, value) for of, value in left if of not in known]
         return left
 
     def compared(self):
+        left = self.difference()
+        if self.peek() in ("==", ">"):
+            is_equal = self.take() == "=="
+            bound = float(self.take())
+            left = [(of, value) for of, value in left if (value == bound if is_equal else value > bound)]
+        return left
+
+    def difference(self):
         left = self.term()
-        if self.peek() == "==":
+        while self.peek() == "-":
             self.take()
-            wanted = float(self.take())
-            left = [(of, value) for of, value in left if value == wanted]
+            right = dict(self.term())
+            left = [(of, value - right[of]) for of, value in left if of in right]
         return left
 
     def term(self):
@@ -156,18 +172,23 @@ class Promql:
         return left
 
     def factor(self):
+        if self.peek() == "(":
+            return self.within(self.either)
         name = self.take()
-        if name in ("sum", "count"):
-            kept = ()
+        if name in ("sum", "count", "max"):
+            kept = []
             if self.peek() == "by":
-                self.take(), self.take("(")
-                kept = (self.take(),)
+                self.take()
+                while self.peek() != ")":
+                    self.take()
+                    kept.append(self.take())
                 self.take(")")
-            sums = {}
+            groups = {}
             for of, value in self.within(self.either):
                 of = tuple((label, text) for label, text in of if label in kept)
-                sums[of] = sums.get(of, 0) + (value if name == "sum" else 1)
-            return list(sums.items())
+                groups.setdefault(of, []).append(value)
+            reckon = {"sum": sum, "count": len, "max": max}[name]
+            return [(of, reckon(values)) for of, values in groups.items()]
         if name == "topk":
             self.take("(")
             count = int(self.take())
@@ -175,8 +196,8 @@ class Promql:
             values = self.either()
             self.take(")")
             return sorted(values, key=lambda one: -one[1])[:count]
-        if name == "vector":
-            return [((), float(self.within(self.take)))]
+        if name == "absent":
+            return [] if self.within(self.either) else [((), 1.0)]
         if name in ("rate", "increase"):
             return self.within(lambda: list(self.grown(name)))
         return [(of, points[-1][1]) for of, points in self.selected(name) if points]
@@ -195,13 +216,21 @@ class Promql:
             self.take("=")
             wanted.append((label, self.take().strip('"')))
             self.take("}")
-        return [(of, [point for point in points if point[0] <= self.moment])
+        until = self.moment
+        if self.peek() == "offset":
+            self.take()
+            until -= self.duration()
+        return [(of, [point for point in points if point[0] <= until])
                 for (metric, of), points in self.series.items() if metric == name and all(one in of for one in wanted)]
+
+    def duration(self):
+        token = self.take()
+        return RATE_INTERVAL if token == "$__rate_interval" else int(token[:-1]) * {"m": 60.0, "h": 3600.0}[token[-1]]
 
     def grown(self, how):
         selected = self.selected(self.take())
         self.take("[")
-        window = {"$__rate_interval": RATE_INTERVAL, "1h": 3600.0}[self.take()]
+        window = self.duration()
         self.take("]")
         for of, points in selected:
             inside = [point for point in points if point[0] >= self.moment - window]
@@ -281,9 +310,9 @@ def draw_number(panel, series, database, box, moments):
     return [text(x + width / 2, y + height / 2 + 26, number(value), 38, color, "middle", "bold")]
 
 
-def draw_table(panel, box):
+def draw_table(panel, database, box):
     x, y, width, height = box
-    rows = table(panel["targets"][0]["rawSql"])
+    rows = table(panel["targets"][0]["rawSql"].replace("$datname", database))
     longest = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     scale = min(1.0, (width - 24) / sum(6.4 * length + 14 for length in longest))
     parts = []
@@ -330,7 +359,7 @@ def main():
         elif panel["type"] == "stat":
             parts += draw_number(panel, series, database, box, moments)
         else:
-            parts += draw_table(panel, box)
+            parts += draw_table(panel, database, box)
     picture.write_text("\n".join([*parts, "</svg>"]) + "\n")
 
 

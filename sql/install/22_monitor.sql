@@ -20,7 +20,7 @@ COMMENT ON VIEW tenancy.stat_tenants IS
 COMMENT ON COLUMN tenancy.stat_tenants.tenant IS 'Its key; NULL when it is not registered any more';
 COMMENT ON COLUMN tenancy.stat_tenants.transactions IS 'Transactions that used it, rolled back or not; a prepared one when it was prepared';
 COMMENT ON COLUMN tenancy.stat_tenants.rolled_back IS 'Of these, those that were rolled back';
-COMMENT ON COLUMN tenancy.stat_tenants.statements IS 'Statements that clients sent, from the one on that used it first in its transaction, failed ones included; none that begins or ends transactions, and no SET or SHOW';
+COMMENT ON COLUMN tenancy.stat_tenants.statements IS 'Statements that clients sent, from the one on that used it first in its transaction, failed ones included once they ran; none that begins or ends transactions, and no SET or SHOW';
 COMMENT ON COLUMN tenancy.stat_tenants.rows IS 'Rows that they returned or wrote';
 COMMENT ON COLUMN tenancy.stat_tenants.exec_time IS 'How long they ran, in milliseconds, without parsing, planning and commit';
 COMMENT ON COLUMN tenancy.stat_tenants.errors IS 'Errors that reached the client in its transactions, those of commits included';
@@ -34,7 +34,7 @@ CREATE FUNCTION tenancy.reset_stats(tenant text DEFAULT NULL) RETURNS void
     AS 'MODULE_PATHNAME', 'reset_stats_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.reset_stats(text) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.reset_stats(text) IS
-    'Has tenancy.stat_tenants begin anew, for one tenant or all of this database (NULL). Raises 42704 unknown tenant, 22023 malformed, 55000 without shared_preload_libraries';
+    'Has tenancy.stat_tenants begin anew, for one tenant or all of this database (NULL), and gives their room back. Raises 42704 unknown tenant, 22023 malformed, 55000 without shared_preload_libraries';
 
 CREATE FUNCTION tenancy.stats_tracking() RETURNS TABLE (slots bigint, used bigint, evicted bigint)
     LANGUAGE c VOLATILE PARALLEL SAFE

@@ -6,6 +6,7 @@ use crate::error::Result;
 
 const PROTECTION: &str = include_str!("../../sql/queries/health/protection.sql");
 const GUARDS: &str = include_str!("../../sql/queries/health/guards.sql");
+const SWITCHED_OFF: &str = include_str!("../../sql/queries/health/switched_off.sql");
 const AUDIT: &str = include_str!("../../sql/queries/health/audit.sql");
 const KEYS: &str = include_str!("../../sql/queries/health/keys.sql");
 const STANDBY: &str = include_str!("../../sql/queries/health/standby.sql");
@@ -28,6 +29,11 @@ pub fn protection() -> Result<(i64, Vec<String>)> {
 /// Event triggers that are gone or off.
 pub fn sleeping_guards() -> Result<Vec<String>> {
     texts(GUARDS)
+}
+
+/// Where guards are switched off by settings.
+pub fn guards_switched_off() -> Result<Vec<String>> {
+    texts(SWITCHED_OFF)
 }
 
 /// The audit log.
@@ -73,8 +79,9 @@ pub fn keys() -> Result<Keys> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replication {
     /// Seconds behind are those of the slowest; `None` when it isn't known, as where there is nothing to replay.
-    Primary { standbys: i64, behind: Option<i64> },
-    /// Seconds behind are those since the last commit that was replayed, which may be none's fault.
+    Primary { standbys: i64, catching_up: i64, behind: Option<i64> },
+    /// Seconds behind are those since the last commit that was replayed, which may be none's fault: not where the standby is
+    /// even with its primary, having replayed all that this was last heard to have.
     Standby { streams: bool, is_paused: bool, is_even: bool, behind: Option<i64> },
 }
 
@@ -91,7 +98,9 @@ pub fn replication() -> Result<Replication> {
             })
         })?
     } else {
-        spi::read(PRIMARY, &[], |row| Ok(Replication::Primary { standbys: row.require(1)?, behind: row.get(2)? }))?
+        spi::read(PRIMARY, &[], |row| {
+            Ok(Replication::Primary { standbys: row.require(1)?, catching_up: row.require(2)?, behind: row.get(3)? })
+        })?
     };
-    Ok(one(found).unwrap_or(Replication::Primary { standbys: 0, behind: None }))
+    Ok(one(found).unwrap_or(Replication::Primary { standbys: 0, catching_up: 0, behind: None }))
 }

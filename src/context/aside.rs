@@ -2,6 +2,7 @@
 
 use super::{cache, hot, leftovers, pin};
 use crate::sys::backend::Raised;
+use crate::sys::tally;
 use std::cell::RefCell;
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ thread_local! {
 pub struct Aside {
     _pin: pin::Aside,
     _leftovers: Raised<'static>,
+    _tally: Raised<'static>,
     admitted: Option<Vec<Uuid>>,
 }
 
@@ -25,6 +27,7 @@ pub fn set_aside(tenants: &[Uuid]) -> Aside {
     Aside {
         _pin: pin::set_aside(),
         _leftovers: leftovers::set_aside(),
+        _tally: tally::set_aside(),
         admitted: ADMITTED.replace(Some(tenants.to_vec())),
     }
 }

@@ -4,7 +4,7 @@ use crate::catalog::health::{self, Audit, Keys, Replication};
 use crate::catalog::{extension, worker};
 use crate::error::Result;
 use crate::sys::table::Usage;
-use crate::sys::{rates, tally};
+use crate::sys::{clock, rates, tally};
 use std::time::Duration;
 
 /// One thing that was looked at.
@@ -31,10 +31,10 @@ pub fn examine(weaknesses: Option<String>) -> Result<Vec<Check>> {
         library(tally::exists(), &extension::schema_version()?),
         server(weaknesses),
         workers(worker::answers(PATIENCE)),
-        memory("rates_memory", "rates", rates::usage()),
+        memory("rates_memory", "rates", rates::usage(clock::monotonic())),
         memory("stats_memory", "statistics", tally::usage()),
         protection(protected, &broken),
-        guards(&health::sleeping_guards()?),
+        guards(&health::sleeping_guards()?, &health::guards_switched_off()?),
         partitions(&audit),
         seal(&audit),
         keys(&health::keys()?),
@@ -79,9 +79,9 @@ fn workers(answered: Option<bool>) -> Check {
 fn memory(name: &'static str, what: &str, usage: Option<Usage>) -> Check {
     match usage {
         None => check(name, false, "no shared memory: pg_tenancy is not in shared_preload_libraries"),
-        Some(Usage { slots, used, lost, .. }) => {
-            let full = if used < slots { "" } else { ": raise tenancy.max_tracked_tenants" };
-            check(name, used < slots, format!("{used} of {slots} slots for {what} used, {lost} lost{full}"))
+        Some(Usage { slots, needed, lost, .. }) => {
+            let full = if needed < slots { "" } else { ": raise tenancy.max_tracked_tenants" };
+            check(name, needed < slots, format!("{needed} of {slots} slots for {what} needed, {lost} lost{full}"))
         }
     }
 }
@@ -95,12 +95,14 @@ fn protection(count: i64, broken: &[String]) -> Check {
     }
 }
 
-fn guards(sleeping: &[String]) -> Check {
+fn guards(sleeping: &[String], switched_off: &[String]) -> Check {
     let name = "guards";
-    if sleeping.is_empty() {
-        check(name, true, "all event triggers are there and always fire")
-    } else {
+    if !sleeping.is_empty() {
         check(name, false, format!("event triggers are missing or off: {}; see tenancy.doctor()", list(sleeping)))
+    } else if !switched_off.is_empty() {
+        check(name, false, format!("switched off: {}", list(switched_off)))
+    } else {
+        check(name, true, "all event triggers are there and always fire")
     }
 }
 
@@ -158,12 +160,13 @@ fn replication(replication: &Replication) -> Check {
     let name = "replication";
     match *replication {
         Replication::Primary { standbys: 0, .. } => check(name, true, "a primary without standbys"),
-        Replication::Primary { standbys, behind } => {
+        Replication::Primary { standbys, catching_up, behind } => {
             let lag = behind.unwrap_or(0);
+            let late = if catching_up == 0 { String::new() } else { format!("{catching_up} of them catching up, ") };
             check(
                 name,
-                lag <= MAX_LAG,
-                format!("a primary with {standbys} standbys, the slowest {} behind", duration(lag)),
+                lag <= MAX_LAG && catching_up == 0,
+                format!("a primary with {standbys} standbys, {late}the slowest {} behind", duration(lag)),
             )
         }
         Replication::Standby { is_paused: true, .. } => {
@@ -215,9 +218,16 @@ mod tests {
 
     #[test]
     fn a_full_table_is_not_well() {
-        let usage = |used| Some(Usage { slots: 3, used, evicted: 0, lost: 0 });
+        let usage = |needed| Some(Usage { slots: 3, used: 3, needed, evicted: 0, lost: 0 });
         assert!(memory("m", "rates", usage(2)).ok);
         assert!(!memory("m", "rates", usage(3)).ok && !memory("m", "rates", None).ok);
+    }
+
+    #[test]
+    fn guards_that_are_switched_off_are_not_well() {
+        let some = ["x".to_owned()];
+        assert!(guards(&[], &[]).ok);
+        assert!(!guards(&some, &[]).ok && !guards(&[], &some).ok);
     }
 
     #[test]
@@ -252,8 +262,10 @@ mod tests {
                 && !standby(false, false, true, Some(100))
                 && !standby(false, false, false, None)
         );
-        let primary = |standbys, behind| replication(&Replication::Primary { standbys, behind }).ok;
-        assert!(primary(0, None) && primary(1, None) && primary(2, Some(5)) && !primary(2, Some(61)));
+        let primary =
+            |standbys, catching_up, behind| replication(&Replication::Primary { standbys, catching_up, behind }).ok;
+        assert!(primary(0, 0, None) && primary(1, 0, None) && primary(2, 0, Some(5)));
+        assert!(!primary(2, 0, Some(61)) && !primary(2, 1, None));
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub struct Tracking {
 /// # Errors
 /// 55000 without shared memory.
 pub fn tracking() -> Result<Tracking> {
-    let usage = rates::usage().ok_or(Error::NeedsPreload(FEATURE))?;
+    let usage = rates::usage(clock::monotonic()).ok_or(Error::NeedsPreload(FEATURE))?;
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     Ok(Tracking {
         slots: number(usage.slots),

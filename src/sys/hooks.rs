@@ -302,10 +302,11 @@ unsafe fn run_watched(
             guarded(|| counting::runs(query));
         }
         let is_statement = counting::enter();
+        let is_tallied = is_statement && !INTERNAL.get();
         let mut watch = Watch::new();
-        watch.query_begins(query, is_statement);
+        watch.query_begins(query, is_tallied);
         run();
-        watch.query_ended(query, is_statement);
+        watch.query_ended(query, is_tallied);
         counting::leave(is_statement);
         if is_statement {
             counting::has_run(query);
@@ -360,7 +361,7 @@ unsafe extern "C-unwind" fn executor_finish(query: *mut pg_sys::QueryDesc) {
             None => standard::finish(query),
         }
         inserting::finished(outer);
-        tally::finished(query, is_statement);
+        tally::finished(query, is_statement && !INTERNAL.get());
         counting::leave(is_statement);
     }
 }
@@ -478,11 +479,12 @@ unsafe extern "C-unwind" fn process_utility(
         let executes = leftovers::executes(node);
         let unsealed = unsealed(node);
         let is_statement = counting::enter();
+        let is_tallied = is_statement && !INTERNAL.get();
         let mut watch = Watch::new();
-        watch.utility_begins(node, is_statement);
+        watch.utility_begins(statement, is_tallied);
         let run = PREVIOUS.get().utility.unwrap_or(standard::utility);
         run(statement, text, read_only_tree, context, params, environment, receiver, completion);
-        watch.utility_ended(is_statement, completion);
+        watch.utility_ended(is_tallied, completion);
         counting::leave(is_statement);
         if executes {
             leftovers::executed();

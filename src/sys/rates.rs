@@ -72,9 +72,9 @@ pub fn update<T>(of: Oid, key: &Key, now: u64, change: impl FnOnce(&mut State) -
     TABLE.get()?.update(&LAST, &words(of, key), now, change)
 }
 
-/// How the table is used.
-pub fn usage() -> Option<Usage> {
-    TABLE.get().map(|table| table.usage())
+/// How the table is used; what is spent is looked at as it will be then.
+pub fn usage(now: u64) -> Option<Usage> {
+    TABLE.get().map(|table| table.usage::<State>(now))
 }
 
 fn words(of: Oid, key: &Key) -> table::Key {

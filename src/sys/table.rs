@@ -44,6 +44,8 @@ const NONE: u32 = u32::MAX;
 pub struct Usage {
     pub slots: u64,
     pub used: u64,
+    /// Of these, those that still matter.
+    pub needed: u64,
     /// Entries that made room for others.
     pub evicted: u64,
     /// Of these, those that still mattered.
@@ -52,7 +54,11 @@ pub struct Usage {
 
 #[repr(C, align(64))]
 struct Header {
+    /// Entries that have been given out, those that were given back included.
+    reached: AtomicU32,
     used: AtomicU32,
+    /// The first of those that were given back.
+    free: AtomicU32,
     victims: AtomicU32,
     evicted: AtomicU64,
     lost: AtomicU64,
@@ -64,8 +70,9 @@ struct Header {
 struct Entry {
     /// 1 while somebody reads or changes the state.
     busy: AtomicU32,
-    /// The next entry in the same bucket.
+    /// The next entry in the same bucket, or among those that were given back.
     next: AtomicU32,
+    /// All 0 in one that was given back.
     key: [AtomicU64; KEY_WORDS],
     used_at: AtomicU64,
     state: [AtomicU64; STATE_WORDS],
@@ -156,22 +163,30 @@ impl Shared {
         }
     }
 
-    /// Makes states say nothing any more; their entries are the first to make room.
+    /// Gives entries back.
     pub fn clear(&self, which: impl Fn(&Key) -> bool) {
         let _held = self.lock.hold();
-        for entry in self.table.in_use().filter(|entry| which(&entry.key())) {
-            let _taken = entry.take();
-            entry.put(&[0; STATE_WORDS]);
-        }
+        self.table.give_back(which);
+    }
+
+    /// How many entries there are.
+    pub fn used(&self) -> usize {
+        let _held = self.lock.share();
+        self.table.header.used.load(Ordering::Relaxed) as usize
     }
 
     /// How the table is used.
-    pub fn usage(&self) -> Usage {
+    pub fn usage<S: State>(&self, now: u64) -> Usage {
         let _held = self.lock.share();
         let header = self.table.header;
+        let matters = |entry: &&Entry| {
+            let _taken = entry.take();
+            entry.matters::<S>(now)
+        };
         Usage {
             slots: self.table.entries.len() as u64,
             used: header.used.load(Ordering::Relaxed).into(),
+            needed: self.table.in_use().filter(matters).count() as u64,
             evicted: header.evicted.load(Ordering::Relaxed),
             lost: header.lost.load(Ordering::Relaxed),
         }
@@ -243,7 +258,9 @@ impl Entry {
 impl<'a> Table<'a> {
     fn clear(&self) {
         let header = self.header;
+        header.reached.store(0, Ordering::Relaxed);
         header.used.store(0, Ordering::Relaxed);
+        header.free.store(NONE, Ordering::Relaxed);
         header.victims.store(0, Ordering::Relaxed);
         header.evicted.store(0, Ordering::Relaxed);
         header.lost.store(0, Ordering::Relaxed);
@@ -280,18 +297,52 @@ impl<'a> Table<'a> {
     }
 
     fn in_use(&self) -> impl Iterator<Item = &'a Entry> {
-        self.entries.iter().take(self.header.used.load(Ordering::Relaxed) as usize)
+        let given_out = self.entries.iter().take(self.header.reached.load(Ordering::Relaxed) as usize);
+        given_out.filter(|entry| entry.key() != [0; KEY_WORDS])
+    }
+
+    /// Empties entries, and takes them for others before any makes room. Under the lock alone.
+    fn give_back(&self, which: impl Fn(&Key) -> bool) {
+        let header = self.header;
+        for entry in self.in_use().filter(|entry| which(&entry.key())) {
+            self.unlink(entry);
+            let _taken = entry.take();
+            entry.put(&[0; STATE_WORDS]);
+            entry.key.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            entry.next.store(header.free.swap(self.number(entry), Ordering::Relaxed), Ordering::Relaxed);
+            header.used.fetch_sub(1, Ordering::Relaxed);
+        }
+        // Some of those that were found to make room may be among them.
+        header.victims.store(0, Ordering::Relaxed);
+    }
+
+    /// Takes an entry out of its bucket. Under the lock alone.
+    fn unlink(&self, entry: &Entry) -> Option<()> {
+        let (link, _) = self.chain(self.bucket(&entry.key())?).find(|(_, found)| std::ptr::eq(*found, entry))?;
+        link.store(entry.next.load(Ordering::Relaxed), Ordering::Relaxed);
+        Some(())
+    }
+
+    /// An entry that nobody has, if there is one. Under the lock alone.
+    fn vacant(&self) -> Option<u32> {
+        let header = self.header;
+        let given_back = header.free.load(Ordering::Relaxed);
+        let number = if let Some(entry) = self.entries.get(given_back as usize) {
+            header.free.store(entry.next.load(Ordering::Relaxed), Ordering::Relaxed);
+            given_back
+        } else {
+            let reached = header.reached.load(Ordering::Relaxed);
+            self.entries.get(reached as usize)?;
+            header.reached.store(reached + 1, Ordering::Relaxed);
+            reached
+        };
+        header.used.fetch_add(1, Ordering::Relaxed);
+        Some(number)
     }
 
     /// Enters a key that isn't there. Under the lock alone.
     fn insert<S: State>(&self, key: &Key, now: u64) -> Option<&'a Entry> {
-        let used = self.header.used.load(Ordering::Relaxed);
-        let number = if (used as usize) < self.entries.len() {
-            self.header.used.store(used + 1, Ordering::Relaxed);
-            used
-        } else {
-            self.evict::<S>(now)?
-        };
+        let number = self.vacant().or_else(|| self.evict::<S>(now))?;
         let entry = self.entries.get(number as usize)?;
         for (place, word) in entry.key.iter().zip(key) {
             place.store(*word, Ordering::Relaxed);
@@ -311,8 +362,7 @@ impl<'a> Table<'a> {
             self.next_victim()
         })?;
         let entry = self.entries.get(number as usize)?;
-        let (link, _) = self.chain(self.bucket(&entry.key())?).find(|(_, found)| std::ptr::eq(*found, entry))?;
-        link.store(entry.next.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.unlink(entry)?;
         self.header.evicted.fetch_add(1, Ordering::Relaxed);
         if entry.matters::<S>(now) {
             self.header.lost.fetch_add(1, Ordering::Relaxed);
@@ -397,7 +447,9 @@ mod tests {
                 state: Default::default(),
             };
             let header = Header {
+                reached: AtomicU32::new(0),
                 used: AtomicU32::new(0),
+                free: AtomicU32::new(0),
                 victims: AtomicU32::new(0),
                 evicted: AtomicU64::new(0),
                 lost: AtomicU64::new(0),
@@ -427,13 +479,17 @@ mod tests {
     }
 
     proptest! {
-        /// As a list that is sorted anew each time has it.
+        /// As a list that is sorted anew each time has it. One in ten gives some entries back.
         #[test]
-        fn the_least_recently_used_makes_room(capacity in 1usize..12, uses in prop::collection::vec(0u64..20, 1..200)) {
+        fn the_least_recently_used_makes_room(capacity in 1usize..12, uses in prop::collection::vec((0u64..20, 0u64..10), 1..200)) {
             let owned = Owned::new(capacity);
             let table = owned.table();
             let (mut model, mut evicted) = (BTreeMap::<u64, u64>::new(), 0);
-            for (now, number) in (1u64..).zip(uses) {
+            for (now, (number, lot)) in (1u64..).zip(uses) {
+                if lot == 0 {
+                    table.give_back(|key| key[3] % 3 == number % 3);
+                    model.retain(|key, _| key % 3 != number % 3);
+                }
                 if !model.contains_key(&number) && model.len() == capacity {
                     let oldest = *model.iter().min_by_key(|(_, used_at)| **used_at).unwrap().0;
                     model.remove(&oldest);
@@ -444,6 +500,8 @@ mod tests {
                 for other in 0..20 {
                     prop_assert_eq!(table.find(&key(other)).is_some(), model.contains_key(&other), "{} at {}", other, now);
                 }
+                prop_assert_eq!(table.header.used.load(Ordering::Relaxed) as usize, model.len());
+                prop_assert_eq!(table.in_use().count(), model.len());
             }
             prop_assert_eq!(table.header.evicted.load(Ordering::Relaxed), evicted);
             prop_assert_eq!(table.header.lost.load(Ordering::Relaxed), evicted);

@@ -4,12 +4,12 @@
 //! tenant that the transaction uses: from the statement on that first uses it. Until a session first uses a tenant it is asked
 //! for nothing but a flag.
 
-use crate::sys::backend::BackendCell;
+use crate::sys::backend::{BackendCell, Raised};
 use crate::sys::flag::Flag;
 use crate::sys::shared::{self, Memory, Region};
 use crate::sys::table::{self, Hint, Key, Shared, State, Usage, Words};
 use crate::sys::{clock, counting, session, statement, xact};
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use uuid::Uuid;
@@ -108,6 +108,12 @@ static COUNTED_FOR: BackendCell<Option<Uuid>> = BackendCell::new(None);
 /// The session used its first tenant in the middle of a statement, which is not counted yet.
 static UNCOUNTED: BackendCell<bool> = BackendCell::new(false);
 
+/// What is refused is none of the tenant's doing.
+static IS_ASIDE: BackendCell<bool> = BackendCell::new(false);
+
+/// A refusal has been counted, and the error is on its way to whoever catches it: what it passes may raise it anew.
+static IN_FLIGHT: BackendCell<bool> = BackendCell::new(false);
+
 /// PostgreSQL's own functions, past pgrx's guard: they can't fail here.
 mod raw {
     use super::*;
@@ -116,6 +122,10 @@ mod raw {
         pub fn transaction_stop() -> i64;
         #[link_name = "geterrcode"]
         pub fn error_code() -> c_int;
+        #[link_name = "CopyErrorData"]
+        pub fn copy_error() -> *mut pg_sys::ErrorData;
+        #[link_name = "FreeErrorData"]
+        pub fn free_error(copy: *mut pg_sys::ErrorData);
     }
 }
 
@@ -225,10 +235,16 @@ impl Tally {
     }
 }
 
+/// What is refused until this is dropped is not counted.
+pub fn set_aside() -> Raised<'static> {
+    IS_ASIDE.raised()
+}
+
 /// A limit has refused this tenant something, whatever becomes of the transaction. Can't fail.
 pub fn quota_refused(tenant: Uuid) {
     if let Some(table) = TABLE.get()
         && WANTED.get()
+        && !IS_ASIDE.get()
     {
         let now = u64::try_from(clock::now()).unwrap_or(0);
         table.update(&LAST, &key(tenant), now, |tally: &mut Tally| {
@@ -253,6 +269,7 @@ fn is_error() -> bool {
 
 /// A savepoint was rolled back; before `counting` hears of it. Can't fail.
 pub fn savepoint_rolled_back() {
+    IN_FLIGHT.set(false);
     if COUNTS.get() && is_error() {
         ERRORS.set(ERRORS.get() + 1);
         statement_failed();
@@ -269,6 +286,7 @@ fn statement_failed() {
 
 /// The top-level transaction has ended; before `counting` hears of it. Can't fail.
 pub fn transaction_ended(committed: bool) {
+    IN_FLIGHT.set(false);
     if !COUNTS.get() {
         return;
     }
@@ -298,7 +316,7 @@ fn is_clients() -> bool {
 
 /// A statement that is being run, as long as it is; it must stay where it is until it has ended.
 pub struct Watch {
-    is_counted: bool,
+    is_clients: bool,
     refusals: pg_sys::ErrorContextCallback,
 }
 
@@ -306,7 +324,7 @@ impl Watch {
     #[inline(always)]
     pub fn new() -> Self {
         let refusals = pg_sys::ErrorContextCallback { previous: ptr::null_mut(), callback: None, arg: ptr::null_mut() };
-        Self { is_counted: false, refusals }
+        Self { is_clients: false, refusals }
     }
 
     /// A query is about to be run, for the first time or again. Can't fail.
@@ -317,8 +335,9 @@ impl Watch {
     pub unsafe fn query_begins(&mut self, query: *mut pg_sys::QueryDesc, is_statement: bool) {
         // SAFETY: by the contract above.
         unsafe {
-            if is_statement && COUNTS.get() && counts(query) {
-                self.begins(!(*query).already_executed);
+            if is_statement && COUNTS.get() && runs_for_client() {
+                self.is_clients = true;
+                begins(!(*query).already_executed && !is_added((*query).plannedstmt));
             }
             if WANTED.get() && writes(query) {
                 self.watch_for_refusals();
@@ -336,8 +355,12 @@ impl Watch {
         unsafe {
             self.ends_watching();
             if is_statement && COUNTS.get() {
-                if (self.is_counted || counts(query)) && self.has_counted() {
-                    ROWS.set(ROWS.get() + (*(*query).estate).es_processed);
+                if self.is_clients || runs_for_client() {
+                    count_if_due();
+                    // Of what rules have made of a statement, the rows that the client is told of.
+                    if (*(*query).plannedstmt).canSetTag {
+                        ROWS.set(ROWS.get() + (*(*query).estate).es_processed);
+                    }
                 }
                 // What triggers do afterwards is a part of it.
                 if !writes(query) {
@@ -350,12 +373,14 @@ impl Watch {
     /// A utility statement is about to be run. Can't fail.
     ///
     /// # Safety
-    /// The node is a valid one of a utility statement; as for `query_begins`.
-    pub unsafe fn utility_begins(&mut self, node: *mut pg_sys::Node, is_statement: bool) {
+    /// The statement is a valid one, of a utility; as for `query_begins`.
+    pub unsafe fn utility_begins(&mut self, statement: *mut pg_sys::PlannedStmt, is_statement: bool) {
         // SAFETY: by the contract above.
         unsafe {
+            let node = (*statement).utilityStmt;
             if is_statement && COUNTS.get() && is_clients() && !statement::is_free(node) {
-                self.begins(true);
+                self.is_clients = true;
+                begins(!is_added(statement));
             }
             if WANTED.get() && (*node).type_ == pg_sys::NodeTag::T_TruncateStmt {
                 self.watch_for_refusals();
@@ -370,31 +395,13 @@ impl Watch {
     pub unsafe fn utility_ended(&mut self, is_statement: bool, completion: *mut pg_sys::QueryCompletion) {
         self.ends_watching();
         if is_statement && COUNTS.get() {
-            if self.has_counted() && !completion.is_null() {
-                // SAFETY: by the contract above.
+            // SAFETY: by the contract above.
+            if (count_if_due() || self.is_clients) && unsafe { gives_rows(completion) } {
+                // SAFETY: as before.
                 ROWS.set(ROWS.get() + unsafe { (*completion).nprocessed });
             }
             stop_clock();
         }
-    }
-
-    fn begins(&mut self, is_new: bool) {
-        self.is_counted = true;
-        UNCOUNTED.set(false);
-        if is_new {
-            STATEMENTS.set(STATEMENTS.get() + 1);
-        }
-        COUNTED_FOR.set(ACTING.get());
-        SINCE.set(clock::monotonic());
-    }
-
-    /// Whether the statement counts: since it began, or since the session used its first tenant in it.
-    fn has_counted(&self) -> bool {
-        if !self.is_counted && UNCOUNTED.replace(false) {
-            STATEMENTS.set(STATEMENTS.get() + 1);
-            return true;
-        }
-        self.is_counted
     }
 
     /// Has errors looked at that are raised until `ends_watching`, whatever becomes of them.
@@ -419,13 +426,43 @@ impl Watch {
     }
 }
 
+/// The client's statement goes on from here, or one of the queries that rules have made of it; `is_new` when it begins.
+fn begins(is_new: bool) {
+    UNCOUNTED.set(false);
+    if is_new {
+        STATEMENTS.set(STATEMENTS.get() + 1);
+    }
+    COUNTED_FOR.set(ACTING.get());
+    SINCE.set(clock::monotonic());
+}
+
+/// Counts the statement that has used the session's first tenant, if that is to be done; returns whether it was.
+fn count_if_due() -> bool {
+    let is_due = UNCOUNTED.replace(false);
+    STATEMENTS.set(STATEMENTS.get() + u64::from(is_due));
+    is_due
+}
+
+/// Whether a utility statement tells of rows that it returned or wrote: all do that tell of any, but for MOVE.
+///
+/// # Safety
+/// As for `Watch::utility_ended`.
+unsafe fn gives_rows(completion: *mut pg_sys::QueryCompletion) -> bool {
+    // SAFETY: by the contract above.
+    !completion.is_null() && unsafe { (*completion).commandTag } != pg_sys::CommandTag::CMDTAG_MOVE
+}
+
 /// Something is being reported while a write runs. Of writes within writes only the innermost counts it: ours are the entries
-/// that refer to themselves.
+/// that refer to themselves. Functions in Rust raise an error anew that passes them, when the innermost is not there any more.
 unsafe extern "C-unwind" fn error_raised(own: *mut c_void) {
     // SAFETY: PostgreSQL calls this while it makes up a report, which has a code; the entries are those of frames that are
     // running.
     unsafe {
-        if raw::error_code() != PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE as c_int {
+        if raw::error_code() != PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE as c_int
+            || IS_ASIDE.get()
+            || IN_FLIGHT.get()
+            || !is_error_being_raised()
+        {
             return;
         }
         let mut entry = pg_sys::error_context_stack;
@@ -433,19 +470,45 @@ unsafe extern "C-unwind" fn error_raised(own: *mut c_void) {
             entry = (*entry).previous;
         }
         if entry.cast() == own {
+            IN_FLIGHT.set(true);
             REFUSED.set(REFUSED.get() + 1);
         }
     }
 }
 
-/// Whether a query that is no part of another one is a statement that the client sent: not one that rules have added to it, nor
-/// the rest of a cursor that is put by when its transaction ends.
+/// Whether what is being reported is an error, and no message that stops nothing. PostgreSQL tells its level only with all the
+/// rest of it.
 ///
 /// # Safety
-/// As for `Watch::query_begins`.
-unsafe fn counts(query: *mut pg_sys::QueryDesc) -> bool {
-    // SAFETY: by the contract above; the active portal is valid.
-    unsafe { (*(*query).plannedstmt).canSetTag && is_clients() && !counting::is_being_held(pg_sys::ActivePortal) }
+/// Something is being reported.
+unsafe fn is_error_being_raised() -> bool {
+    // SAFETY: by the contract above. The copy is made where it can be freed, and that is done at once: while a report is made up
+    // the memory for it is in use.
+    unsafe {
+        let before = pg_sys::CurrentMemoryContext;
+        pg_sys::CurrentMemoryContext = pg_sys::TopMemoryContext;
+        let copy = raw::copy_error();
+        let is_error = (*copy).elevel >= PgLogLevel::ERROR as c_int;
+        raw::free_error(copy);
+        pg_sys::CurrentMemoryContext = before;
+        is_error
+    }
+}
+
+/// Whether a query that is no part of another one belongs to a statement that the client sent: it is not the rest of a cursor
+/// that is put by when its transaction ends.
+fn runs_for_client() -> bool {
+    // SAFETY: the active portal is valid.
+    is_clients() && !unsafe { counting::is_being_held(pg_sys::ActivePortal) }
+}
+
+/// Whether rules have added this to what the client sent; of what they have put in its stead, the first counts.
+///
+/// # Safety
+/// A portal is being run.
+unsafe fn is_added(statement: *mut pg_sys::PlannedStmt) -> bool {
+    // SAFETY: by the contract above.
+    unsafe { counting::is_added(pg_sys::ActivePortal, statement) }
 }
 
 /// # Safety
@@ -478,7 +541,7 @@ pub fn read(tenant: Option<Uuid>) -> Vec<(Uuid, Tally)> {
         return tally.map(|tally| (tenant, tally)).into_iter().collect();
     }
     // While the lock is held nothing may fail, and so no memory be asked for.
-    let mut found = Vec::with_capacity(usize::try_from(table.usage().used).unwrap_or(0));
+    let mut found = Vec::with_capacity(table.used());
     let own = key(Uuid::nil())[0];
     table.for_each(|key, tally: Tally| {
         if key[0] == own && tally.since != 0 && found.len() < found.capacity() {
@@ -502,7 +565,7 @@ pub fn reset(tenant: Option<Uuid>) {
 
 /// How the table is used.
 pub fn usage() -> Option<Usage> {
-    TABLE.get().map(|table| table.usage())
+    TABLE.get().map(|table| table.usage::<Tally>(0))
 }
 
 #[cfg(test)]

@@ -36,7 +36,9 @@ fn statements_and_rows_are_those_that_the_client_sent() {
         ("with gone as (delete from copies returning 1) select count(*) from gone", 1, 1),
         ("do $$ begin for i in 1..5 loop perform count(*) from notes; end loop; end $$", 1, 0),
         ("declare c cursor for select * from notes; fetch 4 from c; fetch all from c; close c", 3, 10),
+        ("declare c cursor for select * from notes; move 4 from c; fetch all from c; close c", 3, 6),
         ("prepare p as select * from notes; execute p; deallocate p", 2, 10),
+        ("prepare p as insert into copies select * from notes; execute p; deallocate p", 2, 10),
         ("set local work_mem = '1MB'; show work_mem; reset work_mem", 0, 0),
         ("savepoint s; select count(*) from notes; rollback to s; release s", 1, 1),
         ("explain analyze select * from notes", 1, 0),
@@ -152,6 +154,47 @@ fn what_foreign_keys_rules_and_triggers_do_is_part_of_the_statement() {
 }
 
 #[test]
+fn what_rules_make_of_a_statement_is_one() {
+    let shop = Shop::new();
+    shop.fill();
+    shop.fixture.run(
+        "create table logs (id integer, tenant_id uuid not null default tenancy.current_tenant());
+         select tenancy.protect('logs');
+         create view shown as select * from notes;
+         create rule hidden as on delete to shown do instead update notes set body = null where id = old.id;
+         create table plain (id integer, done boolean);
+         insert into plain values (1), (2);
+         create rule noted as on update to plain do also insert into logs (id) values (new.id);
+         create rule kept as on delete to plain do instead
+           (insert into logs (id) values (old.id); update plain set done = true where id = old.id);
+         create rule told as on insert to plain do also notify plain;
+         create table copied (id integer);
+         create rule copied as on insert to copied do also insert into logs (id) values (new.id);
+         create table silent (id integer);
+         create rule silent as on insert to silent do instead notify silent",
+    );
+    // Of each: the rows that the client is told of.
+    for (statement, rows) in [
+        ("delete from shown where id = 1", 0),
+        ("update plain set done = true", 2),
+        ("delete from plain", 0),
+        ("insert into plain values (3)", 1),
+        ("insert into copied values (1)", 1),
+        ("insert into silent values (1)", 0),
+    ] {
+        adds(&shop, &within(statement), [1, 0, 2, 1 + rows, 0, 0, 0]);
+    }
+    // Where a rule is the first to use the tenant, that is before the client's own update, and after its insert.
+    for (statement, rows) in [("update plain set done = true where id = 1", 1), ("insert into copied values (1)", 0)] {
+        let mut client = shop.client();
+        client.run("set tenancy.tenant_id = 'acme'");
+        for turn in ["first", "second"] {
+            assert_eq!(shop.added(|| client.run(statement)), [1, 0, 1, rows, 0, 0, 0], "{turn} time: {statement}");
+        }
+    }
+}
+
+#[test]
 fn a_portal_that_is_run_in_pieces_is_one_statement() {
     let shop = Shop::new();
     shop.fill();
@@ -181,6 +224,19 @@ fn each_of_several_tenants_in_one_transaction_has_its_own() {
     // The statement that turns from one to the other is of both, and its row is the latter's.
     assert_eq!(shop.counted("acme"), [1, 0, 3, 11, 0, 0, 0]);
     assert_eq!(shop.counted("globex"), [1, 0, 2, 1, 0, 0, 0]);
+}
+
+#[test]
+fn what_the_extension_asks_the_catalogs_is_no_statement() {
+    let shop = Shop::new();
+    shop.fixture.run(&format!("alter role {} set tenancy.allow_switch = on", shop.app));
+    // It looks whether prepared statements are left when another tenant is set.
+    adds(
+        &shop,
+        "begin; select tenancy.set_tenant('acme'); prepare p as select 1; deallocate p;
+         set local tenancy.tenant_id = 'globex'; select 1; commit",
+        [1, 0, 3, 2, 0, 0, 0],
+    );
 }
 
 fn milliseconds(since: Instant) -> f64 {
@@ -217,6 +273,11 @@ fn time_is_that_of_the_statements() {
          create trigger slow after insert on notes for each row execute function slow()",
     );
     client.run(&within("insert into notes (id) values (1)"));
+    shop.fixture.run(
+        "create table plain (id integer);
+         create rule slow as on insert to plain do also select pg_sleep(0.05)",
+    );
+    client.run(&within("insert into plain values (1)"));
     let (all, waited) = (time() - first, milliseconds(begin) - idle);
-    assert!((110.0..waited).contains(&all), "{all} of {waited}");
+    assert!((160.0..waited).contains(&all), "{all} of {waited}");
 }

@@ -90,6 +90,110 @@ fn each_check_tells_when_something_is_amiss() {
     assert_eq!(ailing(&mut superuser), ["token_keys"]);
 }
 
+/// Tables of every kind, whose tenant column is of every type.
+fn all_kinds(superuser: &mut impl Session) -> Vec<String> {
+    let mut tables = Vec::new();
+    for kind in ["tenant", "shared", "append_only", "tree"] {
+        for (number, column_type) in
+            ["uuid", "text", "varchar(20)", "smallint", "integer", "bigint"].into_iter().enumerate()
+        {
+            let table = format!("{kind}_{number}");
+            superuser.run(&format!(
+                "create table {table} (id integer, \"Tenant Id\" {column_type});
+                 select tenancy.protect('{table}', 'Tenant Id', '{kind}')"
+            ));
+            tables.push(table);
+        }
+    }
+    superuser.run(
+        "create table parts (id integer, tenant_id uuid) partition by range (id);
+         create table part partition of parts for values from (1) to (9);
+         select tenancy.protect('parts')",
+    );
+    tables.extend(["parts", "part"].map(str::to_owned));
+    tables
+}
+
+#[test]
+fn each_policy_of_each_kind_is_missed_when_it_is_gone_or_asks_for_no_tenant() {
+    let shop = Shop::new();
+    let mut superuser = shop.fixture.superuser();
+    let tables = all_kinds(&mut superuser);
+    assert_eq!(ailing(&mut superuser), Vec::<String>::new());
+    let listed = tables.iter().filter(|table| table.ends_with("_0") || *table == "part").cloned().collect::<Vec<_>>();
+    superuser.run("set tenancy.guard_ddl = off");
+    let mut tried = 0;
+    for table in &listed {
+        let policies = superuser.texts(&format!(
+            "select concat_ws(' ', polname, polqual is not null, polwithcheck is not null)
+               from pg_policy where polrelid = '{table}'::regclass"
+        ));
+        for policy in policies {
+            let [name, used, checked] = policy.split(' ').collect::<Vec<_>>()[..] else { panic!("{policy}") };
+            let mut breaks = vec![
+                format!("drop policy {name} on {table}"),
+                format!("alter policy {name} on {table} to {}", shop.app),
+            ];
+            let own = if table == "part" { "tenant_id" } else { "\"Tenant Id\"" };
+            for (keyword, is_there) in [("using", used), ("with check", checked)] {
+                if is_there == "t" {
+                    for expression in [
+                        "true".to_owned(),
+                        format!("{own} is not null"),
+                        format!("{own} = tenancy.current_tenant() or true"),
+                    ] {
+                        breaks.push(format!("alter policy {name} on {table} {keyword} ({expression})"));
+                    }
+                }
+            }
+            for one in breaks {
+                superuser.run(&format!("begin; {one}"));
+                let detail = "select detail from tenancy.health() where \"check\" = 'protection' and not ok";
+                let detail = superuser.value(detail).unwrap_or_else(|| panic!("nobody minds: {one}"));
+                assert!(detail.contains(table.as_str()), "{one}: {detail}");
+                superuser.run("rollback");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 100, "{tried}");
+    assert_eq!(ailing(&mut superuser), Vec::<String>::new());
+}
+
+#[test]
+fn guards_that_are_switched_off_by_a_setting_are_missed() {
+    let shop = Shop::new();
+    let mut superuser = shop.fixture.superuser();
+    let (database, app) = (shop.fixture.database().to_owned(), &shop.app);
+    let mut settings = vec!["tenancy.guard_ddl"];
+    if shop.fixture.major_version() >= 17 {
+        settings.push("event_triggers");
+    }
+    let detail = "select detail from tenancy.health() where \"check\" = 'guards' and not ok";
+    let never = Vec::<String>::new();
+    for setting in settings {
+        // In its own session, an administrator may.
+        superuser.run(&format!("set {setting} = off"));
+        assert_eq!(superuser.texts(detail), never, "{setting}");
+        superuser.run(&format!("reset {setting}"));
+        for (whose, told) in [
+            (format!("database {database}"), setting.to_owned()),
+            (format!("role {app} in database {database}"), format!("{setting} for role {app}")),
+        ] {
+            for value in ["off", "'no'", "0"] {
+                superuser.run(&format!("alter {whose} set {setting} = {value}"));
+                let seen = shop.fixture.superuser().texts(detail);
+                assert_eq!(seen, [format!("switched off: {told}")], "{whose}: {value}");
+            }
+            superuser.run(&format!("alter {whose} set {setting} = on"));
+            assert_eq!(shop.fixture.superuser().texts(detail), never, "{whose}");
+            superuser.run(&format!("alter {whose} reset {setting}"));
+        }
+        superuser.run(&format!("alter role {app} in database postgres set {setting} = off"));
+        assert_eq!(superuser.texts(detail), never, "another database");
+    }
+}
+
 #[test]
 fn each_event_trigger_is_missed() {
     let shop = Shop::new();

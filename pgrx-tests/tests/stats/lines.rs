@@ -99,6 +99,21 @@ fn tenant_user_and_request_stand_in_the_log_and_nowhere_else() {
 }
 
 #[test]
+fn terse_lines_are_those_of_the_plain_log_alone() {
+    let shop = Shop::on(cluster());
+    shop.fixture.run(&format!("alter role {} set log_error_verbosity = terse", shop.app));
+    let mut client = shop.client();
+    client.run("begin; select tenancy.set_tenant('acme'); set local tenancy.request_id = 'terse 1'");
+    client.refuses("select * from no_such_thing_t", "42P01");
+    let expected = format!("tenant=\"acme\" tenant_id={} request=\"terse 1\"", ACME.id);
+    assert_eq!(detail("no_such_thing_t"), expected);
+    let quoted = format!("\"{}\"", expected.replace('"', "\"\""));
+    found("lines.csv", &quoted, |text| text.contains(&quoted).then_some(()));
+    plain("no_such_thing_t\" does not exist", 1);
+    assert!(!file("lines.log").contains("terse 1\"\n"), "{}", file("lines.log"));
+}
+
+#[test]
 fn what_has_a_detail_keeps_it_and_the_last_line_is_ours() {
     let shop = Shop::on(cluster());
     let mut client = shop.client();

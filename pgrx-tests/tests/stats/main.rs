@@ -9,6 +9,7 @@ mod memory;
 mod page;
 mod readers;
 mod refusals;
+mod replication;
 
 use tenancy_harness::postgres::Client;
 use tenancy_harness::{ACME, Cluster, Fixture, GLOBEX, Session};

@@ -49,6 +49,25 @@ fn the_least_recently_seen_goes_and_nothing_outlasts_the_server() {
 
     let ailing = "select \"check\" from tenancy.health() where not ok and \"check\" <> 'server_version' order by 1";
     assert_eq!(shop.fixture.superuser().texts(ailing), ["stats_memory", "workers"]);
+    // Full is what is needed, not what was used at some time.
+    shop.fixture.run("select tenancy.reset_stats()");
+    assert_eq!((seen().as_str(), tracking().as_str()), ("", "(3,0,2)"));
+    assert_eq!(shop.fixture.superuser().texts(ailing), ["workers"]);
+    (1..=3).for_each(&mut see);
+    assert_eq!((seen().as_str(), tracking().as_str()), ("123", "(3,3,2)"));
+    shop.fixture.run(
+        "select tenancy.create_resource('spent', 'rate');
+         select tenancy.set_quota('tenant ' || n, 'spent', 9, '1 second') from generate_series(1, 3) n",
+    );
+    for number in 1..=3 {
+        client.run(&format!(
+            "begin; select tenancy.set_tenant('tenant {number}'); select tenancy.consume('spent'); commit"
+        ));
+    }
+    let rates = shop.fixture.superuser().value("select concat_ws(' ', slots, used) from tenancy.rate_tracking()");
+    assert_eq!(rates.as_deref(), Some("3 3"));
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(shop.fixture.superuser().texts(ailing), ["stats_memory", "workers"]);
     shop.fixture.run(
         "select tenancy.create_resource('calls', 'rate');
          select tenancy.set_quota('tenant ' || n, 'calls', 9, '1 hour') from generate_series(1, 3) n",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use tenancy_harness::{Fixture, Session};
+use tenancy_harness::{Fixture, Session, postgres};
 
 use crate::Shop;
 
@@ -84,6 +84,27 @@ fn the_exporters_queries_give_the_columns_that_they_name() {
     }
 }
 
+#[test]
+fn no_series_comes_from_two_databases() {
+    let (one, exporter) = shop();
+    let other = Shop::new();
+    other.client().run("begin; select tenancy.set_tenant('acme'); select * from notes; commit");
+    let mut series = BTreeSet::new();
+    for shop in [&one, &other] {
+        let mut client = shop.fixture.connect(&exporter);
+        for (name, query) in &queries() {
+            for row in client.query(&query.sql, &[]).expect("figures") {
+                let label = |column: &postgres::Column| match query.columns[column.name()].as_str() {
+                    "LABEL" => Some(format!("{}={:?}", column.name(), row.get::<_, &str>(column.name()))),
+                    _ => None,
+                };
+                let labels: Vec<_> = row.columns().iter().filter_map(label).collect();
+                assert!(series.insert((name.clone(), labels.clone())), "{name} twice: {labels:?}");
+            }
+        }
+    }
+}
+
 fn strings<'v>(value: &'v Value, name: &str, found: &mut Vec<&'v str>) {
     match value {
         Value::Object(fields) => {
@@ -130,9 +151,83 @@ fn the_dashboard_asks_for_what_there_is() {
     strings(&dashboard["panels"], "rawSql", &mut statements);
     assert!(statements.len() >= 2);
     for statement in statements {
-        let rows = shop.fixture.connect(&exporter).query(statement, &[]);
-        assert!(!rows.unwrap_or_else(|error| panic!("{statement}: {error:?}")).is_empty(), "{statement}");
+        for (database, has_rows) in [(shop.fixture.database(), true), ("another", false)] {
+            let statement = statement.replace("$datname", database);
+            let rows = shop.fixture.connect(&exporter).query(&statement, &[]);
+            assert_eq!(
+                !rows.unwrap_or_else(|error| panic!("{statement}: {error:?}")).is_empty(),
+                has_rows,
+                "{statement}"
+            );
+        }
     }
+}
+
+/// What the dashboard's numbers and the page's alerts make of some figures, as the picture's program reckons them.
+const RECKONS: &str = r#"
+import json, pathlib, re, sys
+sys.dont_write_bytecode = True
+here = pathlib.Path(sys.argv[1])
+sys.path.insert(0, str(here))
+import render
+
+panels = json.loads((here / "grafana-dashboard.json").read_text())["panels"]
+asked = {panel["title"]: panel["targets"][0]["expr"] for panel in panels if panel["type"] == "stat"}
+page = (here.parent / "observability.md").read_text()
+asked |= dict(re.findall(r"- alert: (\w+)\n +expr: (.*)", page))
+
+def series(metric, points, **labels):
+    return {("pg_tenancy_" + metric, tuple(sorted({"datname": "shop", **labels}.items()))): points}
+
+def health(database, oks):
+    found = {}
+    for check, ok in enumerate(oks):
+        found |= series("health_ok", [(7200, ok)], check=str(check), datname=database)
+    return found
+
+refused = "tenant_refused_writes_total"
+states = {
+    "nothing": {},
+    "well": health("shop", [1, 1]),
+    "ill": health("shop", [1, 0, 0]),
+    "another": health("other", [0]),
+    "old": series(refused, [(0, 3), (6900, 3), (7200, 3)], tenant="acme"),
+    "more": series(refused, [(0, 3), (6900, 3), (7200, 5)], tenant="acme"),
+    "born": series(refused, [(7100, 2), (7200, 2)], tenant="acme"),
+    "lost": series("stats_evicted_total", [(7200, 4)]) | series("stats_evicted_total", [(7200, 4)], datname="other"),
+}
+for state, figures in states.items():
+    for name, expression in asked.items():
+        found = render.Promql(figures, expression, "shop").at(7200)
+        if found:
+            print(f"{state}: {name} {' '.join(f'{value:g}' for _, value in found)}")
+"#;
+
+#[test]
+fn nothing_known_is_no_good_news() {
+    let output = Command::new("python3").args(["-c", RECKONS]).arg(folder()).output().expect("python3");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut lines: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    lines.retain(|line| {
+        !line.ends_with(": TenancyUnknown 1") || line.starts_with("nothing") || line.starts_with("another")
+    });
+    assert_eq!(
+        lines,
+        [
+            "nothing: TenancyUnknown 1",
+            "well: Checks that fail 0",
+            "ill: Checks that fail 2",
+            "ill: TenancyNotWell 0 0",
+            "another: TenancyNotWell 0",
+            "another: TenancyUnknown 1",
+            "old: Refused writes, last hour 0",
+            "more: Refused writes, last hour 2",
+            "more: TenantWritesRefused 2",
+            "born: Refused writes, last hour 2",
+            "born: TenantWritesRefused 2",
+            "lost: Statistics lost 4",
+        ]
+    );
 }
 
 /// The frames and titles of a picture's panels.

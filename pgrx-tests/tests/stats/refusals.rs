@@ -55,6 +55,66 @@ fn a_refused_write_counts_once_and_when_it_is_caught_as_well() {
 }
 
 #[test]
+fn what_stops_nothing_is_no_refusal() {
+    let shop = Shop::new();
+    shop.fixture.run(
+        "create function warn() returns trigger language plpgsql as
+           $$ begin raise warning 'look out' using errcode = '42501'; return new; end $$;
+         create trigger warn before insert on notes for each row execute function warn()",
+    );
+    let mut client = shop.client();
+    client.run("set tenancy.tenant_id = 'acme'");
+    for id in 1..=2 {
+        let added = shop.added(|| client.run(&format!("insert into notes (id) values ({id})")));
+        assert_eq!(added, [1, 0, 1, 1, 0, 0, 0], "{id}");
+    }
+    assert_eq!(shop.added(|| drop(client.refuses(&foreign(), "42501"))), [1, 1, 1, 0, 1, 1, 0]);
+}
+
+#[test]
+fn an_attack_by_prove_is_none_of_the_tenants() {
+    let shop = Shop::new();
+    let mut superuser = shop.fixture.superuser();
+    let added = shop.added(|| {
+        superuser.run("begin; select tenancy.set_tenant('acme'); select count(*) from tenancy.prove('notes'); commit");
+    });
+    assert_eq!(added, [1, 0, 2, 2, 0, 0, 0]);
+}
+
+#[test]
+fn an_error_that_passes_functions_in_rust_counts_once() {
+    let shop = Shop::new();
+    shop.fixture.run(&format!("grant create on schema public to {}", shop.app));
+    shop.client().run(&format!(
+        "create function react(uuid, jsonb) returns void language plpgsql as
+           $$ begin insert into public.notes (id, tenant_id) values (7, '{}'); end $$",
+        GLOBEX.id
+    ));
+    shop.fixture.run("create table plain (id integer); select tenancy.on_lifecycle('suspended', 'react(uuid, jsonb)')");
+    let mut superuser = shop.fixture.superuser();
+    let outer = "insert into plain select 1 from tenancy.suspend_tenant('globex')";
+    for _ in 0..2 {
+        let added = shop.added(|| {
+            superuser.run("begin; select tenancy.set_tenant('acme')");
+            superuser.refuses(outer, "42501");
+            superuser.run("rollback");
+        });
+        assert_eq!(added, [1, 1, 2, 1, 1, 1, 0]);
+    }
+    // What follows on one that was caught counts by itself.
+    let added = shop.added(|| {
+        superuser.run(&format!(
+            "begin; select tenancy.set_tenant('acme');
+             do $$ begin for i in 1..2 loop
+               begin {outer}; exception when insufficient_privilege then null; end;
+             end loop; end $$;
+             commit"
+        ));
+    });
+    assert_eq!(added, [1, 0, 2, 1, 0, 2, 0]);
+}
+
+#[test]
 fn what_quotas_rates_and_sessions_refuse_counts_for_the_tenant() {
     let shop = Shop::new();
     shop.fixture.run(
