@@ -3,18 +3,23 @@
 use super::spi;
 use crate::error::{Error, Lifecycle, Result};
 use crate::sql::Ident;
-use crate::sys::Oid;
+use crate::sys::{Oid, scan};
 use pgrx::{FromDatum, IntoDatum};
 
-/// A protected table as it would be left.
+/// A table as it would be left.
 #[derive(Debug, Clone)]
 pub struct Table {
     /// Schema-qualified.
     pub ident: Ident,
     /// A part of another protected table.
     pub is_part: bool,
-    /// Others have made policies that let rows through.
-    pub has_other_policies: bool,
+    /// Policies stay that let rows through: those of others.
+    pub lets_in: bool,
+    /// It has a policy of the name that closes tables.
+    pub has_closing: bool,
+    pub row_security: bool,
+    /// Row security binds the owner, or never was to.
+    pub forced: bool,
 }
 
 /// The extension's owner.
@@ -37,16 +42,27 @@ pub fn lock_protection() -> Result<()> {
     spi::run("LOCK TABLE tenancy.protection IN SHARE ROW EXCLUSIVE MODE", &[]).map(|_| ())
 }
 
-/// What is protected, by name; `own` are the policies that are not others'. Needs the rights of the extension's owner.
-pub fn tables(own: &[&str]) -> Result<Vec<Table>> {
+/// What is protected, and what else policies that call the extension keep closed, by name; `closing` is the policy that
+/// closes tables. Needs the rights of the extension's owner.
+pub fn tables(closing: &str) -> Result<Vec<Table>> {
     const LEFT: &str = include_str!("../../sql/queries/tables_left.sql");
-    let own: Vec<String> = own.iter().map(|name| (*name).to_owned()).collect();
-    spi::read_latest(LEFT, &[own.into()], |row| {
+    spi::read_latest(LEFT, &[closing.into()], |row| {
         Ok(Table {
             ident: Ident::quoted(row.require(1)?),
             is_part: row.require(2)?,
-            has_other_policies: row.require(3)?,
+            lets_in: row.require(3)?,
+            has_closing: row.require(4)?,
+            row_security: row.require(5)?,
+            forced: row.require(6)?,
         })
+    })
+}
+
+/// Has nobody change these tables, as by another policy, before this transaction has ended: what was left uncommitted is
+/// waited for. DROP EXTENSION would take these locks as well. Needs the rights of the extension's owner.
+pub fn lock_tables(tables: &[Table]) -> Result<()> {
+    tables.iter().try_for_each(|table| {
+        spi::run(&format!("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE", table.ident), &[]).map(|_| ())
     })
 }
 

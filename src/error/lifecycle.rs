@@ -110,9 +110,9 @@ impl Lifecycle {
                     "These would lose their policies, defaults and triggers, and what is recorded of them: {tables}."
                 )
             }
-            LeavesClosed(tables) => format!(
-                "Row security stays forced, without policies that let anybody in but who bypasses it: {tables}."
-            ),
+            LeavesClosed(tables) => {
+                format!("Row security stays on, without policies that let anybody in but who bypasses it: {tables}.")
+            }
             _ => return None,
         })
     }
