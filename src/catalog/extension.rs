@@ -76,16 +76,60 @@ const READABLE_SINCE: [u32; 3] = [0, 1, 0];
 /// To be called before tables of the extension are read that were others once.
 ///
 /// # Errors
-/// 55000 when the extension has not been updated since.
+/// 55000 when the extension has not been updated since, or is newer than the library.
 pub fn check_schema() -> Result<()> {
     let schema = schema_version()?;
+    if is_unknown(&schema, LIBRARY) {
+        return Err(Lifecycle::NewSchema { schema, library: LIBRARY }.into());
+    }
     if is_readable(&schema) { Ok(()) } else { Err(Lifecycle::OldSchema { schema, library: LIBRARY }.into()) }
 }
 
-fn is_readable(version: &str) -> bool {
+/// To be called before a tenant is acted for: the tables of a newer extension may be others, such as on a standby that has
+/// replayed an update and still runs the library from before. Reads as the context does.
+///
+/// # Errors
+/// 55000 when the extension is newer than the library.
+pub fn check_not_newer() -> Result<()> {
+    let mut schema = None;
+    scan::find(EXTENSIONS, EXTENSIONS_BY_NAME, &[], |row| {
+        let is_own = row.name(EXTNAME).as_deref() == Some("pg_tenancy");
+        if is_own {
+            schema = row.text(EXTVERSION);
+        }
+        is_own
+    });
+    match schema {
+        Some(schema) if is_unknown(&schema, LIBRARY) => Err(Lifecycle::NewSchema { schema, library: LIBRARY }.into()),
+        _ => Ok(()),
+    }
+}
+
+/// `pg_extension`, its index by name, and columns of it.
+const EXTENSIONS: Oid = Oid::from_u32(3079);
+const EXTENSIONS_BY_NAME: Oid = Oid::from_u32(3081);
+const EXTNAME: usize = 2;
+const EXTVERSION: usize = 6;
+
+/// The three numbers of a version, if it has them.
+fn numbers(version: &str) -> Option<[u32; 3]> {
     let release = version.split(['-', '+']).next().unwrap_or_default();
     let numbers: Vec<u32> = release.split('.').map_while(|number| number.parse().ok()).collect();
-    numbers.len() == READABLE_SINCE.len() && numbers.as_slice() >= READABLE_SINCE.as_slice()
+    numbers.try_into().ok()
+}
+
+fn is_readable(version: &str) -> bool {
+    numbers(version).is_some_and(|numbers| numbers >= READABLE_SINCE)
+}
+
+/// Whether a schema of that version may have tables that the library has never heard of: the third number changes none.
+fn is_unknown(schema: &str, library: &str) -> bool {
+    matches!((numbers(schema), numbers(library)), (Some(schema), Some(library)) if schema[..2] > library[..2])
+}
+
+/// Whether a version comes after the other.
+pub fn is_newer(version: &str, than: &str) -> bool {
+    matches!((numbers(version), numbers(than)), (Some(version), Some(than)) if version > than)
 }
 
 #[cfg(test)]
@@ -99,6 +143,25 @@ mod tests {
         }
         for version in ["0.0.1", "0.0.99", "", "0.1", "x.y.z"] {
             assert!(!is_readable(version), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_told_by_what_may_change_tables() {
+        for (schema, library, unknown, newer) in [
+            ("0.1.0", "0.1.0", false, false),
+            ("0.1.7", "0.1.0", false, true),
+            ("0.2.0", "0.1.9", true, true),
+            ("0.10.0", "0.9.0", true, true),
+            ("1.0.0-rc1", "0.9.0", true, true),
+            ("0.0.9", "0.1.0", false, false),
+            ("x", "0.1.0", false, false),
+        ] {
+            assert_eq!(
+                (is_unknown(schema, library), is_newer(schema, library)),
+                (unknown, newer),
+                "{schema} {library}"
+            );
         }
     }
 

@@ -70,7 +70,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 73] = [
+const CODES: [Code; 74] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -292,6 +292,12 @@ const CODES: [Code; 73] = [
         High,
         "The extension is of version {}: what needs the new one is refused, DDL on protected tables among it.",
     ),
+    code(
+        "LIBRARY_OUTDATED",
+        High,
+        "The extension is of version {}: by more than the third number, and no tenant is acted for, and DDL on protected tables is refused.",
+    )
+    .advised("Install the package of the extension's version or a later one, on standbys too, and restart the server."),
     code("SERVER_TOO_OLD", High, "The server has known ways round row security: {}."),
     code(
         "NOT_PRELOADED",
@@ -367,7 +373,8 @@ mod tests {
             include_str!("../../sql/queries/doctor/roles.sql"),
             include_str!("../../sql/queries/doctor/server.sql"),
         ];
-        let mut seen = vec!["POLICY_DRIFT", "HARDENING_DRIFT", "SERVER_TOO_OLD", "EXTENSION_NOT_UPDATED"];
+        let mut seen =
+            vec!["POLICY_DRIFT", "HARDENING_DRIFT", "SERVER_TOO_OLD", "EXTENSION_NOT_UPDATED", "LIBRARY_OUTDATED"];
         for query in queries {
             for line in query.lines() {
                 let Some((_, after)) = line.split_once("SELECT ") else { continue };

@@ -50,10 +50,12 @@ fn check(name: &'static str, ok: bool, detail: impl Into<String>) -> Check {
 fn library(is_preloaded: bool, installed: &str) -> Check {
     let (own, name) = (extension::LIBRARY, "library");
     if installed != own {
-        let detail = format!(
-            "the library is of version {own}, the extension of {installed}: run ALTER EXTENSION pg_tenancy UPDATE"
-        );
-        check(name, false, detail)
+        let remedy = if extension::is_newer(installed, own) {
+            "install the package of that version, and restart the server"
+        } else {
+            "run ALTER EXTENSION pg_tenancy UPDATE"
+        };
+        check(name, false, format!("the library is of version {own}, the extension of {installed}: {remedy}"))
     } else if is_preloaded {
         check(name, true, format!("version {own}, preloaded"))
     } else {
@@ -209,7 +211,8 @@ mod tests {
     #[test]
     fn a_library_of_another_version_is_told_of_first() {
         assert!(library(true, extension::LIBRARY).ok);
-        assert!(library(false, "0.0.9").detail.contains("0.0.9"));
+        assert!(library(false, "0.0.9").detail.contains("0.0.9: run ALTER EXTENSION"));
+        assert!(library(true, "99.0.0").detail.contains("99.0.0: install"));
         assert!(!library(false, extension::LIBRARY).ok);
     }
 
