@@ -70,7 +70,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 74] = [
+const CODES: [Code; 75] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -161,6 +161,12 @@ const CODES: [Code; 74] = [
         High,
         "A policy calls this function, which is {}: volatile is called for every row, immutable may keep another tenant's answer.",
     ),
+    code(
+        "RECORD_MISSING",
+        High,
+        "The table has the extension's policies and is not recorded as protected, as after a restore that lost the records: the guard lets its protection be taken away.",
+    )
+    .advised("Its policies name no column as the tenant's, or several: protect it by the right one."),
     code("POLICIES_DORMANT", High, "The table has policies, but row security is off, so they do nothing."),
     code("TENANT_ID_NULLABLE", High, "{} may be NULL: such a row is nobody's, and a foreign key does not check it."),
     code(

@@ -33,7 +33,7 @@ pub fn examine(weaknesses: Option<String>) -> Result<Vec<Check>> {
         workers(worker::answers(PATIENCE)),
         memory("rates_memory", "rates", rates::usage()),
         memory("stats_memory", "statistics", tally::usage()),
-        protection(protected, &broken),
+        protection(protected, &broken, &health::unrecorded()?),
         guards(&health::sleeping_guards()?),
         partitions(&audit),
         seal(&audit),
@@ -88,12 +88,21 @@ fn memory(name: &'static str, what: &str, usage: Option<Usage>) -> Check {
     }
 }
 
-fn protection(count: i64, broken: &[String]) -> Check {
-    let name = "protection";
-    if broken.is_empty() {
-        check(name, true, format!("{count} protected tables have row security and its policies"))
+/// `broken` tables are recorded and not protected, `unrecorded` ones the other way round.
+fn protection(count: i64, broken: &[String], unrecorded: &[String]) -> Check {
+    let of = |what: &str, tables: &[String]| match tables {
+        [] => None,
+        _ => Some(format!("{what} {}", list(tables))),
+    };
+    let amiss = [
+        of("row security or policies are missing from", broken),
+        of("policies are there, but no record, of", unrecorded),
+    ];
+    let amiss: Vec<String> = amiss.into_iter().flatten().collect();
+    if amiss.is_empty() {
+        check("protection", true, format!("{count} protected tables have row security and its policies"))
     } else {
-        check(name, false, format!("row security or policies are missing from {}: see tenancy.doctor()", list(broken)))
+        check("protection", false, format!("{}: see tenancy.doctor()", amiss.join("; ")))
     }
 }
 
@@ -221,6 +230,15 @@ mod tests {
         let usage = |used| Some(Usage { slots: 3, used, evicted: 0, lost: 0 });
         assert!(memory("m", "rates", usage(2)).ok);
         assert!(!memory("m", "rates", usage(3)).ok && !memory("m", "rates", None).ok);
+    }
+
+    #[test]
+    fn tables_with_policies_or_a_record_alone_are_told_apart() {
+        let names = |name: &str| vec![name.to_owned()];
+        assert!(protection(2, &[], &[]).ok);
+        let found = protection(2, &names("a"), &names("b"));
+        assert!(!found.ok && found.detail.contains("from a; ") && found.detail.contains("of b: "), "{found:?}");
+        assert!(!protection(0, &[], &names("b")).ok);
     }
 
     #[test]
