@@ -1,6 +1,8 @@
 //! Restores that leave something out or alive: tables without their records, triggers that fire less often than they did.
 
-use tenancy_harness::{Fixture, Session, World};
+use tenancy_harness::{ACME, Fixture, GLOBEX, Session, World};
+
+use crate::assert_clean;
 
 const DOCTOR: &str = "select concat_ws(' ', code, object) from tenancy.doctor()
                       where severity in ('critical', 'high') and code <> 'SERVER_TOO_OLD' order by 1";
@@ -91,4 +93,50 @@ fn policies_of_ones_own_are_not_taken_for_lost_records() {
     let found = "select object from tenancy.doctor() where code = 'RECORD_MISSING'";
     assert_eq!(superuser.texts(found), Vec::<String>::new());
     assert_eq!(superuser.value("select ok from tenancy.health() where \"check\" = 'protection'").as_deref(), Some("t"));
+}
+
+/// pg_restore takes the triggers off, and puts them back as plain ones.
+#[test]
+fn triggers_that_a_restore_has_disabled_are_put_back_by_the_doctor() {
+    let watched = "select tenancy.create_resource('notes', 'rows'), tenancy.attach_quota('notes_uuid', 'notes'),
+                          tenancy.set_quota('acme', 'notes', 50), tenancy.audit('notes_uuid')";
+    let world = World::new();
+    let cluster = world.fixture.cluster();
+    let file = |kind: &str| {
+        let path = cluster.directory().join(format!("{}.{kind}", world.fixture.database()));
+        path.to_str().unwrap().to_owned()
+    };
+    let (schema, data) = (file("tables"), file("rows"));
+    let database = world.fixture.database();
+    cluster.run_tool("pg_dump", &["-Fc", "--schema-only", "-f", &schema, database]);
+    cluster.run_tool("pg_dump", &["-Fc", "--data-only", "-n", "public", "-f", &data, database]);
+    let target = Fixture::empty(cluster);
+    assert_clean("pg_restore", &cluster.run_tool("pg_restore", &["-d", target.database(), &schema]));
+    target.register(&[ACME, GLOBEX]);
+    target.run(&format!(
+        "select tenancy.grant_access('{}'); select tenancy.protect_schema('public'); {watched}",
+        world.app
+    ));
+    let triggers = "select concat_ws(' ', tgrelid::regclass, tgname, tgenabled) from pg_trigger
+                    where not tgisinternal and tgrelid::regclass::text ~ '^notes_' order by 1";
+    let mut superuser = target.superuser();
+    let before = superuser.texts(triggers);
+    assert!(before.len() >= 14 && before.iter().all(|trigger| trigger.ends_with(" A")), "{before:#?}");
+
+    let mut restore = cluster.tool("pg_restore");
+    restore.env("PGOPTIONS", "-c tenancy.guard_ddl=off");
+    restore.args(["--exit-on-error", "--disable-triggers", "-d", target.database(), &data]);
+    assert_clean("pg_restore", &restore.output().unwrap());
+    let demoted = superuser.texts(triggers);
+    assert!(demoted.iter().all(|trigger| trigger.ends_with(" O")), "{demoted:#?}");
+
+    heal(&target, "POLICY_DRIFT|TRIGGER_NOT_ALWAYS|AUDIT_TRIGGER_MISSING|QUOTA_NOT_COUNTED");
+    assert_eq!(superuser.texts(triggers), before);
+    let used = "select used from tenancy.quota_usage where tenant = 'acme' and resource = 'notes'";
+    assert_eq!(superuser.value(used).as_deref(), Some("20"));
+    let mut client = target.connect(&world.app);
+    let mut tx = World::begin(&mut client, ACME);
+    tx.run("insert into notes_uuid (id, body) values (900, 'acme 900')");
+    tx.commit().unwrap();
+    assert_eq!(superuser.value("select count(*) from tenancy.audit_log").as_deref(), Some("1"));
 }
