@@ -224,7 +224,7 @@ COMMENT ON COLUMN tenancy.audit_chain.late_id IS 'or with ids above this';
 COMMENT ON COLUMN tenancy.audit_chain.entries IS 'How many there are, in the order of txid and id';
 COMMENT ON COLUMN tenancy.audit_chain.digest IS 'SHA-256 of the SHA-256 hashes of their lines, as tenancy.audit_json() has them';
 COMMENT ON COLUMN tenancy.audit_chain.marks IS 'For each entry its id and the first 4 bytes of its hash, to find the one that was changed';
-COMMENT ON COLUMN tenancy.audit_chain.tables IS 'SHA-256 over which entries are of the same table (tbl)';
+COMMENT ON COLUMN tenancy.audit_chain.tables IS 'SHA-256 over which entries are of the same table by the same name (tbl, table_name)';
 COMMENT ON COLUMN tenancy.audit_chain.previous IS 'The hash of the link before';
 COMMENT ON COLUMN tenancy.audit_chain.hash IS 'SHA-256 of previous, in hexadecimal, and the link''s line';
 SELECT pg_extension_config_dump('tenancy.audit_chain', '');

@@ -43,12 +43,14 @@ CREATE TRIGGER plan_moved
     EXECUTE FUNCTION tenancy.plan_moved();
 
 -- What is left of entries of the audit log that were erased with their tenant: enough for the chain over them to hold.
+-- Their table as in the log, so that a dump takes both to the same one.
 CREATE TABLE tenancy.audit_erased (
-    id    bigint NOT NULL PRIMARY KEY,
-    txid  xid8 NOT NULL,
-    tbl   oid NOT NULL,
-    month text COLLATE "C" NOT NULL,
-    hash  bytea NOT NULL
+    id         bigint NOT NULL PRIMARY KEY,
+    txid       xid8 NOT NULL,
+    tbl        regclass NOT NULL,
+    table_name text COLLATE "C" NOT NULL,
+    month      text COLLATE "C" NOT NULL,
+    hash       bytea NOT NULL
 );
 ALTER TABLE tenancy.audit_erased ENABLE ROW LEVEL SECURITY;
 COMMENT ON TABLE tenancy.audit_erased IS

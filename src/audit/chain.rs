@@ -2,7 +2,7 @@
 
 use crate::catalog::audit_chain::{Content, Entry};
 use crate::error::{Error, Result};
-use crate::sys::digest;
+use crate::sys::{Oid, digest};
 
 /// So many entries at most are under one link.
 pub const CHUNK: usize = 50_000;
@@ -34,13 +34,15 @@ fn mark(entry: &Entry) -> [u8; MARK] {
 }
 
 /// For each entry, which of the tables it is of, in the order in which they come up: the same after a restore, which
-/// gives tables other numbers.
+/// gives tables other numbers. A table that was dropped keeps its number there, which may be another table's by then: so
+/// the name counts as well.
 fn groups(entries: &[Entry]) -> Vec<u8> {
-    let mut tables = Vec::new();
+    let mut tables: Vec<(Oid, &str)> = Vec::new();
     let mut groups = Vec::with_capacity(entries.len() * 4);
     for entry in entries {
-        let place = tables.iter().position(|table| *table == entry.table).unwrap_or_else(|| {
-            tables.push(entry.table);
+        let of = (entry.table, entry.table_name.as_str());
+        let place = tables.iter().position(|table| *table == of).unwrap_or_else(|| {
+            tables.push(of);
             tables.len() - 1
         });
         groups.extend((place as u32).to_be_bytes());
@@ -114,14 +116,14 @@ fn compare(sealed: &[u8], found: &[u8]) -> Option<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::Oid;
     use proptest::prelude::*;
 
     fn marks(entries: &[(i64, u8)]) -> Vec<u8> {
         entries
             .iter()
             .flat_map(|(id, hash)| {
-                mark(&Entry { id: *id, month: String::new(), table: Oid::from(1), hash: vec![*hash; 32] })
+                let (month, table_name) = (String::new(), String::new());
+                mark(&Entry { id: *id, month, table: Oid::from(1), table_name, hash: vec![*hash; 32] })
             })
             .collect()
     }
@@ -146,12 +148,23 @@ mod tests {
 
     #[test]
     fn tables_are_told_apart_whatever_their_numbers() {
-        let entries = |tables: &[u32]| -> Vec<Entry> {
-            let entry = |table: &u32| Entry { id: 1, month: String::new(), table: Oid::from(*table), hash: Vec::new() };
+        let entries = |tables: &[(u32, &str)]| -> Vec<Entry> {
+            let entry = |(table, name): &(u32, &str)| Entry {
+                id: 1,
+                month: String::new(),
+                table: Oid::from(*table),
+                table_name: (*name).to_owned(),
+                hash: Vec::new(),
+            };
             tables.iter().map(entry).collect()
         };
-        assert_eq!(groups(&entries(&[5, 7, 5])), groups(&entries(&[70, 50, 70])));
-        assert_ne!(groups(&entries(&[5, 7, 5])), groups(&entries(&[5, 7, 7])));
+        let sealed = groups(&entries(&[(5, "a"), (7, "b"), (5, "a")]));
+        assert_eq!(sealed, groups(&entries(&[(70, "a"), (50, "b"), (70, "a")])));
+        assert_ne!(sealed, groups(&entries(&[(5, "a"), (7, "b"), (7, "a")])));
+        // One of them was dropped, and its number given to the other one.
+        assert_eq!(sealed, groups(&entries(&[(7, "a"), (7, "b"), (7, "a")])));
+        // Dropped, and made again by the same name.
+        assert_ne!(groups(&entries(&[(5, "a"), (7, "a")])), groups(&entries(&[(5, "a"), (5, "a")])));
     }
 
     proptest! {

@@ -51,6 +51,8 @@ pub struct Entry {
     pub id: i64,
     pub month: String,
     pub table: Oid,
+    /// The table's name at that time.
+    pub table_name: String,
     /// SHA-256 of its line.
     pub hash: Vec<u8>,
 }
@@ -189,20 +191,26 @@ pub fn entries(range: &Range, visit: impl FnMut(Entry) -> Result<()>) -> Result<
     let Range { after_id, upto_id, from_txid, upto_txid, late_id } = range;
     let late = if *late_id == ANY_ID { String::new() } else { format!(" OR l.id OPERATOR(pg_catalog.>) {late_id}") };
     let query = format!(
-        "SELECT l.id, l.month, l.tbl, l.hash \
+        "SELECT l.id, l.month, l.tbl::pg_catalog.oid, l.table_name, l.hash \
          FROM (SELECT l.id, l.txid, pg_catalog.to_char(pg_catalog.timezone('UTC', l.at), 'YYYY-MM') AS month, \
-                      l.tbl::pg_catalog.oid AS tbl, \
+                      l.tbl, l.table_name, \
                       pg_catalog.sha256(pg_catalog.convert_to(tenancy.audit_json(l), 'UTF8')) AS hash \
                FROM tenancy.audit_log AS l \
                UNION ALL \
-               SELECT e.id, e.txid, e.month, e.tbl, e.hash FROM tenancy.audit_erased AS e) AS l \
+               SELECT e.id, e.txid, e.month, e.tbl, e.table_name, e.hash FROM tenancy.audit_erased AS e) AS l \
          WHERE l.id OPERATOR(pg_catalog.>) {after_id} AND l.id OPERATOR(pg_catalog.<=) {upto_id} \
            AND (l.txid OPERATOR(pg_catalog.>=) '{from_txid}'::pg_catalog.xid8 \
                 AND l.txid OPERATOR(pg_catalog.<) '{upto_txid}'::pg_catalog.xid8{late}) \
          ORDER BY 2, l.txid, l.id"
     );
     let entry = |row: spi::Row<'_>| {
-        Ok(Entry { id: row.require(1)?, month: row.require(2)?, table: row.require(3)?, hash: row.require(4)? })
+        Ok(Entry {
+            id: row.require(1)?,
+            month: row.require(2)?,
+            table: row.require(3)?,
+            table_name: row.require(4)?,
+            hash: row.require(5)?,
+        })
     };
     spi::for_each(&query, entry, visit)
 }

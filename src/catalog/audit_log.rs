@@ -201,10 +201,10 @@ pub fn erase(tenant: Uuid) -> Result<i64> {
     let erased = spi::run(
         "WITH erased AS ( \
              DELETE FROM tenancy.audit_log AS l WHERE l.tenant_id OPERATOR(pg_catalog.=) $1 \
-             RETURNING l.id, l.txid, l.tbl::pg_catalog.oid, \
+             RETURNING l.id, l.txid, l.tbl, l.table_name, \
                        pg_catalog.to_char(pg_catalog.timezone('UTC', l.at), 'YYYY-MM'), \
                        pg_catalog.sha256(pg_catalog.convert_to(tenancy.audit_json(l), 'UTF8'))) \
-         INSERT INTO tenancy.audit_erased (id, txid, tbl, month, hash) SELECT * FROM erased",
+         INSERT INTO tenancy.audit_erased (id, txid, tbl, table_name, month, hash) SELECT * FROM erased",
         &[pg_uuid(tenant).into()],
     )?;
     Ok(i64::try_from(erased).unwrap_or(i64::MAX))

@@ -5,6 +5,7 @@ use super::{audit_log, spi};
 use crate::error::Result;
 
 const PROTECTION: &str = include_str!("../../sql/queries/health/protection.sql");
+const UNRECORDED: &str = include_str!("../../sql/queries/health/unrecorded.sql");
 const GUARDS: &str = include_str!("../../sql/queries/health/guards.sql");
 const SWITCHED_OFF: &str = include_str!("../../sql/queries/health/switched_off.sql");
 const AUDIT: &str = include_str!("../../sql/queries/health/audit.sql");
@@ -24,6 +25,11 @@ fn one<T>(mut rows: Vec<T>) -> Option<T> {
 pub fn protection() -> Result<(i64, Vec<String>)> {
     let count = "SELECT pg_catalog.count(*) FROM tenancy.protection AS p WHERE p.kind OPERATOR(pg_catalog.<>) 'global'";
     Ok((one(spi::read(count, &[], |row| row.require(1))?).unwrap_or(0), texts(PROTECTION)?))
+}
+
+/// Tables that have the extension's policies, and are not recorded.
+pub fn unrecorded() -> Result<Vec<String>> {
+    texts(UNRECORDED)
 }
 
 /// Event triggers that are gone or off.

@@ -5,7 +5,7 @@ use super::leftovers::{self, Remedy};
 use super::token::{self, Proof};
 use super::{aside, claims, cursors, given, hot, membership, own, pin, presence, seal};
 use crate::catalog::access::{self, Access, Grant, Mode};
-use crate::catalog::{registry, tenants};
+use crate::catalog::{extension, registry, tenants};
 use crate::error::{Error, Result};
 use crate::guc;
 use crate::sys::{Oid, counting, invalidation, role, subject, tally};
@@ -314,6 +314,7 @@ fn lookup(claimant: Claimant<'_>, name: &str, reference: &TenantRef) -> Result<R
         claimant.check_member(name, &tenant)?;
         return Ok(tenant);
     }
+    extension::check_not_newer()?;
     let (row, members_only) = authorise(claimant, name, reference)?;
     let tenant = Rc::new(Tenant::new(row, members_only));
     if !cache::is_stale() {

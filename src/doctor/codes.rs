@@ -70,7 +70,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 73] = [
+const CODES: [Code; 75] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -161,6 +161,12 @@ const CODES: [Code; 73] = [
         High,
         "A policy calls this function, which is {}: volatile is called for every row, immutable may keep another tenant's answer.",
     ),
+    code(
+        "RECORD_MISSING",
+        High,
+        "The table has the extension's policies and is not recorded as protected, as after a restore that lost the records: the guard lets its protection be taken away.",
+    )
+    .advised("Its policies name no column as the tenant's, or several: protect it by the right one."),
     code("POLICIES_DORMANT", High, "The table has policies, but row security is off, so they do nothing."),
     code("TENANT_ID_NULLABLE", High, "{} may be NULL: such a row is nobody's, and a foreign key does not check it."),
     code(
@@ -292,6 +298,12 @@ const CODES: [Code; 73] = [
         High,
         "The extension is of version {}: what needs the new one is refused, DDL on protected tables among it.",
     ),
+    code(
+        "LIBRARY_OUTDATED",
+        High,
+        "The extension is of version {}: by more than the third number, and no tenant is acted for, and DDL on protected tables is refused.",
+    )
+    .advised("Install the package of the extension's version or a later one, on standbys too, and restart the server."),
     code("SERVER_TOO_OLD", High, "The server has known ways round row security: {}."),
     code(
         "NOT_PRELOADED",
@@ -367,7 +379,8 @@ mod tests {
             include_str!("../../sql/queries/doctor/roles.sql"),
             include_str!("../../sql/queries/doctor/server.sql"),
         ];
-        let mut seen = vec!["POLICY_DRIFT", "HARDENING_DRIFT", "SERVER_TOO_OLD", "EXTENSION_NOT_UPDATED"];
+        let mut seen =
+            vec!["POLICY_DRIFT", "HARDENING_DRIFT", "SERVER_TOO_OLD", "EXTENSION_NOT_UPDATED", "LIBRARY_OUTDATED"];
         for query in queries {
             for line in query.lines() {
                 let Some((_, after)) = line.split_once("SELECT ") else { continue };

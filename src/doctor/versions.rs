@@ -1,6 +1,7 @@
 //! Which minor releases of PostgreSQL fixed a way round row security; and whether library and extension are of one version.
 
 use crate::catalog::doctor::Found;
+use crate::catalog::extension;
 
 /// A weakness of the server, and for each major version the first minor release without it. A major
 /// version that isn't named never had it.
@@ -40,13 +41,19 @@ pub fn too_old(version: i32) -> Option<Found> {
     })
 }
 
-/// The finding about a database whose extension is of another version than the library.
+/// The finding about a database whose extension is of another version than the library: the one that is behind is to follow.
 pub fn not_updated(schema: &str, library: &str) -> Option<Found> {
+    let is_newer = extension::is_newer(schema, library);
+    let (code, fix) = if is_newer {
+        ("LIBRARY_OUTDATED", None)
+    } else {
+        ("EXTENSION_NOT_UPDATED", Some("ALTER EXTENSION pg_tenancy UPDATE".into()))
+    };
     (schema != library).then(|| Found {
-        code: "EXTENSION_NOT_UPDATED".into(),
+        code: code.into(),
         object: "pg_tenancy".into(),
         note: Some(format!("{schema}, and the library of version {library}")),
-        fix: Some("ALTER EXTENSION pg_tenancy UPDATE".into()),
+        fix,
         severity: None,
     })
 }
@@ -66,6 +73,12 @@ mod tests {
             not_updated("0.1.0", "0.2.0").and_then(|found| found.fix).as_deref(),
             Some("ALTER EXTENSION pg_tenancy UPDATE")
         );
+    }
+
+    #[test]
+    fn a_library_that_is_behind_is_not_mended_by_sql() {
+        let found = not_updated("0.2.0", "0.1.0").unwrap();
+        assert_eq!((found.code.as_str(), found.fix), ("LIBRARY_OUTDATED", None));
     }
 
     #[test]

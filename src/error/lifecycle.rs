@@ -48,6 +48,10 @@ pub enum Lifecycle {
     LeavesClosed(String),
     #[error("extension pg_tenancy is of version {schema} in this database, and its library of version {library}")]
     OldSchema { schema: String, library: &'static str },
+    #[error(
+        "extension pg_tenancy is of version {schema} in this database, which its library of version {library} doesn't know"
+    )]
+    NewSchema { schema: String, library: &'static str },
 }
 
 impl Lifecycle {
@@ -63,6 +67,7 @@ impl Lifecycle {
             TreeTooDeep | TreeTooLarge => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             StillProtects(_) | LeavesClosed(_) => PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             OldSchema { .. }
+            | NewSchema { .. }
             | HandlerGone { .. }
             | UnclassifiedTables(_)
             | OwnersDiffer(_)
@@ -105,14 +110,15 @@ impl Lifecycle {
             TreeTooLarge => "The rows of 100000 tenants at most can be read at once.".into(),
             CursorOfOtherTree => "It may have read rows of one that is not below it any more.".into(),
             OldSchema { .. } => "The library can't read all of the extension's tables as they are here.".into(),
+            NewSchema { .. } => "Some of the extension's tables may be others than the library reads.".into(),
             StillProtects(tables) => {
                 format!(
                     "These would lose their policies, defaults and triggers, and what is recorded of them: {tables}."
                 )
             }
-            LeavesClosed(tables) => format!(
-                "Row security stays forced, without policies that let anybody in but who bypasses it: {tables}."
-            ),
+            LeavesClosed(tables) => {
+                format!("Row security stays on, without policies that let anybody in but who bypasses it: {tables}.")
+            }
             _ => return None,
         })
     }
@@ -146,6 +152,7 @@ impl Lifecycle {
                     .into()
             }
             OldSchema { .. } => "Run ALTER EXTENSION pg_tenancy UPDATE.".into(),
+            NewSchema { .. } => "Install the package of that version, or a later one, and restart the server.".into(),
             LeavesClosed(_) => "CREATE EXTENSION and tenancy.protect() open them to their tenants again.".into(),
             TreeTooLarge => "Act for a tenant further below, or read as a role with BYPASSRLS.".into(),
             CursorOfOtherTree => "Close it and open another one.".into(),

@@ -17,7 +17,8 @@ const NAME: &str = "pg_tenancy";
 const NAMED: usize = 50;
 
 /// Before DROP EXTENSION and DROP OWNED: where that takes the extension away, and it protects tables, says so. Without CASCADE
-/// it is refused. With it, policies of others that the extension's floor has bounded are bounded by one that admits nobody.
+/// it is refused. With it, policies of others that one of the extension's, or one that calls it, has bounded are bounded by
+/// one that admits nobody, and protected tables have row security, whatever became of it.
 ///
 /// # Errors
 /// 2BP01 without CASCADE.
@@ -28,19 +29,23 @@ pub fn before_removal(command: Command) -> Result<()> {
     if !role::has_privileges_of(role::current(), owner) {
         return Ok(());
     }
-    let tables = as_owner(|| {
+    let find = || extension::tables(policy::CLOSED);
+    let mut tables = as_owner(|| {
         extension::lock_protection()?;
-        extension::tables(&policy::NAMES)
+        find()
     })?;
     if tables.is_empty() {
         return Ok(());
     }
-    let names = listed(&tables);
     if !cascade {
-        return Err(Lifecycle::StillProtects(names).into());
+        return Err(Lifecycle::StillProtects(listed(&tables)).into());
     }
-    as_owner(|| with_own_ddl(|| tables.iter().filter(|table| table.has_other_policies).try_for_each(close)))?;
-    report::warn(&Lifecycle::LeavesClosed(names).into());
+    as_owner(|| {
+        extension::lock_tables(&tables)?;
+        tables = find()?;
+        with_own_ddl(|| tables.iter().try_for_each(close))
+    })?;
+    report::warn(&Lifecycle::LeavesClosed(listed(&tables)).into());
     Ok(())
 }
 
@@ -54,14 +59,15 @@ fn takes_away(command: &Command, owner: Oid) -> Option<bool> {
 }
 
 fn close(table: &Table) -> Result<()> {
-    relations::execute(&sql::create_policy(
-        policy::CLOSED,
-        &table.ident,
-        false,
-        PolicyCommand::All,
-        Some("false"),
-        Some("false"),
-    ))
+    let nobody = Some("false");
+    let steps = [
+        (!table.row_security, sql::alter_table(&table.ident, "ENABLE ROW LEVEL SECURITY")),
+        (!table.forced, sql::alter_table(&table.ident, "FORCE ROW LEVEL SECURITY")),
+        // It may be anything.
+        (table.lets_in && table.has_closing, sql::drop_policy(policy::CLOSED, &table.ident)),
+        (table.lets_in, sql::create_policy(policy::CLOSED, &table.ident, false, PolicyCommand::All, nobody, nobody)),
+    ];
+    steps.iter().filter(|(is_needed, _)| *is_needed).try_for_each(|(_, ddl)| relations::execute(ddl))
 }
 
 /// Tables that are no part of another, by name; of many the first.
@@ -99,7 +105,10 @@ mod tests {
         let table = |number: usize, is_part| Table {
             ident: Ident::quoted(format!("app.t{number}")),
             is_part,
-            has_other_policies: false,
+            lets_in: false,
+            has_closing: false,
+            row_security: true,
+            forced: true,
         };
         assert_eq!(listed(&[table(1, false), table(2, true), table(3, false)]), "app.t1, app.t3");
         let many: Vec<Table> = (0..60).map(|number| table(number, false)).collect();

@@ -33,7 +33,7 @@ pub fn examine(weaknesses: Option<String>) -> Result<Vec<Check>> {
         workers(worker::answers(PATIENCE)),
         memory("rates_memory", "rates", rates::usage(clock::monotonic())),
         memory("stats_memory", "statistics", tally::usage()),
-        protection(protected, &broken),
+        protection(protected, &broken, &health::unrecorded()?),
         guards(&health::sleeping_guards()?, &health::guards_switched_off()?),
         partitions(&audit),
         seal(&audit),
@@ -50,10 +50,12 @@ fn check(name: &'static str, ok: bool, detail: impl Into<String>) -> Check {
 fn library(is_preloaded: bool, installed: &str) -> Check {
     let (own, name) = (extension::LIBRARY, "library");
     if installed != own {
-        let detail = format!(
-            "the library is of version {own}, the extension of {installed}: run ALTER EXTENSION pg_tenancy UPDATE"
-        );
-        check(name, false, detail)
+        let remedy = if extension::is_newer(installed, own) {
+            "install the package of that version, and restart the server"
+        } else {
+            "run ALTER EXTENSION pg_tenancy UPDATE"
+        };
+        check(name, false, format!("the library is of version {own}, the extension of {installed}: {remedy}"))
     } else if is_preloaded {
         check(name, true, format!("version {own}, preloaded"))
     } else {
@@ -86,12 +88,21 @@ fn memory(name: &'static str, what: &str, usage: Option<Usage>) -> Check {
     }
 }
 
-fn protection(count: i64, broken: &[String]) -> Check {
-    let name = "protection";
-    if broken.is_empty() {
-        check(name, true, format!("{count} protected tables have row security and its policies"))
+/// `broken` tables are recorded and not protected, `unrecorded` ones the other way round.
+fn protection(count: i64, broken: &[String], unrecorded: &[String]) -> Check {
+    let of = |what: &str, tables: &[String]| match tables {
+        [] => None,
+        _ => Some(format!("{what} {}", list(tables))),
+    };
+    let amiss = [
+        of("row security or policies are missing from", broken),
+        of("policies are there, but no record, of", unrecorded),
+    ];
+    let amiss: Vec<String> = amiss.into_iter().flatten().collect();
+    if amiss.is_empty() {
+        check("protection", true, format!("{count} protected tables have row security and its policies"))
     } else {
-        check(name, false, format!("row security or policies are missing from {}: see tenancy.doctor()", list(broken)))
+        check("protection", false, format!("{}: see tenancy.doctor()", amiss.join("; ")))
     }
 }
 
@@ -212,7 +223,8 @@ mod tests {
     #[test]
     fn a_library_of_another_version_is_told_of_first() {
         assert!(library(true, extension::LIBRARY).ok);
-        assert!(library(false, "0.0.9").detail.contains("0.0.9"));
+        assert!(library(false, "0.0.9").detail.contains("0.0.9: run ALTER EXTENSION"));
+        assert!(library(true, "99.0.0").detail.contains("99.0.0: install"));
         assert!(!library(false, extension::LIBRARY).ok);
     }
 
@@ -228,6 +240,15 @@ mod tests {
         let some = ["x".to_owned()];
         assert!(guards(&[], &[]).ok);
         assert!(!guards(&some, &[]).ok && !guards(&[], &some).ok);
+    }
+
+    #[test]
+    fn tables_with_policies_or_a_record_alone_are_told_apart() {
+        let names = |name: &str| vec![name.to_owned()];
+        assert!(protection(2, &[], &[]).ok);
+        let found = protection(2, &names("a"), &names("b"));
+        assert!(!found.ok && found.detail.contains("from a; ") && found.detail.contains("of b: "), "{found:?}");
+        assert!(!protection(0, &[], &names("b")).ok);
     }
 
     #[test]

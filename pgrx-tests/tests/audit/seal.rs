@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
-use tenancy_harness::{ACME, Cluster, Config, Fixture, Session};
+use tenancy_harness::{ACME, Cluster, Config, Fixture, GLOBEX, Session};
 
 use crate::Shop;
 
@@ -319,4 +319,56 @@ fn a_restored_log_verifies_and_is_sealed_on() {
     superuser.run("alter table tenancy.audit_log disable trigger all");
     superuser.run("begin; delete from tenancy.audit_log where new_row ->> 'id' = '100'");
     assert!(verify(&mut superuser)[0].contains("removed"));
+}
+
+/// What erased entries leave, and entries of a table that was dropped, are of the same tables as before wherever they are restored.
+#[test]
+fn a_log_with_an_erased_tenant_and_a_dropped_table_verifies_where_it_is_restored() {
+    let shop = alone(
+        "create table orders (id integer primary key, tenant_id uuid not null, item text);
+         create table gone (id integer primary key, tenant_id uuid not null);
+         select tenancy.protect('orders'), tenancy.protect('gone'); select tenancy.audit('orders'), tenancy.audit('gone')",
+    );
+    let mut superuser = shop.superuser();
+    for tenant in ["acme", "globex", "acme"] {
+        let base = superuser.value("select count(*) * 10 from orders").unwrap();
+        shop.act(tenant, &format!("insert into orders (id) values ({base}); insert into gone (id) values ({base})"));
+    }
+    assert_eq!(seal(&mut superuser), "6");
+    superuser.run(
+        "select tenancy.suspend_tenant('acme'); select tenancy.archive_tenant('acme');
+         select * from tenancy.erase_tenant('acme', 'acme', dry_run => false, erase_audit => true);
+         drop table gone",
+    );
+    seal(&mut superuser);
+    assert_whole(&mut superuser);
+    assert_eq!(superuser.value("select count(*) >= 4 from tenancy.audit_erased").unwrap(), "t");
+    let number = "select tbl::oid from tenancy.audit_log where table_name = 'public.orders' limit 1";
+    let before = superuser.value(number);
+    let script = String::from_utf8(shop.fixture.cluster().run_tool("pg_dump", &[shop.fixture.database()]).stdout);
+
+    let other = quiet_server("erased");
+    let target = Fixture::empty(&other);
+    other.connect("postgres").run(&format!("create role {}", shop.app));
+    target.run("create table filler (id serial primary key, body text); drop table filler");
+    let output = other.psql(target.database(), "postgres", &script.unwrap());
+    assert!(output.status.success(), "{output:?}");
+
+    let mut superuser = target.superuser();
+    assert_ne!(superuser.value(number), before, "tables have other numbers");
+    assert_whole(&mut superuser);
+    target.run(&format!("insert into orders values (100, '{}', 'x')", GLOBEX.id));
+    assert_eq!(seal(&mut superuser), "1");
+    assert_whole(&mut superuser);
+    // As where the number that the dropped table had is that of another table by now.
+    superuser.run(
+        "set session_replication_role = replica; alter table tenancy.audit_log disable trigger all;
+         do $$ declare part regclass; begin
+           for part in select inhrelid from pg_inherits where inhparent = 'tenancy.audit_log'::regclass loop
+             execute format('alter table %s disable trigger all', part); end loop; end $$;
+         alter table tenancy.audit_erased disable trigger all;
+         update tenancy.audit_log set tbl = 'orders' where table_name = 'public.gone';
+         update tenancy.audit_erased set tbl = 'orders' where table_name = 'public.gone'",
+    );
+    assert_whole(&mut superuser);
 }

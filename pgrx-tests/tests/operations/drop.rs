@@ -164,3 +164,107 @@ fn without_preloading_it_is_the_same() {
     assert!(error.detail().is_some_and(|detail| detail.contains("public.orders")), "{error:?}");
     fixture.run("drop extension pg_tenancy cascade");
 }
+
+/// Whose a policy is, its dependencies tell, not its name.
+#[test]
+fn policies_of_others_that_bear_our_names_let_nobody_in_afterwards() {
+    let world = World::new();
+    let mut superuser = world.fixture.superuser();
+    superuser.run(
+        "set tenancy.guard_ddl = off; create policy tenant_isolation_shared on notes_uuid using (true);
+         create policy tenant_isolation_closed on notes_text using (true)",
+    );
+    superuser.run("drop extension pg_tenancy cascade");
+    let mut client = world.connect();
+    for table in ["notes_uuid", "notes_text"] {
+        assert_eq!(client.texts(&format!("select body from {table}")), Vec::<String>::new(), "{table}");
+    }
+}
+
+/// Tables that the extension doesn't protect, and whose own policies ask it: directly, by a function, and by a view.
+#[test]
+fn tables_that_only_ask_the_extension_stay_closed_and_are_named() {
+    let world = World::new();
+    let mut policies = String::new();
+    for (table, floor) in [
+        ("direct", "tenant_id = tenancy.current_tenant()"),
+        ("by_function", "mine(tenant_id)"),
+        ("by_view", "exists (select from mine where id = tenant_id)"),
+    ] {
+        policies += &format!(
+            "create table {table} (tenant_id uuid); alter table {table} enable row level security;
+             insert into {table} values ('{}'); create policy everybody on {table} using (true);
+             create policy floor on {table} as restrictive using ({floor});",
+            ACME.id
+        );
+    }
+    world.fixture.run(&format!(
+        "create function mine(uuid) returns boolean stable language sql begin atomic select $1 = tenancy.current_tenant(); end;
+         create view mine as select id from tenancy.tenants; grant select on mine to public; {policies}
+         create table narrowed (tenant_id uuid); alter table narrowed enable row level security; insert into narrowed values (null);
+         create policy everybody on narrowed using (tenant_id is null);
+         create policy theirs on narrowed using (tenant_id = tenancy.current_tenant());
+         create table dormant (tenant_id uuid); insert into dormant values (null);
+         create policy everybody on dormant using (true);
+         create policy floor on dormant as restrictive using (tenant_id = tenancy.current_tenant())"
+    ));
+    let mut superuser = world.fixture.superuser();
+    let error = superuser.refuses("drop extension pg_tenancy", "2BP01");
+    assert!(error.detail().is_some_and(|detail| detail.contains("public.by_view")), "{error:?}");
+    let output =
+        world.fixture.cluster().psql(world.fixture.database(), "postgres", "drop extension pg_tenancy cascade");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let warning = said.split("WARNING").nth(1).unwrap_or_default();
+    let mut client = world.connect();
+    for table in ["direct", "by_function", "by_view"] {
+        assert!(warning.contains(&format!("public.{table}")), "{said}");
+        assert_eq!(client.value(&format!("select count(*) from {table}")).as_deref(), Some("0"), "{table}");
+    }
+    // What it has not closed, it leaves alone.
+    for table in ["narrowed", "dormant"] {
+        assert!(!warning.contains(&format!("public.{table}")), "{said}");
+        assert_eq!(client.value(&format!("select count(*) from {table}")).as_deref(), Some("1"), "{table}");
+    }
+}
+
+/// Somebody has taken row security off, with the guard off; the message says that it is on.
+#[test]
+fn row_security_that_was_off_is_on_afterwards() {
+    let world = World::new();
+    let mut superuser = world.fixture.superuser();
+    superuser.run(
+        "set tenancy.guard_ddl = off; alter table notes_uuid disable row level security;
+         alter table notes_text no force row level security;
+         alter table notes_bigint disable row level security; alter table notes_bigint no force row level security",
+    );
+    superuser.run("drop extension pg_tenancy cascade");
+    let off = "select relname from pg_class where relname ~ '^notes_' and relkind = 'r' and not (relrowsecurity and relforcerowsecurity)";
+    assert_eq!(superuser.texts(off), Vec::<String>::new());
+    let mut client = world.connect();
+    for table in ["notes_uuid", "notes_text", "notes_bigint"] {
+        assert_eq!(client.texts(&format!("select body from {table}")), Vec::<String>::new(), "{table}");
+    }
+}
+
+/// A policy that was being made when the extension went.
+#[test]
+fn a_policy_that_is_made_meanwhile_lets_nobody_in_afterwards() {
+    let world = World::new();
+    let mut superuser = world.fixture.superuser();
+    superuser.run("begin; create policy everybody on notes_uuid using (true)");
+    let mut dropping = world.fixture.superuser();
+    dropping.run("set lock_timeout = '60s'");
+    let backend = dropping.value("select pg_backend_pid()").unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| dropping.run("drop extension pg_tenancy cascade"));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let waits = format!("select exists (select from pg_locks where pid = {backend} and not granted)");
+        while superuser.value(&waits).as_deref() != Some("t") {
+            assert!(Instant::now() < deadline, "nobody waits");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        superuser.run("commit");
+    });
+    assert_eq!(world.connect().texts("select body from notes_uuid"), Vec::<String>::new());
+}

@@ -1,9 +1,10 @@
-//! What an operator does: dumps of parts, replication of one tenant, failing over, dropping and updating the extension.
+//! What an operator does: dumps of parts, restores that are not whole, replication of one tenant, failing over, dropping and updating the extension.
 
 mod drop;
 mod dump;
 mod failover;
 mod publication;
+mod restore;
 mod update;
 
 use std::process::Output;

@@ -136,3 +136,44 @@ fn refuses_what_it_cannot_do(world: &World<'_>) {
     let found = superuser.texts("select fix from tenancy.doctor() where code = 'EXTENSION_NOT_UPDATED'");
     assert_eq!(found, ["ALTER EXTENSION pg_tenancy UPDATE"]);
 }
+
+/// As on a standby that has replayed an update and runs the library from before: tables may be others than it knows.
+#[test]
+fn a_library_older_than_the_schema_acts_for_nobody() {
+    let world = World::new();
+    let mut superuser = world.fixture.superuser();
+    let pretend = |version: &str| {
+        world.fixture.run(&format!("update pg_extension set extversion = {version} where extname = 'pg_tenancy'"));
+    };
+    let library = "(select default_version from pg_available_extensions where name = 'pg_tenancy')";
+    pretend("'99.0.0'");
+    let mut app = world.connect();
+    for statement in
+        ["select tenancy.set_tenant('acme', false)", "begin; set local tenancy.tenant_id = 'acme'; table notes_uuid"]
+    {
+        let error = app.refuses(statement, "55000");
+        assert!(error.message().contains("99.0.0"), "{error:?}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("Install the package")), "{error:?}");
+        app.run("rollback");
+    }
+    assert_eq!(app.texts("select body from notes_uuid"), Vec::<String>::new());
+    let error = superuser.refuses("alter table notes_uuid disable row level security", "55000");
+    assert!(error.hint().is_some_and(|hint| hint.contains("Install the package")), "{error:?}");
+    let found = "select concat_ws(' ', code, fix, detail) from tenancy.doctor() where object = 'pg_tenancy'";
+    let found = superuser.texts(found);
+    assert!(
+        found.len() == 1 && found[0].starts_with("LIBRARY_OUTDATED The extension is of version 99.0.0"),
+        "{found:?}"
+    );
+    let health = "select detail from tenancy.health() where \"check\" = 'library' and not ok";
+    let detail = superuser.value(health).unwrap();
+    assert!(detail.contains("install the package") && !detail.contains("ALTER EXTENSION"), "{detail}");
+
+    // The third number changes no table.
+    pretend(&format!("regexp_replace({library}, '\\d+$', '999')"));
+    let mut app = world.connect();
+    let mut tx = World::begin(&mut app, ACME);
+    assert_eq!(tx.texts("select distinct split_part(body, ' ', 1) from notes_uuid"), ["acme"]);
+    drop(tx);
+    superuser.refuses("alter table notes_uuid disable row level security", "42501");
+}

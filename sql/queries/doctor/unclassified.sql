@@ -14,6 +14,32 @@
       AND c.oid NOT IN (SELECT p.oid FROM protected AS p)
       AND NOT EXISTS (SELECT FROM tenancy.protection AS p WHERE p.relation = c.oid)
       AND (c.oid) NOT IN (SELECT m.object FROM member_of_extension AS m WHERE m.class = 'pg_class'::regclass)
+), unrecorded AS (
+    -- Tables with the extension's policies and no record, as after a restore that lost it: their policies tell what they were
+    -- protected as.
+    SELECT t.oid, t.relrowsecurity, t.relforcerowsecurity, t.name,
+           CASE WHEN count(DISTINCT a.attnum) = 1
+                THEN format('SELECT tenancy.protect(%L, %L, %L)', t.name, min(a.attname::text),
+                            CASE WHEN bool_or(pol.polname = 'tenant_isolation_shared') THEN 'shared'
+                                 WHEN bool_or(pol.polname = 'tenant_isolation_update') THEN 'tree'
+                                 WHEN bool_or(pol.polname = 'tenant_isolation_floor_insert') THEN 'append_only'
+                                 ELSE 'tenant' END) END AS protect
+    FROM candidate AS t
+    JOIN pg_policy AS pol ON pol.polrelid = t.oid AND pol.polname LIKE 'tenant\_isolation%'
+    LEFT JOIN pg_depend AS d ON d.classid = 'pg_policy'::regclass AND d.objid = pol.oid
+                            AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid > 0
+    LEFT JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+    WHERE EXISTS (SELECT FROM pg_policy AS own
+                  JOIN pg_depend AS call ON call.classid = 'pg_policy'::regclass AND call.objid = own.oid
+                                        AND call.refclassid = 'pg_proc'::regclass
+                  JOIN pg_proc AS f ON f.oid = call.refobjid AND f.pronamespace = 'tenancy'::regnamespace
+                  WHERE own.polrelid = t.oid AND own.polname LIKE 'tenant\_isolation%')
+    GROUP BY t.oid, t.relrowsecurity, t.relforcerowsecurity, t.name
+), forgotten AS (
+    -- What has a parent among them is protected with it.
+    SELECT u.* FROM unrecorded AS u
+    WHERE NOT EXISTS (SELECT FROM pg_inherits AS i JOIN unrecorded AS parent ON parent.oid = i.inhparent
+                      WHERE i.inhrelid = u.oid)
 ), with_column AS (
     SELECT DISTINCT ON (t.oid) t.*, a.attname, a.attinhcount,
            coalesce(nullif(ty.typbasetype, 0), ty.oid) AS type, coalesce(co.collisdeterministic, true) AS deterministic
@@ -28,7 +54,7 @@
            w.deterministic AND w.type IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype, 'smallint'::regtype,
                                           'integer'::regtype, 'bigint'::regtype) AS suitable
     FROM with_column AS w
-    WHERE w.relkind <> 'f'
+    WHERE w.relkind <> 'f' AND w.oid NOT IN (SELECT u.oid FROM unrecorded AS u)
       AND NOT EXISTS (SELECT FROM pg_inherits AS i
                       JOIN with_column AS parent ON parent.oid = i.inhparent
                       WHERE i.inhrelid = w.oid)
@@ -73,6 +99,13 @@ SELECT 'TENANT_ID_FUZZY_TYPE', root.name, format('%I', root.attname),
 FROM root
 WHERE NOT root.suitable AND root.attinhcount = 0
 UNION ALL
+SELECT 'RECORD_MISSING', f.name, NULL, f.protect, NULL FROM forgotten AS f
+UNION ALL
+SELECT 'RLS_DISABLED', f.name, NULL, f.protect, NULL FROM forgotten AS f WHERE NOT f.relrowsecurity
+UNION ALL
+SELECT 'RLS_NOT_FORCED', f.name, NULL, f.protect, NULL
+FROM forgotten AS f WHERE f.relrowsecurity AND NOT f.relforcerowsecurity
+UNION ALL
 SELECT 'UNCLASSIFIED_TABLE', root.name, format('%I', root.attname), root.protect, NULL FROM root
 UNION ALL
 SELECT 'RLS_DISABLED', root.name, NULL, root.protect, NULL FROM root WHERE NOT root.relrowsecurity
@@ -85,6 +118,7 @@ SELECT 'TABLE_WITHOUT_TENANT', c.name, NULL, format('SELECT tenancy.classify(%L,
 FROM candidate AS c
 WHERE c.relkind <> 'f' AND NOT c.relispartition
   AND c.oid NOT IN (SELECT w.oid FROM with_column AS w)
+  AND c.oid NOT IN (SELECT u.oid FROM unrecorded AS u)
   AND c.relnamespace IN (SELECT p.relnamespace FROM protected AS p)
   AND EXISTS (SELECT FROM aclexplode(c.relacl) AS x
               JOIN holder AS h ON h.role = x.grantee
