@@ -13,6 +13,9 @@ SELECT tenancy.protect('orders');
 SELECT tenancy.create_tenant('acme');
 SELECT tenancy.create_tenant('globex');
 SELECT tenancy.create_tenant('initech');
+-- Users of the application that asks for membership, which is the one in Django.
+SELECT tenancy.add_member(key, 'alice') FROM tenancy.tenants;
+SELECT tenancy.add_member('globex', 'bob');
 SELECT tenancy.suspend_tenant('initech', 'unpaid');
 
 SELECT tenancy.create_resource('orders', 'rows');

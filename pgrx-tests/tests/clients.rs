@@ -1,4 +1,5 @@
-//! The examples in docs/clients: each tells the same story, in its language and with its driver, to a database of its own.
+//! The examples in docs/clients: each tells the same story, in its language and with its driver, to a database of its own. What
+//! befalls one driver alone, or takes longer than a story should, are the trials in `clients/`, which use the examples' functions.
 //!
 //! `PG_TENANCY_CLIENTS="psql jdbc"` names those to run, for a machine that lacks the others' toolchains. A toolchain that is
 //! missing otherwise is a failure; `.ci/setup` installs them.
@@ -139,21 +140,37 @@ fn target() -> PathBuf {
     root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
-fn python(example: &str) {
+fn python(script: &Path) -> Command {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    let python = PYTHON.get_or_init(|| installed("python"));
+    let mut command = Command::new(PYTHON.get_or_init(|| installed("python")));
     // No cache of bytecode in the source tree.
-    let mut command = Command::new(python);
-    command.arg("-B").arg(file(&format!("python/{example}.py")));
-    tells_the_story(example, None, &mut command);
+    command.arg("-B").arg(script).env("PYTHONPATH", file("python"));
+    command
 }
 
-fn node(example: &str) {
+fn node(script: &Path) -> Command {
     static MODULES: OnceLock<PathBuf> = OnceLock::new();
     let modules = MODULES.get_or_init(|| installed("node"));
+    let path = env::join_paths([modules, &file("node")]).expect("paths without a colon");
     let mut command = Command::new("node");
-    command.arg(file(&format!("node/{example}.js"))).env("NODE_PATH", modules);
-    tells_the_story(example, None, &mut command);
+    command.arg(script).env("NODE_PATH", path);
+    command
+}
+
+fn python_story(example: &str) {
+    tells_the_story(example, None, &mut python(&file(&format!("python/{example}.py"))));
+}
+
+fn node_story(example: &str) {
+    tells_the_story(example, None, &mut node(&file(&format!("node/{example}.js"))));
+}
+
+/// Runs what `clients/` has under that name, in a fresh database.
+#[track_caller]
+fn trial(name: &str, program: impl Fn(&Path) -> Command, script: &str) {
+    let mut command = program(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script));
+    command.arg(name).env("PGHOST", server().directory()).env("PGPORT", "5432").env("PGUSER", ROLE);
+    run(command.env("PGDATABASE", database(&format!("trial_{name}"), "")));
 }
 
 fn rust(example: &str) {
@@ -229,13 +246,20 @@ clients! {
     psql_tells_the_story: "psql" => psql();
     tokio_postgres_tells_the_story: "rust" => rust("tokio_postgres_example");
     sqlx_tells_the_story: "rust" => rust("sqlx_example");
-    psycopg_tells_the_story: "python" => python("psycopg_example");
-    sqlalchemy_tells_the_story: "python" => python("sqlalchemy_example");
-    django_tells_the_story: "python" => python("django_example");
-    node_postgres_tells_the_story: "node" => node("pg_example");
-    a_client_in_the_manner_of_prisma_tells_the_story: "node" => node("transaction_example");
+    psycopg_tells_the_story: "python" => python_story("psycopg_example");
+    sqlalchemy_tells_the_story: "python" => python_story("sqlalchemy_example");
+    django_tells_the_story: "python" => python_story("django_example");
+    node_postgres_tells_the_story: "node" => node_story("pg_example");
+    a_client_in_the_manner_of_prisma_tells_the_story: "node" => node_story("transaction_example");
     pgx_tells_the_story: "go" => go();
     jdbc_tells_the_story: "jdbc" => jdbc();
+    psycopg_gives_up_after_three_conflicts: "python" => trial("psycopg_conflicts", python, "trials.py");
+    sqlalchemy_gives_up_after_three_conflicts: "python" => trial("sqlalchemy_conflicts", python, "trials.py");
+    what_goes_on_after_a_failed_part_is_refused: "node" => trial("failed_part", node, "trials.js");
+    what_goes_on_in_the_manner_of_prisma_is_refused: "node" => trial("failed_part_in_the_manner_of_prisma", node, "trials.js");
+    what_nobody_waited_for_is_refused: "node" => trial("forgotten_part", node, "trials.js");
+    a_process_outlives_its_idle_connection: "node" => trial("idle_connection_ends", node, "trials.js");
+    a_process_outlives_its_connection_in_use: "node" => trial("connection_in_use_ends", node, "trials.js");
 }
 
 fn psql() {

@@ -20,22 +20,29 @@ import (
 var (
 	// ErrAccessDenied: no such tenant, no access to it, a second one in a transaction, another's row.
 	ErrAccessDenied = errors.New("AccessDenied")
+	// ErrMalformed: no tenant, host or user can have that name.
+	ErrMalformed = errors.New("Malformed")
 	// ErrTenantUnavailable: the tenant is suspended or archived, or lives in another region.
 	ErrTenantUnavailable = errors.New("TenantUnavailable")
 	// ErrQuotaExceeded: a limit of the tenant is reached; Detail has what was used and asked for.
 	ErrQuotaExceeded = errors.New("QuotaExceeded")
+	// ErrRolledBack: an error was swallowed within the transaction; nothing of that is kept.
+	ErrRolledBack = errors.New("RolledBack")
 	// ErrInvalidToken: the token is malformed, expired, or not signed by a key that the database knows.
 	ErrInvalidToken = errors.New("InvalidToken")
-	// ErrConflict: somebody else wrote first; do the transaction again.
+	// ErrConflict: somebody else wrote first, or two waited for each other; do the transaction again.
 	ErrConflict = errors.New("Conflict")
 )
 
 var bySQLState = map[string]error{
 	"42501": ErrAccessDenied,
+	"22023": ErrMalformed,
 	"55000": ErrTenantUnavailable,
 	"53400": ErrQuotaExceeded,
+	"25P02": ErrRolledBack,
 	"28000": ErrInvalidToken,
 	"40001": ErrConflict,
+	"40P01": ErrConflict,
 }
 
 // A Refusal is the server's error, and the name it goes by.
@@ -51,6 +58,10 @@ func (r *Refusal) Error() string        { return fmt.Sprintf("%v: %s (%s)", r.Ki
 func named(err error) error {
 	var server *pgconn.PgError
 	var known *Refusal
+	// COMMIT of a transaction that had failed: pgx looks at what it is answered, and the server calls it no error.
+	if errors.Is(err, pgx.ErrTxCommitRollback) {
+		err = &pgconn.PgError{Code: "25P02", Message: err.Error()}
+	}
 	if !errors.As(err, &known) && errors.As(err, &server) && bySQLState[server.Code] != nil {
 		return &Refusal{server, bySQLState[server.Code]}
 	}
@@ -154,25 +165,31 @@ func story(ctx context.Context, pool, other *pgxpool.Pool) error {
 		return err
 	}
 
+	tooMany := func(tx pgx.Tx) error {
+		for _, item := range []string{"rope", "rocket"} {
+			if _, err := tx.Exec(ctx, "INSERT INTO orders (item) VALUES ($1)", item); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for _, attempt := range []struct {
 		what, tenant string
 		work         func(pgx.Tx) error
 		expected     error
 	}{
 		{"a tenant that is not there", "acme' OR 'a' = 'a", nothing, ErrAccessDenied},
+		{"a name that no tenant can have", strings.Repeat("a", 256), nothing, ErrMalformed},
 		{"two tenants in one transaction", "acme", func(tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, "SELECT tenancy.set_tenant($1)", "globex")
 			return err
 		}, ErrAccessDenied},
 		{"a suspended tenant", "initech", nothing, ErrTenantUnavailable},
-		{"more than the quota", "acme", func(tx pgx.Tx) error {
-			for _, item := range []string{"rope", "rocket"} {
-				if _, err := tx.Exec(ctx, "INSERT INTO orders (item) VALUES ($1)", item); err != nil {
-					return err
-				}
-			}
+		{"more than the quota", "acme", tooMany, ErrQuotaExceeded},
+		{"a refusal that is swallowed", "acme", func(tx pgx.Tx) error {
+			_ = tooMany(tx)
 			return nil
-		}, ErrQuotaExceeded},
+		}, ErrRolledBack},
 	} {
 		err := inTenant(ctx, pool, attempt.tenant, attempt.work)
 		if !errors.Is(err, attempt.expected) {
@@ -189,6 +206,15 @@ func story(ctx context.Context, pool, other *pgxpool.Pool) error {
 		return fmt.Errorf("a token that proves nothing: %w", err)
 	}
 	fmt.Printf("a token that proves nothing: %s\n", name(err))
+
+	err = inTenant(ctx, pool, "acme", func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "DO $$BEGIN RAISE deadlock_detected; END$$")
+		return err
+	})
+	if !errors.Is(err, ErrConflict) {
+		return fmt.Errorf("a deadlock: %w", err)
+	}
+	fmt.Printf("a deadlock: %s\n", name(err))
 
 	if err := restock(ctx, pool, other, "anvil"); err != nil {
 		return err

@@ -1,5 +1,5 @@
 // JDBC with HikariCP. java -cp 'postgresql.jar:HikariCP.jar:slf4j-api.jar' Example.java
-// PGHOST, PGPORT, PGDATABASE and PGUSER tell where; the driver knows TCP alone.
+// PGHOST, PGPORT, PGDATABASE, PGUSER and PGPASSWORD tell where; the driver knows TCP alone.
 
 import com.zaxxer.hikari.HikariDataSource;
 import java.sql.Connection;
@@ -23,6 +23,11 @@ public class Example {
         AccessDenied(SQLException cause) { super(cause); }
     }
 
+    /** No tenant, host or user can have that name. */
+    static class Malformed extends TenancyException {
+        Malformed(SQLException cause) { super(cause); }
+    }
+
     /** The tenant is suspended or archived, or lives in another region. */
     static class TenantUnavailable extends TenancyException {
         TenantUnavailable(SQLException cause) { super(cause); }
@@ -33,12 +38,17 @@ public class Example {
         QuotaExceeded(SQLException cause) { super(cause); }
     }
 
+    /** An error was swallowed within the transaction: nothing of that is kept. */
+    static class RolledBack extends TenancyException {
+        RolledBack(SQLException cause) { super(cause); }
+    }
+
     /** The token is malformed, expired, or not signed by a key that the database knows. */
     static class InvalidToken extends TenancyException {
         InvalidToken(SQLException cause) { super(cause); }
     }
 
-    /** Somebody else wrote first: do the transaction again. */
+    /** Somebody else wrote first, or two waited for each other: do the transaction again. */
     static class Conflict extends TenancyException {
         Conflict(SQLException cause) { super(cause); }
     }
@@ -47,10 +57,12 @@ public class Example {
         if (e instanceof TenancyException || e.getSQLState() == null) return e;
         return switch (e.getSQLState()) {
             case "42501" -> new AccessDenied(e);
+            case "22023" -> new Malformed(e);
             case "55000" -> new TenantUnavailable(e);
             case "53400" -> new QuotaExceeded(e);
+            case "25P02" -> new RolledBack(e);
             case "28000" -> new InvalidToken(e);
-            case "40001" -> new Conflict(e);
+            case "40001", "40P01" -> new Conflict(e);
             default -> e;
         };
     }
@@ -66,6 +78,8 @@ public class Example {
             try {
                 if (tenant != null) call(connection, "SELECT tenancy.set_tenant(?)", tenant);
                 T result = work.run(connection);
+                // Where an error was swallowed, this is another one; COMMIT would be a ROLLBACK, and none.
+                call(connection, "SELECT");
                 connection.commit();
                 return result;
             } catch (SQLException | RuntimeException e) {
@@ -152,15 +166,26 @@ public class Example {
         });
 
         refused("a tenant that is not there", AccessDenied.class, pool, "acme' OR 'a' = 'a", connection -> null);
+        refused("a name that no tenant can have", Malformed.class, pool, "a".repeat(256), connection -> null);
         refused("two tenants in one transaction", AccessDenied.class, pool, "acme", connection ->
                 call(connection, "SELECT tenancy.set_tenant(?)", "globex"));
         refused("a suspended tenant", TenantUnavailable.class, pool, "initech", connection -> null);
-        refused("more than the quota", QuotaExceeded.class, pool, "acme", connection -> {
+        Work<Void> tooMany = connection -> {
             for (String item : List.of("rope", "rocket")) call(connection, "INSERT INTO orders (item) VALUES (?)", item);
             return null;
+        };
+        refused("more than the quota", QuotaExceeded.class, pool, "acme", tooMany);
+        refused("a refusal that is swallowed", RolledBack.class, pool, "acme", connection -> {
+            try {
+                return tooMany.run(connection);
+            } catch (SQLException e) {
+                return null;
+            }
         });
         refused("a token that proves nothing", InvalidToken.class, pool, null, connection ->
                 call(connection, "SELECT tenancy.authenticate(?)", "e30.e30.e30"));
+        refused("a deadlock", Conflict.class, pool, "acme", connection ->
+                call(connection, "DO $$BEGIN RAISE deadlock_detected; END$$"));
 
         restock(pool, other, "anvil");
         System.out.println("acme: " + inTenant(pool, "acme", Example::orders));
@@ -182,6 +207,7 @@ public class Example {
         pool.setJdbcUrl("jdbc:postgresql://" + environment.get("PGHOST") + ":" + environment.get("PGPORT") + "/"
                 + environment.get("PGDATABASE") + "?sslmode=disable");
         pool.setUsername(environment.get("PGUSER"));
+        pool.setPassword(environment.get("PGPASSWORD"));
         pool.setMaximumPoolSize(1);
         return pool;
     }

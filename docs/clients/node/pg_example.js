@@ -2,8 +2,8 @@
 // node-postgres with its pool. Connects as libpq does: PGHOST, PGPORT, PGDATABASE, PGUSER.
 
 const assert = require('node:assert');
-const { Pool } = require('pg');
-const { AccessDenied, TenantUnavailable, QuotaExceeded, InvalidToken, Conflict, withTenant } = require('./tenancy');
+const { AccessDenied, Malformed, TenantUnavailable, QuotaExceeded, RolledBack, InvalidToken, Conflict } = require('./tenancy');
+const { createPool, withTenant } = require('./tenancy');
 
 async function orders(client) {
   const { rows } = await client.query('SELECT item, quantity FROM orders ORDER BY item');
@@ -49,14 +49,20 @@ async function story(pool, other) {
   });
 
   await refused('a tenant that is not there', AccessDenied, withTenant(pool, "acme' OR 'a' = 'a", orders));
+  await refused('a name that no tenant can have', Malformed, withTenant(pool, 'a'.repeat(256), orders));
   await refused('two tenants in one transaction', AccessDenied, withTenant(pool, 'acme', (client) =>
     client.query('SELECT tenancy.set_tenant($1)', ['globex'])));
   await refused('a suspended tenant', TenantUnavailable, withTenant(pool, 'initech', orders));
-  await refused('more than the quota', QuotaExceeded, withTenant(pool, 'acme', async (client) => {
+  const tooMany = async (client) => {
     for (const item of ['rope', 'rocket']) await client.query('INSERT INTO orders (item) VALUES ($1)', [item]);
-  }));
+  };
+  await refused('more than the quota', QuotaExceeded, withTenant(pool, 'acme', tooMany));
+  await refused('a refusal that is swallowed', RolledBack, withTenant(pool, 'acme', (client) =>
+    tooMany(client).catch(() => 'never mind')));
   await refused('a token that proves nothing', InvalidToken, withTenant(pool, null, (client) =>
     client.query('SELECT tenancy.authenticate($1)', ['e30.e30.e30'])));
+  await refused('a deadlock', Conflict, withTenant(pool, 'acme', (client) =>
+    client.query('DO $$BEGIN RAISE deadlock_detected; END$$')));
 
   await restock(pool, other, 'anvil');
   console.log('acme:', await withTenant(pool, 'acme', orders));
@@ -68,7 +74,7 @@ async function story(pool, other) {
 }
 
 async function main() {
-  const pools = [new Pool({ max: 1 }), new Pool({ max: 1 })];
+  const pools = [createPool({ max: 1 }), createPool({ max: 1 })];
   try {
     await story(...pools);
   } finally {

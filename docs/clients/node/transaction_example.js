@@ -2,8 +2,8 @@
 // A client per tenant in the manner of Prisma: $transaction(work) with $queryRaw`…` and $executeRaw`…`, on node-postgres.
 
 const assert = require('node:assert');
-const { Pool } = require('pg');
-const { AccessDenied, TenantUnavailable, QuotaExceeded, InvalidToken, Conflict, withTenant } = require('./tenancy');
+const { AccessDenied, Malformed, TenantUnavailable, QuotaExceeded, RolledBack, InvalidToken, Conflict } = require('./tenancy');
+const { createPool, withTenant } = require('./tenancy');
 
 // What stands in ${…} becomes a parameter, never a part of the statement.
 const statement = (strings, values) => ({ text: strings.reduce((text, part, i) => `${text}$${i}${part}`), values });
@@ -53,14 +53,20 @@ async function story(pool, other) {
 
   const absent = forTenant(pool, "acme' OR 'a' = 'a");
   await refused('a tenant that is not there', AccessDenied, absent.$transaction(orders));
+  await refused('a name that no tenant can have', Malformed, forTenant(pool, 'a'.repeat(256)).$transaction(orders));
   await refused('two tenants in one transaction', AccessDenied,
     acme.$transaction((tx) => tx.$queryRaw`SELECT tenancy.set_tenant(${'globex'})`));
   await refused('a suspended tenant', TenantUnavailable, forTenant(pool, 'initech').$transaction(orders));
-  await refused('more than the quota', QuotaExceeded, acme.$transaction(async (tx) => {
+  const tooMany = async (tx) => {
     for (const item of ['rope', 'rocket']) await tx.$executeRaw`INSERT INTO orders (item) VALUES (${item})`;
-  }));
+  };
+  await refused('more than the quota', QuotaExceeded, acme.$transaction(tooMany));
+  await refused('a refusal that is swallowed', RolledBack,
+    acme.$transaction((tx) => tooMany(tx).catch(() => 'never mind')));
   await refused('a token that proves nothing', InvalidToken,
     nobody.$transaction((tx) => tx.$queryRaw`SELECT tenancy.authenticate(${'e30.e30.e30'})`));
+  await refused('a deadlock', Conflict,
+    acme.$transaction((tx) => tx.$executeRaw`DO $$BEGIN RAISE deadlock_detected; END$$`, { attempts: 1 }));
 
   // Reads, computes and writes; in the first attempt another writer is quicker.
   let quicker = forTenant(other, 'acme');
@@ -81,7 +87,7 @@ async function story(pool, other) {
 }
 
 async function main() {
-  const pools = [new Pool({ max: 1 }), new Pool({ max: 1 })];
+  const pools = [createPool({ max: 1 }), createPool({ max: 1 })];
   try {
     await story(...pools);
   } finally {
@@ -89,7 +95,11 @@ async function main() {
   }
 }
 
-main().catch((error) => {
-  console.error(error);
-  process.exitCode = 1;
-});
+if (require.main === module) {
+  main().catch((error) => {
+    console.error(error);
+    process.exitCode = 1;
+  });
+}
+
+module.exports = { forTenant };

@@ -32,6 +32,13 @@ SELECT tenancy.set_tenant(:'tenant') \gset
 ROLLBACK;
 \ir refusal.sql
 
+\set what 'a name that no tenant can have'
+SELECT repeat('a', 256) AS tenant \gset
+BEGIN;
+SELECT tenancy.set_tenant(:'tenant') \gset
+ROLLBACK;
+\ir refusal.sql
+
 \set what 'two tenants in one transaction'
 \set tenant acme
 \set other globex
@@ -56,10 +63,25 @@ INSERT INTO orders (item) VALUES ('rope'), ('rocket');
 ROLLBACK;
 \ir refusal.sql
 
+-- A COMMIT of what has failed is a ROLLBACK, and no error. Any statement before it is one.
+\set what 'a refusal that is swallowed'
+BEGIN;
+SELECT tenancy.set_tenant(:'tenant') \gset
+INSERT INTO orders (item) VALUES ('rope'), ('rocket');
+SELECT 1 \g /dev/null
+COMMIT;
+\ir refusal.sql
+
 \set what 'a token that proves nothing'
 \set token 'e30.e30.e30'
 BEGIN;
 SELECT tenancy.authenticate(:'token') \gset
+ROLLBACK;
+\ir refusal.sql
+
+\set what 'a deadlock'
+BEGIN;
+DO $$BEGIN RAISE deadlock_detected; END$$;
 ROLLBACK;
 \ir refusal.sql
 

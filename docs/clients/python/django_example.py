@@ -14,19 +14,31 @@ DATABASE = {
 settings.configure(
     ALLOWED_HOSTS=[".shop.example"],
     DATABASES={"default": DATABASE, "another": {**DATABASE}},
-    MIDDLEWARE=["django_middleware.TenantMiddleware"],
+    MIDDLEWARE=[f"{__name__}.authenticated", "django_middleware.TenantMiddleware"],
     ROOT_URLCONF=__name__,
     USE_TZ=True,
 )
 django.setup()
 
+from types import SimpleNamespace  # noqa: E402
 from wsgiref.util import setup_testing_defaults  # noqa: E402
 
 from django.core.wsgi import get_wsgi_application  # noqa: E402
-from django.db import connection, models, transaction  # noqa: E402
+from django.db import DatabaseError, connection, models, transaction  # noqa: E402
 from django.db.models import F  # noqa: E402
 from django.http import HttpResponse  # noqa: E402
 from django.urls import path  # noqa: E402
+
+
+def authenticated(get_response):
+    """Stands for django.contrib.auth, which would need tables of its own: here the web server has logged the user in."""
+
+    def middleware(request):
+        name = request.META.get("REMOTE_USER")
+        request.user = SimpleNamespace(pk=name, is_authenticated=name is not None)
+        return get_response(request)
+
+    return middleware
 
 
 class Order(models.Model):
@@ -42,8 +54,8 @@ class Order(models.Model):
         managed = False
 
 
-def show(request):
-    found = ", ".join(f"{order.item} {order.quantity}" for order in Order.objects.order_by("item"))
+def show(request, using="default"):
+    found = ", ".join(f"{order.item} {order.quantity}" for order in Order.objects.using(using).order_by("item"))
     return HttpResponse(found or "nothing")
 
 
@@ -51,6 +63,18 @@ def add(request, items):
     for item in items.split(","):
         Order.objects.create(item=item)
     return show(request)
+
+
+def swallow(request, items):
+    try:
+        return add(request, items)
+    except DatabaseError:
+        return HttpResponse("added")
+
+
+def deadlock(request):
+    with connection.cursor() as cursor:
+        cursor.execute("DO $$BEGIN RAISE deadlock_detected; END$$")
 
 
 def switch(request, tenant):
@@ -83,9 +107,12 @@ def backend(request):
 
 urlpatterns = [
     path("orders", show),
+    path("elsewhere", show, {"using": "another"}),
     path("add/<items>", add),
+    path("swallow/<items>", swallow),
     path("switch/<tenant>", switch),
     path("log-in/<token>", log_in),
+    path("deadlock", deadlock),
     path("restock/<item>/<int:attempt>", restock),
     path("backend", backend),
 ]
@@ -93,9 +120,9 @@ urlpatterns = [
 application = get_wsgi_application()
 
 
-def get(host, page):
+def get(host, page, user="alice"):
     """What a web server does with a request: the response's status and text."""
-    request = {"HTTP_HOST": host, "PATH_INFO": page}
+    request = {"HTTP_HOST": host, "PATH_INFO": page} | ({"REMOTE_USER": user} if user else {})
     setup_testing_defaults(request)
     status = []
     response = application(request, lambda line, headers: status.append(int(line.split()[0])))
@@ -112,14 +139,22 @@ def story():
 
     for what, host, page, expected in [
         ("a tenant that is not there", "nobody.shop.example", "/orders", 403),
+        ("a name that no tenant can have", f"{'a' * 256}.shop.example", "/orders", 400),
         ("two tenants in one transaction", "acme.shop.example", "/switch/globex", 403),
         ("a suspended tenant", "initech.shop.example", "/orders", 403),
         ("more than the quota", "acme.shop.example", "/add/rope,rocket", 429),
+        ("a refusal that is swallowed", "acme.shop.example", "/swallow/rope,rocket", 500),
         ("a token that proves nothing", "shop.example", "/log-in/e30.e30.e30", 401),
+        ("a deadlock", "acme.shop.example", "/deadlock", 409),
     ]:
         status, refusal = get(host, page)
         assert status == expected, f"{page}: {status}"
         print(f"{what}: {refusal}")
+
+    # Bob is a member of globex alone; whoever is not logged in, of none. The other database has no tenant.
+    assert get("globex.shop.example", "/orders", "bob") == (200, "umbrella 5")
+    assert get("acme.shop.example", "/orders", "bob")[0] == get("acme.shop.example", "/orders", None)[0] == 403
+    assert get("acme.shop.example", "/elsewhere") == (200, "nothing")
 
     # The client's part: what conflicted is asked for again.
     attempt = 1

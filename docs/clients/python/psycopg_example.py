@@ -1,10 +1,12 @@
 """psycopg 3 with its pool. Connects as libpq does: PGHOST, PGPORT, PGDATABASE, PGUSER."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import psycopg
 from psycopg_pool import ConnectionPool
 
-from tenancy_errors import AccessDenied, Conflict, InvalidToken, QuotaExceeded, TenantUnavailable, named_errors
+from tenancy_errors import AccessDenied, Conflict, InvalidToken, Malformed, QuotaExceeded, RolledBack, TenantUnavailable
+from tenancy_errors import named_errors, nothing_swallowed
 
 
 @contextmanager
@@ -13,6 +15,7 @@ def tenant(pool, key):
     with named_errors(), pool.connection() as connection, connection.transaction():
         connection.execute("SELECT tenancy.set_tenant(%s)", [key])
         yield connection
+        nothing_swallowed(connection)
 
 
 def orders(connection):
@@ -20,18 +23,20 @@ def orders(connection):
     return ", ".join(f"{item} {quantity}" for item, quantity in rows) or "nothing"
 
 
-def restock(pool, other, item):
-    """Reads, computes and writes; again when another writer was quicker."""
+def restock(pool, other, item, conflicts=1):
+    """Reads, computes and writes; again when another writer was quicker, which he is so many times."""
     for attempt in range(1, 4):
         try:
             with tenant(pool, "acme") as connection:
                 (quantity,) = connection.execute("SELECT quantity FROM orders WHERE item = %s", [item]).fetchone()
-                if attempt == 1:
+                if attempt <= conflicts:
                     with tenant(other, "acme") as quicker:
                         quicker.execute("UPDATE orders SET quantity = quantity + 1 WHERE item = %s", [item])
                 connection.execute("UPDATE orders SET quantity = %s WHERE item = %s", [quantity + 1, item])
             return
         except Conflict as conflict:
+            if attempt == 3:
+                raise
             print(f"two writers at once: Conflict ({conflict.sqlstate}), and it is tried again")
 
 
@@ -52,6 +57,12 @@ def story(pool, other):
             pass
     except AccessDenied as refusal:
         print(f"a tenant that is not there: AccessDenied ({refusal.sqlstate})")
+
+    try:
+        with tenant(pool, "a" * 256):
+            pass
+    except Malformed as refusal:
+        print(f"a name that no tenant can have: Malformed ({refusal.sqlstate})")
 
     try:
         with tenant(pool, "acme") as connection:
@@ -75,10 +86,23 @@ def story(pool, other):
         assert "tenancy.set_quota()" in refusal.hint, refusal.hint
 
     try:
+        with tenant(pool, "acme") as connection:
+            with suppress(psycopg.Error):
+                connection.execute("INSERT INTO orders (item) VALUES ('rope'), ('rocket')")
+    except RolledBack as refusal:
+        print(f"a refusal that is swallowed: RolledBack ({refusal.sqlstate})")
+
+    try:
         with named_errors(), pool.connection() as connection, connection.transaction():
             connection.execute("SELECT tenancy.authenticate(%s)", ["e30.e30.e30"])
     except InvalidToken as refusal:
         print(f"a token that proves nothing: InvalidToken ({refusal.sqlstate})")
+
+    try:
+        with tenant(pool, "acme") as connection:
+            connection.execute("DO $$BEGIN RAISE deadlock_detected; END$$")
+    except Conflict as conflict:
+        print(f"a deadlock: Conflict ({conflict.sqlstate})")
 
     restock(pool, other, "anvil")
     with tenant(pool, "acme") as connection:

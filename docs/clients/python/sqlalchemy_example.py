@@ -1,9 +1,13 @@
 """SQLAlchemy 2 (on psycopg 3): two event hooks, and then sessions as ever. Connects as libpq does: PGHOST and so on."""
 
+from contextlib import contextmanager, suppress
+
 from sqlalchemy import Identity, String, create_engine, event, func, select, text, update
+from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from tenancy_errors import AccessDenied, Conflict, InvalidToken, QuotaExceeded, TenantUnavailable, named
+from tenancy_errors import AccessDenied, Conflict, InvalidToken, Malformed, QuotaExceeded, RolledBack, TenantUnavailable
+from tenancy_errors import TenancyError, named, nothing_swallowed
 
 
 @event.listens_for(Session, "after_begin")
@@ -14,11 +18,23 @@ def set_tenant(session, transaction, connection):
 
 
 def name_errors(engine):
-    """What the database refuses is raised by its name, instead of a DBAPIError."""
+    """What the database refuses is raised by its name, instead of a DBAPIError; what the code swallowed of it, at COMMIT."""
 
     @event.listens_for(engine, "handle_error")
     def name(context):
         return named(context.original_exception)
+
+    @event.listens_for(engine, "commit")
+    def commit(connection):
+        nothing_swallowed(connection.connection.dbapi_connection)
+
+
+@contextmanager
+def acting_for(engine, tenant):
+    """A session of this tenant, committed when the block ends; session.begin() ends in silence where a flush has failed."""
+    with Session(engine, info={"tenant": tenant}) as session:
+        yield session
+        session.commit()
 
 
 class Base(DeclarativeBase):
@@ -34,27 +50,25 @@ class Order(Base):
     quantity: Mapped[int] = mapped_column(default=1)
 
 
-def acting_for(engine, tenant):
-    return Session(engine, info={"tenant": tenant})
-
-
 def orders(session):
     found = session.scalars(select(Order).order_by(Order.item)).all()
     return ", ".join(f"{order.item} {order.quantity}" for order in found) or "nothing"
 
 
-def restock(engine, other, item):
-    """Reads, computes and writes; again when another writer was quicker."""
+def restock(engine, other, item, conflicts=1):
+    """Reads, computes and writes; again when another writer was quicker, which he is so many times."""
     for attempt in range(1, 4):
         try:
-            with acting_for(engine, "acme") as session, session.begin():
+            with acting_for(engine, "acme") as session:
                 order = session.scalars(select(Order).where(Order.item == item)).one()
-                if attempt == 1:
-                    with acting_for(other, "acme") as quicker, quicker.begin():
+                if attempt <= conflicts:
+                    with acting_for(other, "acme") as quicker:
                         quicker.execute(update(Order).where(Order.item == item).values(quantity=Order.quantity + 1))
                 order.quantity += 1
             return
         except Conflict as conflict:
+            if attempt == 3:
+                raise
             print(f"two writers at once: Conflict ({conflict.sqlstate}), and it is tried again")
 
 
@@ -65,7 +79,7 @@ def story(engine, other):
     with acting_for(engine, "globex") as session:
         print("globex:", orders(session))
 
-    with acting_for(engine, "acme") as session, session.begin():
+    with acting_for(engine, "acme") as session:
         session.add(Order(item="anvil"))
         print("acme:", orders(session))
         backend = session.scalar(select(func.pg_backend_pid()))
@@ -75,6 +89,12 @@ def story(engine, other):
             orders(session)
     except AccessDenied as refusal:
         print(f"a tenant that is not there: AccessDenied ({refusal.sqlstate})")
+
+    try:
+        with acting_for(engine, "a" * 256) as session:
+            orders(session)
+    except Malformed as refusal:
+        print(f"a name that no tenant can have: Malformed ({refusal.sqlstate})")
 
     try:
         with acting_for(engine, "acme") as session:
@@ -89,16 +109,39 @@ def story(engine, other):
         print(f"a suspended tenant: TenantUnavailable ({refusal.sqlstate})")
 
     try:
-        with acting_for(engine, "acme") as session, session.begin():
+        with acting_for(engine, "acme") as session:
             session.add_all([Order(item="rope"), Order(item="rocket")])
     except QuotaExceeded as refusal:
         print(f"more than the quota: QuotaExceeded ({refusal.sqlstate})")
+
+    try:
+        with acting_for(engine, "acme") as session:
+            with suppress(TenancyError):
+                session.execute(text("INSERT INTO orders (item) VALUES ('rope'), ('rocket')"))
+    except RolledBack as refusal:
+        print(f"a refusal that is swallowed: RolledBack ({refusal.sqlstate})")
+
+    # In a flush it is SQLAlchemy that rolls back, and says so.
+    try:
+        with acting_for(engine, "acme") as session:
+            with suppress(TenancyError):
+                session.add_all([Order(item="rope"), Order(item="rocket")])
+                session.flush()
+        raise AssertionError("swallowed")
+    except PendingRollbackError:
+        pass
 
     try:
         with Session(engine) as session:
             session.execute(text("SELECT tenancy.authenticate(:token)"), {"token": "e30.e30.e30"})
     except InvalidToken as refusal:
         print(f"a token that proves nothing: InvalidToken ({refusal.sqlstate})")
+
+    try:
+        with acting_for(engine, "acme") as session:
+            session.execute(text("DO $$BEGIN RAISE deadlock_detected; END$$"))
+    except Conflict as conflict:
+        print(f"a deadlock: Conflict ({conflict.sqlstate})")
 
     restock(engine, other, "anvil")
     with acting_for(engine, "acme") as session:

@@ -1,9 +1,8 @@
 //! What `pg_tenancy` refuses, as an error type that `?` makes of either driver's.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
-
-use tokio_postgres::error::SqlState;
 
 /// The driver's own error, with the server's DETAIL and HINT.
 pub type Source = Box<dyn StdError + Send + Sync>;
@@ -12,13 +11,17 @@ pub type Source = Box<dyn StdError + Send + Sync>;
 pub enum Error {
     /// No such tenant, no access to it, a second one in a transaction, another's row.
     AccessDenied(Source),
+    /// No tenant, host or user can have that name.
+    Malformed(Source),
     /// The tenant is suspended or archived, or lives in another region.
     TenantUnavailable(Source),
     /// A limit of the tenant is reached.
     QuotaExceeded(Source),
+    /// An error was swallowed within the transaction: nothing of that is kept.
+    RolledBack(Source),
     /// The token is malformed, expired, or not signed by a key that the database knows.
     InvalidToken(Source),
-    /// Somebody else wrote first: do the transaction again.
+    /// Somebody else wrote first, or two waited for each other: do the transaction again.
     Conflict(Source),
     /// Anything else, a broken connection included.
     Other(Source),
@@ -28,22 +31,32 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    fn named(sqlstate: Option<&str>, source: Source) -> Self {
-        match sqlstate {
-            Some("42501") => Self::AccessDenied(source),
-            Some("55000") => Self::TenantUnavailable(source),
-            Some("53400") => Self::QuotaExceeded(source),
-            Some("28000") => Self::InvalidToken(source),
-            Some("40001") => Self::Conflict(source),
-            _ => Self::Other(source),
-        }
+    fn named(source: Source) -> Self {
+        let name: fn(Source) -> Self = match sqlstate(&*source).as_deref() {
+            Some("42501") => Self::AccessDenied,
+            Some("22023") => Self::Malformed,
+            Some("55000") => Self::TenantUnavailable,
+            Some("53400") => Self::QuotaExceeded,
+            Some("25P02") => Self::RolledBack,
+            Some("28000") => Self::InvalidToken,
+            Some("40001" | "40P01") => Self::Conflict,
+            _ => Self::Other,
+        };
+        name(source)
     }
+}
+
+/// The SQLSTATE of either driver's error, where it comes from the server.
+fn sqlstate<'e>(error: &'e (dyn StdError + 'static)) -> Option<Cow<'e, str>> {
+    if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
+        return error.code().map(|state| state.code().into());
+    }
+    error.downcast_ref::<sqlx::Error>()?.as_database_error()?.code()
 }
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        let sqlstate = error.code().cloned();
-        Self::named(sqlstate.as_ref().map(SqlState::code), error.into())
+        Self::named(error.into())
     }
 }
 
@@ -58,23 +71,25 @@ impl From<deadpool_postgres::PoolError> for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        let sqlstate = error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned());
-        Self::named(sqlstate.as_deref(), error.into())
+        Self::named(error.into())
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, source) = match self {
-            Self::AccessDenied(source) => ("AccessDenied (42501)", source),
-            Self::TenantUnavailable(source) => ("TenantUnavailable (55000)", source),
-            Self::QuotaExceeded(source) => ("QuotaExceeded (53400)", source),
-            Self::InvalidToken(source) => ("InvalidToken (28000)", source),
-            Self::Conflict(source) => ("Conflict (40001)", source),
+            Self::AccessDenied(source) => ("AccessDenied", source),
+            Self::Malformed(source) => ("Malformed", source),
+            Self::TenantUnavailable(source) => ("TenantUnavailable", source),
+            Self::QuotaExceeded(source) => ("QuotaExceeded", source),
+            Self::RolledBack(source) => ("RolledBack", source),
+            Self::InvalidToken(source) => ("InvalidToken", source),
+            Self::Conflict(source) => ("Conflict", source),
             Self::Other(source) => return source.fmt(f),
         };
+        write!(f, "{name} ({})", sqlstate(&**source).unwrap_or_default())?;
         // `{}` is the name alone, `{:#}` also what the server said.
-        if f.alternate() { write!(f, "{name}: {source}") } else { f.write_str(name) }
+        if f.alternate() { write!(f, ": {source}") } else { Ok(()) }
     }
 }
 
@@ -82,8 +97,10 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::AccessDenied(source)
+            | Self::Malformed(source)
             | Self::TenantUnavailable(source)
             | Self::QuotaExceeded(source)
+            | Self::RolledBack(source)
             | Self::InvalidToken(source)
             | Self::Conflict(source)
             | Self::Other(source) => Some(&**source),

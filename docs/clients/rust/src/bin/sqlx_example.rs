@@ -12,6 +12,8 @@ async fn in_tenant<T>(
     let mut transaction = pool.begin().await?;
     sqlx::query("SELECT tenancy.set_tenant($1)").bind(tenant).execute(&mut *transaction).await?;
     let result = work(&mut transaction).await?;
+    // Where an error was swallowed, this is another one; COMMIT would be a ROLLBACK, and none.
+    sqlx::query("SELECT").execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(result)
 }
@@ -26,6 +28,12 @@ async fn orders(connection: &mut PgConnection) -> Result<String> {
 async fn insert(connection: &mut PgConnection, item: &str) -> Result<()> {
     sqlx::query("INSERT INTO orders (item) VALUES ($1)").bind(item).execute(connection).await?;
     Ok(())
+}
+
+/// More than the quota has room for.
+async fn too_many(connection: &mut PgConnection) -> Result<()> {
+    insert(connection, "rope").await?;
+    insert(connection, "rocket").await
 }
 
 /// Reads, computes and writes; again when another writer was quicker.
@@ -70,6 +78,10 @@ async fn story(pool: &PgPool, other: &PgPool) -> Result<()> {
         Err(refusal @ Error::AccessDenied(_)) => println!("a tenant that is not there: {refusal}"),
         outcome => panic!("{outcome:?}"),
     }
+    match in_tenant(pool, &"a".repeat(256), async |_| Ok(())).await {
+        Err(refusal @ Error::Malformed(_)) => println!("a name that no tenant can have: {refusal}"),
+        outcome => panic!("{outcome:?}"),
+    }
     let switch = sqlx::query("SELECT tenancy.set_tenant($1)").bind("globex");
     match in_tenant(pool, "acme", async |tx| Ok(switch.execute(tx).await?)).await {
         Err(refusal @ Error::AccessDenied(_)) => println!("two tenants in one transaction: {refusal}"),
@@ -79,16 +91,21 @@ async fn story(pool: &PgPool, other: &PgPool) -> Result<()> {
         Err(refusal @ Error::TenantUnavailable(_)) => println!("a suspended tenant: {refusal}"),
         outcome => panic!("{outcome:?}"),
     }
-    let too_many = in_tenant(pool, "acme", async |tx| {
-        insert(tx, "rope").await?;
-        insert(tx, "rocket").await
-    });
-    match too_many.await {
+    match in_tenant(pool, "acme", too_many).await {
         Err(refusal @ Error::QuotaExceeded(_)) => println!("more than the quota: {refusal}"),
+        outcome => panic!("{outcome:?}"),
+    }
+    match in_tenant(pool, "acme", async |tx| Ok(too_many(tx).await.is_ok())).await {
+        Err(refusal @ Error::RolledBack(_)) => println!("a refusal that is swallowed: {refusal}"),
         outcome => panic!("{outcome:?}"),
     }
     match authenticate(pool, "e30.e30.e30").await {
         Err(refusal @ Error::InvalidToken(_)) => println!("a token that proves nothing: {refusal}"),
+        outcome => panic!("{outcome:?}"),
+    }
+    let deadlock = sqlx::query("DO $$BEGIN RAISE deadlock_detected; END$$");
+    match in_tenant(pool, "acme", async |tx| Ok(deadlock.execute(tx).await?)).await {
+        Err(conflict @ Error::Conflict(_)) => println!("a deadlock: {conflict}"),
         outcome => panic!("{outcome:?}"),
     }
 

@@ -1,4 +1,4 @@
-//! tokio-postgres with deadpool's pool. `PGHOST`, `PGPORT`, `PGDATABASE` and `PGUSER` tell where.
+//! tokio-postgres with deadpool's pool. `PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER` and `PGPASSWORD` tell where.
 
 use std::env;
 
@@ -12,8 +12,18 @@ async fn in_tenant<T>(pool: &Pool, tenant: &str, work: impl AsyncFnOnce(&Transac
     let transaction = client.transaction().await?;
     transaction.execute("SELECT tenancy.set_tenant($1)", &[&tenant]).await?;
     let result = work(&transaction).await?;
+    // Where an error was swallowed, this is another one; COMMIT would be a ROLLBACK, and none.
+    transaction.batch_execute("SELECT").await?;
     transaction.commit().await?;
     Ok(result)
+}
+
+/// More than the quota has room for.
+async fn too_many(transaction: &Transaction<'_>) -> Result<()> {
+    for item in ["rope", "rocket"] {
+        transaction.execute("INSERT INTO orders (item) VALUES ($1)", &[&item]).await?;
+    }
+    Ok(())
 }
 
 async fn orders(client: &impl GenericClient) -> Result<String> {
@@ -62,6 +72,10 @@ async fn story(pool: &Pool, other: &Pool) -> Result<()> {
         Err(refusal @ Error::AccessDenied(_)) => println!("a tenant that is not there: {refusal}"),
         outcome => panic!("{outcome:?}"),
     }
+    match in_tenant(pool, &"a".repeat(256), async |_| Ok(())).await {
+        Err(refusal @ Error::Malformed(_)) => println!("a name that no tenant can have: {refusal}"),
+        outcome => panic!("{outcome:?}"),
+    }
     let switch = async |tx: &Transaction<'_>| Ok(tx.execute("SELECT tenancy.set_tenant($1)", &[&"globex"]).await?);
     match in_tenant(pool, "acme", switch).await {
         Err(refusal @ Error::AccessDenied(_)) => println!("two tenants in one transaction: {refusal}"),
@@ -71,18 +85,21 @@ async fn story(pool: &Pool, other: &Pool) -> Result<()> {
         Err(refusal @ Error::TenantUnavailable(_)) => println!("a suspended tenant: {refusal}"),
         outcome => panic!("{outcome:?}"),
     }
-    let too_many = in_tenant(pool, "acme", async |tx| {
-        for item in ["rope", "rocket"] {
-            tx.execute("INSERT INTO orders (item) VALUES ($1)", &[&item]).await?;
-        }
-        Ok(())
-    });
-    match too_many.await {
+    match in_tenant(pool, "acme", async |tx| too_many(tx).await).await {
         Err(refusal @ Error::QuotaExceeded(_)) => println!("more than the quota: {refusal}"),
+        outcome => panic!("{outcome:?}"),
+    }
+    match in_tenant(pool, "acme", async |tx| Ok(too_many(tx).await.is_ok())).await {
+        Err(refusal @ Error::RolledBack(_)) => println!("a refusal that is swallowed: {refusal}"),
         outcome => panic!("{outcome:?}"),
     }
     match authenticate(pool, "e30.e30.e30").await {
         Err(refusal @ Error::InvalidToken(_)) => println!("a token that proves nothing: {refusal}"),
+        outcome => panic!("{outcome:?}"),
+    }
+    let deadlock = "DO $$BEGIN RAISE deadlock_detected; END$$";
+    match in_tenant(pool, "acme", async |tx| Ok(tx.batch_execute(deadlock).await?)).await {
+        Err(conflict @ Error::Conflict(_)) => println!("a deadlock: {conflict}"),
         outcome => panic!("{outcome:?}"),
     }
 
@@ -109,6 +126,7 @@ fn connect() -> Pool {
     let mut config = tokio_postgres::Config::new();
     config.host(variable("PGHOST")).dbname(variable("PGDATABASE")).user(variable("PGUSER"));
     config.port(variable("PGPORT").parse().expect("PGPORT is a number"));
+    config.password(env::var("PGPASSWORD").unwrap_or_default());
     Pool::builder(Manager::new(config, NoTls)).max_size(1).build().expect("a pool without timeouts")
 }
 
