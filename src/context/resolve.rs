@@ -69,8 +69,8 @@ pub fn check_token(trust: Trust) -> Result<()> {
 ///
 /// # Errors
 /// 42501 when the tenant is unknown, the role has no access to it, or the transaction has another
-/// one; 55000 when it is not active or belongs to another region, or a cursor was opened for another
-/// one; 53400 when too many sessions act for it; 22023 when the name is malformed.
+/// one; 55000 when it is not active or belongs to another region, a cursor was opened for another
+/// one, or the extension is newer than the library; 53400 when too many sessions act for it; 22023 when the name is malformed.
 pub fn resolve() -> Result<()> {
     invalidation::accept();
     given::look_up();
