@@ -4,6 +4,7 @@ mod drop;
 mod dump;
 mod failover;
 mod publication;
+mod replication;
 mod update;
 
 use std::process::Output;
