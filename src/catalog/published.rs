@@ -16,6 +16,8 @@ pub enum Identity {
     Index(Ident),
     /// By nothing less than all columns.
     Full,
+    /// By nothing: no index will do, and not all columns are sent.
+    Nothing,
 }
 
 /// A protected table, or a part of one.
@@ -54,7 +56,8 @@ pub fn tables(id: Uuid, key: &TenantKey) -> Result<Vec<Published>> {
             identity: match index {
                 _ if is_known => Identity::Known,
                 Some(index) => Identity::Index(Ident::quoted(index)),
-                None => Identity::Full,
+                None if row.require(11)? => Identity::Full,
+                None => Identity::Nothing,
             },
         })
     })

@@ -1,4 +1,4 @@
-//! What can be wrong with handlers, with erasing and copying tenants, and with dropping the extension.
+//! What can be wrong with handlers, with erasing, copying and publishing tenants, and with dropping the extension.
 
 use pgrx::PgSqlErrorCode;
 use thiserror::Error;
@@ -28,6 +28,8 @@ pub enum Lifecycle {
     KeyOfAll { key: String, relation: String },
     #[error("a tenant can't be erased in a transaction of this isolation level")]
     ErasureIsolation,
+    #[error("rows of {0} can't be published: changed ones are not known again on the other side")]
+    NotIdentified(String),
     #[error("the parent of a tenant can't be the tenant itself, or one below it")]
     ParentIsBelow,
     #[error("the parent of a tenant is no tenant")]
@@ -56,6 +58,7 @@ impl Lifecycle {
         use Lifecycle::*;
         match self {
             UnknownHandler { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            NotIdentified(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             NotFunctionOwner(_) => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             UnsuitableHandler(_) => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
             NotConfirmed | ParentIsBelow => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -94,6 +97,11 @@ impl Lifecycle {
                 format!("{rows} rows. A trigger, a rule or a handler kept them, or wrote them anew.")
             }
             ErasureIsolation => "It does not see what others have committed since it began.".into(),
+            NotIdentified(_) => {
+                "The table has generated columns, which are not sent, and no unique index of other columns that has \
+                 the tenant column: PostgreSQL would refuse every UPDATE and DELETE."
+                    .into()
+            }
             UnsuitableHandler(_) => {
                 "A handler is an ordinary function of (uuid, jsonb) that returns one value, or void.".into()
             }
@@ -133,6 +141,9 @@ impl Lifecycle {
             RowsRemain { .. } => "Nothing was erased. Disable what keeps them while the tenant is erased.".into(),
             KeyOfAll { .. } => "Call tenancy.scope_unique() for it.".into(),
             ErasureIsolation => "Use READ COMMITTED.".into(),
+            NotIdentified(_) => "Have a key led by the tenant: tenancy.scope_unique(), or a unique index with the tenant column \
+                 on columns that are NOT NULL."
+                .into(),
             ParentIsBelow => "Move what is to be above first, with tenancy.set_parent().".into(),
             ParentIsNone => "tenancy.create_tenant() registers a tenant.".into(),
             StillParent | ErasesParent => {

@@ -3,7 +3,7 @@
 use super::inventory::is_elsewhere;
 use crate::catalog::published::{self, Identity, Published};
 use crate::catalog::tenants;
-use crate::error::{Error, Result};
+use crate::error::{Error, Lifecycle, Result};
 use crate::sql::{self, Ident};
 use crate::sys::report;
 use crate::tenant::TenantRef;
@@ -13,7 +13,7 @@ use crate::tenant::TenantRef;
 ///
 /// # Errors
 /// 42704 unknown tenant; 55000 when it is erased or of another region; 0A000 when a tenant column is of a type, or has a
-/// collation, that is not PostgreSQL's own.
+/// collation, that is not PostgreSQL's own, or rows can't be known again.
 pub fn publication_sql(tenant: &str, name: Option<&str>) -> Result<Vec<String>> {
     let found = tenants::find(&TenantRef::parse(tenant)?)?.ok_or_else(|| Error::UnknownTenant(tenant.to_owned()))?;
     if found.status == "erased" {
@@ -42,7 +42,7 @@ fn statements(tables: &[Published], name: &Ident, exists: bool) -> Result<Vec<St
         let Some(value) = &table.value else { continue };
         // What is sent of a partition is sent as its root's, by what identifies the root's rows.
         if !table.is_partitioned || !table.goes_along {
-            ddl.extend(identify(table));
+            ddl.extend(identify(table)?);
         }
         if table.goes_along {
             continue;
@@ -74,8 +74,8 @@ fn statements(tables: &[Published], name: &Ident, exists: bool) -> Result<Vec<St
 }
 
 /// PostgreSQL refuses UPDATE and DELETE of what is published by a filter on columns that are not sent along with them.
-fn identify(table: &Published) -> Option<String> {
-    match &table.identity {
+fn identify(table: &Published) -> Result<Option<String>> {
+    Ok(match &table.identity {
         Identity::Known => None,
         Identity::Index(index) => {
             Some(format!("ALTER TABLE ONLY {} REPLICA IDENTITY USING INDEX {index};", table.ident))
@@ -85,7 +85,8 @@ fn identify(table: &Published) -> Option<String> {
              ALTER TABLE ONLY {} REPLICA IDENTITY FULL;",
             table.ident
         )),
-    }
+        Identity::Nothing => return Err(Lifecycle::NotIdentified(table.ident.to_string()).into()),
+    })
 }
 
 #[cfg(test)]
@@ -153,6 +154,15 @@ mod tests {
     fn rows_of_nobody_go_to_everybody() {
         let ddl = of(&[Published { kind: "shared".into(), ..table("a") }], false);
         assert!(ddl[0].contains("WHERE (tenant_id IS NULL OR tenant_id OPERATOR"), "{ddl:?}");
+    }
+
+    #[test]
+    fn rows_that_nothing_tells_apart_are_not_published() {
+        let unknown = Published { identity: Identity::Nothing, ..table("a") };
+        let error = statements(&[table("b"), unknown.clone()], &Ident::quoted("p".into()), false).unwrap_err();
+        assert_eq!(error, Lifecycle::NotIdentified("app.a".into()).into());
+        // Nobody asks for those that can't be the tenant's.
+        assert_eq!(of(&[table("b"), Published { value: None, ..unknown }], false).len(), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod drop;
 mod dump;
 mod failover;
+mod moving;
 mod publication;
 mod replication;
 mod update;
