@@ -1,6 +1,7 @@
 //! The only composer of SQL text. Pure: identifiers arrive quoted, from the catalog.
 
 pub mod adopt;
+pub mod filter;
 pub mod scope;
 pub mod transfer;
 pub mod undo;

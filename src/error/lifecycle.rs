@@ -28,6 +28,8 @@ pub enum Lifecycle {
     KeyOfAll { key: String, relation: String },
     #[error("a tenant can't be erased in a transaction of this isolation level")]
     ErasureIsolation,
+    #[error("publication {publication} exists, and is not the tenant's")]
+    PublicationTaken { publication: String, other: String },
     #[error("rows of {0} can't be published: changed ones are not known again on the other side")]
     NotIdentified(String),
     #[error("the parent of a tenant can't be the tenant itself, or one below it")]
@@ -58,6 +60,7 @@ impl Lifecycle {
         use Lifecycle::*;
         match self {
             UnknownHandler { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            PublicationTaken { .. } => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
             NotIdentified(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             NotFunctionOwner(_) => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             UnsuitableHandler(_) => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
@@ -97,6 +100,11 @@ impl Lifecycle {
                 format!("{rows} rows. A trigger, a rule or a handler kept them, or wrote them anew.")
             }
             ErasureIsolation => "It does not see what others have committed since it began.".into(),
+            PublicationTaken { other, .. } => {
+                format!(
+                    "Its subscribers would be sent this tenant's rows instead of what they have. It publishes {other}."
+                )
+            }
             NotIdentified(_) => {
                 "The table has generated columns, which are not sent, and no unique index of other columns that has \
                  the tenant column: PostgreSQL would refuse every UPDATE and DELETE."
@@ -141,6 +149,9 @@ impl Lifecycle {
             RowsRemain { .. } => "Nothing was erased. Disable what keeps them while the tenant is erased.".into(),
             KeyOfAll { .. } => "Call tenancy.scope_unique() for it.".into(),
             ErasureIsolation => "Use READ COMMITTED.".into(),
+            PublicationTaken { .. } => {
+                "Give another name; or, when nobody subscribes to it any more, DROP PUBLICATION first.".into()
+            }
             NotIdentified(_) => "Have a key led by the tenant: tenancy.scope_unique(), or a unique index with the tenant column \
                  on columns that are NOT NULL."
                 .into(),

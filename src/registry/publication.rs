@@ -1,19 +1,20 @@
 //! One tenant's rows for another server: the statements that publish them. Composing them is pure.
 
 use super::inventory::is_elsewhere;
-use crate::catalog::published::{self, Identity, Published};
-use crate::catalog::tenants;
+use crate::catalog::published::{self, Filter, Identity, Published};
+use crate::catalog::tenants::{self, TenantRow};
 use crate::error::{Error, Lifecycle, Result};
 use crate::sql::{self, Ident};
 use crate::sys::report;
 use crate::tenant::TenantRef;
+use std::collections::BTreeMap;
 
 /// The statements that publish a tenant's rows in all protected tables, under this name or one made of its id. A publication that
-/// exists is given those tables. None where nothing is protected. Called as the extension's owner.
+/// exists, and is this tenant's, is given those tables. None where nothing is protected. Called as the extension's owner.
 ///
 /// # Errors
-/// 42704 unknown tenant; 55000 when it is erased or of another region; 0A000 when a tenant column is of a type, or has a
-/// collation, that is not PostgreSQL's own, or rows can't be known again.
+/// 42704 unknown tenant; 55000 when it is erased or of another region; 42710 when a publication of that name is not this tenant's;
+/// 0A000 when a tenant column is of a type, or has a collation, that is not PostgreSQL's own, or rows can't be known again.
 pub fn publication_sql(tenant: &str, name: Option<&str>) -> Result<Vec<String>> {
     let found = tenants::find(&TenantRef::parse(tenant)?)?.ok_or_else(|| Error::UnknownTenant(tenant.to_owned()))?;
     if found.status == "erased" {
@@ -22,8 +23,16 @@ pub fn publication_sql(tenant: &str, name: Option<&str>) -> Result<Vec<String>> 
     if is_elsewhere(&found) {
         return Err(Error::OtherRegion { tenant: tenant.to_owned() });
     }
-    let own_name = format!("tenancy_{}", found.id.simple());
-    let (name, exists) = published::publication(name.unwrap_or(&own_name))?;
+    let own_name = own_name(&found);
+    let name = name.unwrap_or(&own_name);
+    let publication = published::publication(name)?;
+    if publication.exists && name != own_name {
+        let filters = published::filters(Some(name))?;
+        let other = if publication.is_of_more { Some("more than it lists".into()) } else { not_of(&filters, &found) };
+        if let Some(other) = other {
+            return Err(Lifecycle::PublicationTaken { publication: publication.ident.to_string(), other }.into());
+        }
+    }
     let tables = published::tables(found.id, &found.key)?;
     for table in tables.iter().filter(|table| !table.is_logged) {
         report::notice(
@@ -31,7 +40,21 @@ pub fn publication_sql(tenant: &str, name: Option<&str>) -> Result<Vec<String>> 
             "ALTER TABLE ... SET LOGGED has it replicated.",
         );
     }
-    statements(&tables, &name, exists)
+    statements(&tables, &publication.ident, publication.exists)
+}
+
+/// What a tenant's publication is called unless somebody names it. Whatever becomes of its key, this is no other tenant's.
+fn own_name(tenant: &TenantRow) -> String {
+    format!("tenancy_{}", tenant.id.simple())
+}
+
+/// A table that is not filtered by the tenant alone.
+fn not_of(filters: &[Filter], tenant: &TenantRow) -> Option<String> {
+    let mut tables = BTreeMap::new();
+    for filter in filters {
+        *tables.entry(filter.table.to_string()).or_insert(false) |= filter.is_of(tenant.id, &tenant.key);
+    }
+    tables.into_iter().find(|(_, is_of)| !is_of).map(|(table, _)| table)
 }
 
 fn statements(tables: &[Published], name: &Ident, exists: bool) -> Result<Vec<String>> {

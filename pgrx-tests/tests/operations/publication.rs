@@ -151,6 +151,55 @@ fn rows_are_made_known_by_an_index_with_the_tenant_where_there_is_one() {
 }
 
 #[test]
+fn a_publication_stays_its_tenants() {
+    let world = World::new();
+    world.fixture.run(TABLES);
+    let mut superuser = world.fixture.superuser();
+    let (publish, again) = ("'acme', 'elsewhere'", "'101', 'numbers'");
+    for statement in statements(&mut superuser, publish).into_iter().chain(statements(&mut superuser, again)) {
+        superuser.run(&statement);
+    }
+    let published = "select pubname || tablename || rowfilter from pg_publication_tables order by 1";
+    let before = superuser.texts(published);
+    for other in ["'globex', 'elsewhere'", "'101', 'elsewhere'", "'202', 'numbers'", "'acme', 'numbers'"] {
+        let error = superuser.refuses(&format!("select tenancy.publication_sql({other})"), "42710");
+        assert!(
+            error.detail().is_some_and(|detail| detail.contains("public.") || detail.contains("Shop")),
+            "{error:?}"
+        );
+    }
+    // Its own is given what there is, also when a table is protected no more, or gone.
+    superuser.run("select tenancy.unprotect('prices'); select tenancy.unprotect('notes_varchar'); drop table log");
+    for own in [publish, again] {
+        statements(&mut superuser, own).iter().for_each(|statement| superuser.run(statement));
+    }
+    let after = superuser.texts(published);
+    let stays = |row: &&String| {
+        !["prices", "notes_varchar", "elsewherelog", "numberslog"].iter().any(|name| row.contains(name))
+    };
+    assert_eq!(after, before.iter().filter(stays).cloned().collect::<Vec<_>>());
+    // One that sends more than the tenant's rows is not its own.
+    superuser.run(
+        "create publication unfiltered for table notes_uuid; create publication whole for all tables;
+         create publication of_schema for tables in schema public; create publication empty",
+    );
+    superuser.run(&format!("create publication wide for table notes_uuid where (tenant_id = '{}' or id > 7)", ACME.id));
+    for name in ["unfiltered", "whole", "of_schema", "wide"] {
+        superuser.refuses(&format!("select tenancy.publication_sql('acme', '{name}')"), "42710");
+    }
+    for statement in statements(&mut superuser, "'acme', 'empty'") {
+        superuser.run(&statement);
+    }
+    // The name that is made of its id says whose it is, whatever becomes of its key.
+    statements(&mut superuser, "'acme'").iter().for_each(|statement| superuser.run(statement));
+    superuser.run("update tenancy.tenants set key = 'acme-2' where key = 'acme'");
+    superuser.refuses("select tenancy.publication_sql('acme-2', 'elsewhere')", "42710");
+    statements(&mut superuser, "'acme-2'").iter().for_each(|statement| superuser.run(statement));
+    let filter = "select rowfilter from pg_publication_tables where pubname ~ '^tenancy_' and tablename = 'notes_text'";
+    assert_eq!(superuser.value(filter).as_deref(), Some("(tenant_id = 'acme-2'::text)"));
+}
+
+#[test]
 fn hostile_settings_and_names_change_nothing() {
     let world = World::new();
     world.fixture.run("select tenancy.create_tenant('o''neil\\''; drop table notes_text; --')");
@@ -165,6 +214,8 @@ fn hostile_settings_and_names_change_nothing() {
     for ddl in superuser.texts(statement) {
         superuser.run(&ddl);
     }
+    // What it made is known again under the same settings.
+    assert!(!superuser.texts(statement).is_empty());
     superuser.run("set standard_conforming_strings = on");
     let filter = superuser.value("select rowfilter from pg_publication_tables where tablename = 'notes_text'").unwrap();
     let literal = filter.split(" = ").nth(1).unwrap().trim_end_matches(')').to_owned();
