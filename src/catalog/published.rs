@@ -113,6 +113,13 @@ impl Filter {
         let held = held(*column_type, id, key).map(|(text, _)| text);
         held.is_some() && held == filter::only_value(&self.text, column)
     }
+
+    /// Whether it names the tenant.
+    pub fn names(&self, id: Uuid, key: &TenantKey) -> bool {
+        let Some((column, column_type)) = &self.column else { return false };
+        let held = held(*column_type, id, key).map(|(text, _)| text);
+        held.is_some_and(|held| filter::values(&self.text, column).contains(&held))
+    }
 }
 
 /// The row filters on tenant columns of protected tables in all publications; or of all tables in one, those included that have

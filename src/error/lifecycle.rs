@@ -28,6 +28,8 @@ pub enum Lifecycle {
     KeyOfAll { key: String, relation: String },
     #[error("a tenant can't be erased in a transaction of this isolation level")]
     ErasureIsolation,
+    #[error("a tenant can't be erased while its rows are published")]
+    ErasesPublished(String),
     #[error("publication {publication} exists, and is not the tenant's")]
     PublicationTaken { publication: String, other: String },
     #[error("rows of {0} can't be published: changed ones are not known again on the other side")]
@@ -76,6 +78,7 @@ impl Lifecycle {
             | RowsRemain { .. }
             | KeyOfAll { .. }
             | ErasesParent
+            | ErasesPublished(_)
             | CursorOfOtherTree
             | ErasureIsolation => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         }
@@ -100,6 +103,9 @@ impl Lifecycle {
                 format!("{rows} rows. A trigger, a rule or a handler kept them, or wrote them anew.")
             }
             ErasureIsolation => "It does not see what others have committed since it began.".into(),
+            ErasesPublished(publications) => {
+                format!("Whoever subscribes would lose these rows as well. Published by: {publications}.")
+            }
             PublicationTaken { other, .. } => {
                 format!(
                     "Its subscribers would be sent this tenant's rows instead of what they have. It publishes {other}."
@@ -149,6 +155,9 @@ impl Lifecycle {
             RowsRemain { .. } => "Nothing was erased. Disable what keeps them while the tenant is erased.".into(),
             KeyOfAll { .. } => "Call tenancy.scope_unique() for it.".into(),
             ErasureIsolation => "Use READ COMMITTED.".into(),
+            ErasesPublished(_) => {
+                "When the subscriber has all, drop the subscription there first, then the publication: DROP PUBLICATION.".into()
+            }
             PublicationTaken { .. } => {
                 "Give another name; or, when nobody subscribes to it any more, DROP PUBLICATION first.".into()
             }

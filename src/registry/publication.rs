@@ -7,7 +7,7 @@ use crate::error::{Error, Lifecycle, Result};
 use crate::sql::{self, Ident};
 use crate::sys::report;
 use crate::tenant::TenantRef;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The statements that publish a tenant's rows in all protected tables, under this name or one made of its id. A publication that
 /// exists, and is this tenant's, is given those tables. None where nothing is protected. Called as the extension's owner.
@@ -55,6 +55,14 @@ fn not_of(filters: &[Filter], tenant: &TenantRow) -> Option<String> {
         *tables.entry(filter.table.to_string()).or_insert(false) |= filter.is_of(tenant.id, &tenant.key);
     }
     tables.into_iter().find(|(_, is_of)| !is_of).map(|(table, _)| table)
+}
+
+/// The publications that are a tenant's by their name, or name it in the filter of a protected table.
+pub fn publications_of(tenant: &TenantRow) -> Result<BTreeSet<String>> {
+    let own = published::publication(&own_name(tenant))?;
+    let filters = published::filters(None)?;
+    let naming = filters.into_iter().filter(|filter| filter.names(tenant.id, &tenant.key));
+    Ok(naming.map(|filter| filter.publication.to_string()).chain(own.exists.then(|| own.ident.to_string())).collect())
 }
 
 fn statements(tables: &[Published], name: &Ident, exists: bool) -> Result<Vec<String>> {
