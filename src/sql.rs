@@ -148,6 +148,11 @@ pub fn create_count_trigger(trigger: &CountTrigger, relation: &Ident) -> [String
     ]
 }
 
+/// Takes a table out of a publication.
+pub fn unpublish(publication: &Ident, relation: &Ident) -> String {
+    format!("ALTER PUBLICATION {publication} DROP TABLE ONLY {relation};")
+}
+
 /// `ALTER TABLE <relation> <action>`.
 pub fn alter_table(relation: &Ident, action: &str) -> String {
     format!("ALTER TABLE {relation} {action};")

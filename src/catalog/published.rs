@@ -1,11 +1,11 @@
 //! What can be published of protected tables, for logical replication.
 
 use super::spi;
-use super::tenant_rows::{held, value};
+use super::tenant_rows::{held, named, value};
 use crate::error::{Error, Result};
 use crate::sql::{Ident, filter};
 use crate::sys::Oid;
-use crate::tenant::TenantKey;
+use crate::tenant::{TenantKey, TenantRef};
 use uuid::Uuid;
 
 /// How a table's rows are known again on the other side.
@@ -101,6 +101,7 @@ pub struct Filter {
     pub publication: Ident,
     /// Schema-qualified.
     pub table: Ident,
+    pub schema: String,
     /// As PostgreSQL writes the row filter; empty where there is none.
     pub text: String,
     column: Option<(Ident, Oid)>,
@@ -120,6 +121,14 @@ impl Filter {
         let held = held(*column_type, id, key).map(|(text, _)| text);
         held.is_some_and(|held| filter::values(&self.text, column).contains(&held))
     }
+
+    /// The tenants that it names, and whether it is by one alone.
+    pub fn tenants(&self) -> (Vec<TenantRef>, bool) {
+        let Some((column, column_type)) = &self.column else { return (Vec::new(), false) };
+        let values = filter::values(&self.text, column);
+        let tenants = values.into_iter().map(|value| named(*column_type, value)).collect();
+        (tenants, filter::only_value(&self.text, column).is_some())
+    }
 }
 
 /// The row filters on tenant columns of protected tables in all publications; or of all tables in one, those included that have
@@ -132,6 +141,7 @@ pub fn filters(publication: Option<&str>) -> Result<Vec<Filter>> {
         Ok(Filter {
             publication: Ident::quoted(row.require(1)?),
             table: Ident::quoted(row.require(2)?),
+            schema: row.require(3)?,
             text: row.require(4)?,
             column: column.map(Ident::quoted).zip(column_type),
         })

@@ -8,7 +8,7 @@ use crate::sql::transfer::Owner;
 use crate::sql::{self, Ident};
 use crate::sys::types::{self, Base};
 use crate::sys::{Oid, foreign, lock, relation};
-use crate::tenant::TenantKey;
+use crate::tenant::{TenantKey, TenantRef, parse_uuid};
 use uuid::Uuid;
 
 const TREE: &str = include_str!("../../sql/queries/lifecycle/tree.sql");
@@ -64,6 +64,14 @@ pub fn held(column_type: Oid, id: Uuid, key: &TenantKey) -> Option<(String, &'st
         Base::Integer(integer) => (key.number().filter(|number| types::holds(integer, *number))?.to_string(), "int8"),
         Base::Other => return None,
     })
+}
+
+/// The tenant of whom a column of that type holds this.
+pub fn named(column_type: Oid, held: String) -> TenantRef {
+    match (types::base(column_type), parse_uuid(&held)) {
+        (Base::Uuid, Some(id)) => TenantRef::Id(id),
+        _ => TenantRef::Key(TenantKey::stored(held)),
+    }
 }
 
 /// Tables with a tenant column that nobody has protected or classified. Needs the rights of the extension's owner.

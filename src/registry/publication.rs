@@ -65,6 +65,35 @@ pub fn publications_of(tenant: &TenantRow) -> Result<BTreeSet<String>> {
     Ok(naming.map(|filter| filter.publication.to_string()).chain(own.exists.then(|| own.ident.to_string())).collect())
 }
 
+/// A publication that has a protected table filtered by a tenant that is not, or no more, registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stale {
+    pub publication: String,
+    pub table: String,
+    /// Where nobody else's rows are in it.
+    pub remedy: Option<String>,
+}
+
+/// Such publications of tables in one schema, or in all. Called as the extension's owner.
+pub fn stale_publications(schema: Option<&str>) -> Result<Vec<Stale>> {
+    let mut stale = Vec::new();
+    for filter in published::filters(None)? {
+        if schema.is_some_and(|schema| schema != filter.schema) {
+            continue;
+        }
+        let (named, is_one) = filter.tenants();
+        for tenant in named {
+            if tenants::find(&tenant)?.is_none_or(|found| found.status == "erased") {
+                let (publication, table) = (filter.publication.to_string(), filter.table.to_string());
+                let remedy = is_one.then(|| sql::unpublish(&filter.publication, &filter.table));
+                stale.push(Stale { publication, table, remedy });
+                break;
+            }
+        }
+    }
+    Ok(stale)
+}
+
 fn statements(tables: &[Published], name: &Ident, exists: bool) -> Result<Vec<String>> {
     let mut ddl = Vec::new();
     let mut listed = Vec::new();
