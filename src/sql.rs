@@ -1,6 +1,7 @@
 //! The only composer of SQL text. Pure: identifiers arrive quoted, from the catalog.
 
 pub mod adopt;
+pub mod filter;
 pub mod scope;
 pub mod transfer;
 pub mod undo;
@@ -145,6 +146,11 @@ pub fn create_count_trigger(trigger: &CountTrigger, relation: &Ident) -> [String
         ),
         format!("ALTER TABLE ONLY {relation} ENABLE ALWAYS TRIGGER {name};"),
     ]
+}
+
+/// Takes a table out of a publication.
+pub fn unpublish(publication: &Ident, relation: &Ident) -> String {
+    format!("ALTER PUBLICATION {publication} DROP TABLE ONLY {relation};")
 }
 
 /// `ALTER TABLE <relation> <action>`.

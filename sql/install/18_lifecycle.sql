@@ -73,7 +73,7 @@ CREATE FUNCTION tenancy.erase_tenant(
     AS 'MODULE_PATHNAME', 'erase_tenant_wrapper';
 REVOKE EXECUTE ON FUNCTION tenancy.erase_tenant(text, text, boolean, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION tenancy.erase_tenant(text, text, boolean, boolean) IS
-    'Removes every row of an archived tenant, those that refer to others first, and leaves its id and a certificate in tenancy.event_log; with erase_audit also what tenancy.audit_log tells of it. Returns how many rows of each table; a dry run counts them and changes nothing. Raises 42704 unknown tenant, 22023 confirm is not its key, 55000 not archived, tables with a tenant column that are not protected or classified, or rows that remain';
+    'Removes every row of an archived tenant, those that refer to others first, and leaves its id and a certificate in tenancy.event_log; with erase_audit also what tenancy.audit_log tells of it. Returns how many rows of each table; a dry run counts them and changes nothing. Raises 42704 unknown tenant, 22023 confirm is not its key, 55000 not archived, published, tables with a tenant column that are not protected or classified, or rows that remain';
 
 -- The settings that change how values are written are pinned: a digest is the same wherever it is made.
 CREATE FUNCTION tenancy.tenant_digest(tenant text) RETURNS TABLE (tbl regclass, rows bigint, digest text)

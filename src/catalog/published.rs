@@ -1,10 +1,11 @@
 //! What can be published of protected tables, for logical replication.
 
 use super::spi;
-use super::tenant_rows::value;
+use super::tenant_rows::{held, named, value};
 use crate::error::{Error, Result};
-use crate::sql::Ident;
-use crate::tenant::TenantKey;
+use crate::sql::{Ident, filter};
+use crate::sys::Oid;
+use crate::tenant::{TenantKey, TenantRef};
 use uuid::Uuid;
 
 /// How a table's rows are known again on the other side.
@@ -16,6 +17,8 @@ pub enum Identity {
     Index(Ident),
     /// By nothing less than all columns.
     Full,
+    /// By nothing: no index will do, and not all columns are sent.
+    Nothing,
 }
 
 /// A protected table, or a part of one.
@@ -54,19 +57,93 @@ pub fn tables(id: Uuid, key: &TenantKey) -> Result<Vec<Published>> {
             identity: match index {
                 _ if is_known => Identity::Known,
                 Some(index) => Identity::Index(Ident::quoted(index)),
-                None => Identity::Full,
+                None if row.require(11)? => Identity::Full,
+                None => Identity::Nothing,
             },
         })
     })
 }
 
-/// The name of a publication as it is written, and whether there is one.
-pub fn publication(name: &str) -> Result<(Ident, bool)> {
+/// A publication by its name.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// As it is written.
+    pub ident: Ident,
+    pub exists: bool,
+    /// Also of tables that it does not name: all, or all of a schema.
+    pub is_of_more: bool,
+}
+
+/// What there is by that name.
+pub fn publication(name: &str) -> Result<Publication> {
     let rows = spi::read_latest(
-        "SELECT pg_catalog.quote_ident($1), \
-                EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname OPERATOR(pg_catalog.=) $1::pg_catalog.name)",
+        "SELECT pg_catalog.quote_ident($1), pub.oid IS NOT NULL, \
+                coalesce(pub.puballtables \
+                         OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace AS n \
+                                    WHERE n.pnpubid OPERATOR(pg_catalog.=) pub.oid), false) \
+         FROM (SELECT 1) AS one \
+         LEFT JOIN pg_catalog.pg_publication AS pub ON pub.pubname OPERATOR(pg_catalog.=) $1::pg_catalog.name",
         &[name.into()],
-        |row| Ok((Ident::quoted(row.require(1)?), row.require(2)?)),
+        |row| {
+            Ok(Publication {
+                ident: Ident::quoted(row.require(1)?),
+                exists: row.require(2)?,
+                is_of_more: row.require(3)?,
+            })
+        },
     )?;
     rows.into_iter().next().ok_or(Error::NotInstalled)
+}
+
+/// A column that a table in a publication may be filtered by: of a protected one the tenant column, of another one any.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    pub publication: Ident,
+    /// Schema-qualified.
+    pub table: Ident,
+    pub schema: String,
+    /// As PostgreSQL writes the row filter; empty where there is none.
+    pub text: String,
+    column: Option<(Ident, Oid)>,
+}
+
+impl Filter {
+    /// Whether it lets the tenant's rows through, and besides them at most those of nobody.
+    pub fn is_of(&self, id: Uuid, key: &TenantKey) -> bool {
+        let Some((column, column_type)) = &self.column else { return false };
+        let held = held(*column_type, id, key).map(|(text, _)| text);
+        held.is_some() && held == filter::only_value(&self.text, column)
+    }
+
+    /// Whether it names the tenant.
+    pub fn names(&self, id: Uuid, key: &TenantKey) -> bool {
+        let Some((column, column_type)) = &self.column else { return false };
+        let held = held(*column_type, id, key).map(|(text, _)| text);
+        held.is_some_and(|held| filter::values(&self.text, column).contains(&held))
+    }
+
+    /// The tenants that it names, and whether it is by one alone.
+    pub fn tenants(&self) -> (Vec<TenantRef>, bool) {
+        let Some((column, column_type)) = &self.column else { return (Vec::new(), false) };
+        let values = filter::values(&self.text, column);
+        let tenants = values.into_iter().map(|value| named(*column_type, value)).collect();
+        (tenants, filter::only_value(&self.text, column).is_some())
+    }
+}
+
+/// The row filters on tenant columns of protected tables in all publications; or of all tables in one, those included that have
+/// none. Needs the rights of the extension's owner, and `standard_conforming_strings`.
+pub fn filters(publication: Option<&str>) -> Result<Vec<Filter>> {
+    const FILTERS: &str = include_str!("../../sql/queries/lifecycle/filters.sql");
+    spi::read_latest(FILTERS, &[publication.into()], |row| {
+        let column: Option<String> = row.get(5)?;
+        let column_type: Option<Oid> = row.get(6)?;
+        Ok(Filter {
+            publication: Ident::quoted(row.require(1)?),
+            table: Ident::quoted(row.require(2)?),
+            schema: row.require(3)?,
+            text: row.require(4)?,
+            column: column.map(Ident::quoted).zip(column_type),
+        })
+    })
 }

@@ -8,7 +8,7 @@ use crate::sql::transfer::Owner;
 use crate::sql::{self, Ident};
 use crate::sys::types::{self, Base};
 use crate::sys::{Oid, foreign, lock, relation};
-use crate::tenant::TenantKey;
+use crate::tenant::{TenantKey, TenantRef, parse_uuid};
 use uuid::Uuid;
 
 const TREE: &str = include_str!("../../sql/queries/lifecycle/tree.sql");
@@ -52,13 +52,26 @@ impl Table {
 
 /// What a column of that type holds for a tenant, as a literal; `None` where it can't hold it.
 pub fn value(column_type: Oid, id: Uuid, key: &TenantKey) -> Option<String> {
-    let (text, type_name) = match types::base(column_type) {
+    let (text, type_name) = held(column_type, id, key)?;
+    Some(format!("{}::pg_catalog.{type_name}", sql::literal(&text)))
+}
+
+/// The same as text, and the type of the literal.
+pub fn held(column_type: Oid, id: Uuid, key: &TenantKey) -> Option<(String, &'static str)> {
+    Some(match types::base(column_type) {
         Base::Uuid => (id.to_string(), "uuid"),
         Base::Text => (key.as_str().to_owned(), "text"),
         Base::Integer(integer) => (key.number().filter(|number| types::holds(integer, *number))?.to_string(), "int8"),
         Base::Other => return None,
-    };
-    Some(format!("{}::pg_catalog.{type_name}", sql::literal(&text)))
+    })
+}
+
+/// The tenant of whom a column of that type holds this.
+pub fn named(column_type: Oid, held: String) -> TenantRef {
+    match (types::base(column_type), parse_uuid(&held)) {
+        (Base::Uuid, Some(id)) => TenantRef::Id(id),
+        _ => TenantRef::Key(TenantKey::stored(held)),
+    }
 }
 
 /// Tables with a tenant column that nobody has protected or classified. Needs the rights of the extension's owner.

@@ -70,7 +70,7 @@ use Severity::{Critical, High, Info, Low, Medium};
 /// The worst first. Among equals a fix that another one builds on comes before it: a column is given a
 /// type that can be compared before its table is protected, a foreign key leaves the old key before that
 /// is replaced.
-const CODES: [Code; 75] = [
+const CODES: [Code; 76] = [
     code("ROLE_BYPASSRLS", Critical, "A role that acts for tenants {}, and so no row security holds for it."),
     code("FOREIGN_TABLE", Critical, "A foreign table knows no row security, and tenants reach this one."),
     code(
@@ -270,6 +270,12 @@ const CODES: [Code; 75] = [
     .advised("Move the objects into a column of type bytea, each after looking whose it is: a row may have been given any number."),
     code("PUBLICATION", Medium, "The publication sends rows of all tenants, without row filter: {}."),
     code(
+        "PUBLICATION_STALE",
+        Medium,
+        "The publication filters {} by a tenant that is not registered: who is given its key later is sent to the same subscribers.",
+    )
+    .advised("Take that tenant out of the filter."),
+    code(
         "ROLE_SETTING",
         Medium,
         "The setting {} is fixed for a role that acts for tenants, by which it fails or reads other objects than meant.",
@@ -379,8 +385,14 @@ mod tests {
             include_str!("../../sql/queries/doctor/roles.sql"),
             include_str!("../../sql/queries/doctor/server.sql"),
         ];
-        let mut seen =
-            vec!["POLICY_DRIFT", "HARDENING_DRIFT", "SERVER_TOO_OLD", "EXTENSION_NOT_UPDATED", "LIBRARY_OUTDATED"];
+        let mut seen = vec![
+            "POLICY_DRIFT",
+            "HARDENING_DRIFT",
+            "PUBLICATION_STALE",
+            "SERVER_TOO_OLD",
+            "EXTENSION_NOT_UPDATED",
+            "LIBRARY_OUTDATED",
+        ];
         for query in queries {
             for line in query.lines() {
                 let Some((_, after)) = line.split_once("SELECT ") else { continue };

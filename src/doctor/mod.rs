@@ -23,8 +23,9 @@ pub struct Finding {
 }
 
 /// Examines the database: the objects of one schema, or all of them and what stands above schemas.
-/// `drifted` are protected tables whose policies are not as they should be, each with its remedy, and `softened`
-/// roles that are no longer hardened as they were, each with its own if there is one. The worst comes first; run in
+/// `drifted` are protected tables whose policies are not as they should be, each with its remedy, `softened`
+/// roles that are no longer hardened as they were, each with its own if there is one, and `stale` publications with a table whose
+/// filter names nobody, and a remedy if there is one. The worst comes first; run in
 /// this order, no fix gets into another one's way.
 ///
 /// # Errors
@@ -33,12 +34,16 @@ pub fn examine(
     schema: Option<&str>,
     drifted: impl Iterator<Item = (String, String)>,
     softened: impl Iterator<Item = (String, Option<String>)>,
+    stale: impl Iterator<Item = (String, String, Option<String>)>,
 ) -> Result<Vec<Finding>> {
     let oid = schema.map(relations::schema).transpose()?;
     let mut found = doctor::find(oid)?;
     let plain = |code: &str, object, fix| Found { code: code.into(), object, note: None, fix, severity: None };
     found.extend(drifted.map(|(object, fix)| plain("POLICY_DRIFT", object, Some(fix))));
     found.extend(softened.map(|(object, fix)| plain("HARDENING_DRIFT", object, fix)));
+    found.extend(
+        stale.map(|(object, table, fix)| Found { note: Some(table), ..plain("PUBLICATION_STALE", object, fix) }),
+    );
     if oid.is_none() {
         found.extend(doctor::server_version()?.and_then(versions::too_old));
         found.extend(versions::not_updated(&extension::schema_version()?, extension::LIBRARY));

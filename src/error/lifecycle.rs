@@ -1,4 +1,4 @@
-//! What can be wrong with handlers, with erasing and copying tenants, and with dropping the extension.
+//! What can be wrong with handlers, with erasing, copying and publishing tenants, and with dropping the extension.
 
 use pgrx::PgSqlErrorCode;
 use thiserror::Error;
@@ -28,6 +28,12 @@ pub enum Lifecycle {
     KeyOfAll { key: String, relation: String },
     #[error("a tenant can't be erased in a transaction of this isolation level")]
     ErasureIsolation,
+    #[error("a tenant can't be erased while its rows are published")]
+    ErasesPublished(String),
+    #[error("publication {publication} exists, and is not the tenant's")]
+    PublicationTaken { publication: String, other: String },
+    #[error("rows of {0} can't be published: changed ones are not known again on the other side")]
+    NotIdentified(String),
     #[error("the parent of a tenant can't be the tenant itself, or one below it")]
     ParentIsBelow,
     #[error("the parent of a tenant is no tenant")]
@@ -60,6 +66,8 @@ impl Lifecycle {
         use Lifecycle::*;
         match self {
             UnknownHandler { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            PublicationTaken { .. } => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+            NotIdentified(_) => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             NotFunctionOwner(_) => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             UnsuitableHandler(_) => PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
             NotConfirmed | ParentIsBelow => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -75,6 +83,7 @@ impl Lifecycle {
             | RowsRemain { .. }
             | KeyOfAll { .. }
             | ErasesParent
+            | ErasesPublished(_)
             | CursorOfOtherTree
             | ErasureIsolation => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         }
@@ -99,6 +108,19 @@ impl Lifecycle {
                 format!("{rows} rows. A trigger, a rule or a handler kept them, or wrote them anew.")
             }
             ErasureIsolation => "It does not see what others have committed since it began.".into(),
+            ErasesPublished(publications) => {
+                format!("Whoever subscribes would lose these rows as well. Published by: {publications}.")
+            }
+            PublicationTaken { other, .. } => {
+                format!(
+                    "Its subscribers would be sent this tenant's rows instead of what they have. It publishes {other}."
+                )
+            }
+            NotIdentified(_) => {
+                "The table has generated columns, which are not sent, and no unique index of other columns that has \
+                 the tenant column: PostgreSQL would refuse every UPDATE and DELETE."
+                    .into()
+            }
             UnsuitableHandler(_) => {
                 "A handler is an ordinary function of (uuid, jsonb) that returns one value, or void.".into()
             }
@@ -139,6 +161,15 @@ impl Lifecycle {
             RowsRemain { .. } => "Nothing was erased. Disable what keeps them while the tenant is erased.".into(),
             KeyOfAll { .. } => "Call tenancy.scope_unique() for it.".into(),
             ErasureIsolation => "Use READ COMMITTED.".into(),
+            ErasesPublished(_) => {
+                "When the subscriber has all, drop the subscription there first, then the publication: DROP PUBLICATION.".into()
+            }
+            PublicationTaken { .. } => {
+                "Give another name; or, when nobody subscribes to it any more, DROP PUBLICATION first.".into()
+            }
+            NotIdentified(_) => "Have a key led by the tenant: tenancy.scope_unique(), or a unique index with the tenant column \
+                 on columns that are NOT NULL."
+                .into(),
             ParentIsBelow => "Move what is to be above first, with tenancy.set_parent().".into(),
             ParentIsNone => "tenancy.create_tenant() registers a tenant.".into(),
             StillParent | ErasesParent => {

@@ -2,6 +2,7 @@
 
 use super::handlers::{self, Kind};
 use super::order;
+use super::publication::publications_of;
 use crate::catalog::event::Event;
 use crate::catalog::tenant_rows::{self, Own, Table};
 use crate::catalog::tenants::{self, TenantRow};
@@ -23,8 +24,8 @@ pub type Removed = (Oid, i64);
 ///
 /// # Errors
 /// 42704 unknown tenant; 22023 when `confirm` is not its key; 55000 when it is not archived, a table with a tenant column
-/// is neither protected nor classified, rows remain, other tenants are below it, or in another isolation level than READ COMMITTED; what foreign
-/// keys, triggers and handlers raise.
+/// is neither protected nor classified, the tenant is published, rows remain, other tenants are below it, or in another isolation level
+/// than READ COMMITTED; what foreign keys, triggers and handlers raise.
 ///
 /// What others have hung on tables and events runs on the way. So whatever is run with the rights of a table's owner is looked
 /// up right before, and nothing is left for the end of the transaction.
@@ -47,6 +48,7 @@ pub fn erase_tenant(tenant: &str, confirm: Option<&str>, dry_run: bool, erase_au
     if !unclassified.is_empty() {
         return Err(Lifecycle::UnclassifiedTables(unclassified.join(", ")).into());
     }
+    check_unpublished(&found)?;
     let tables = tenant_rows::tables(&protection::roots()?)?;
     let own = tenant_rows::own_tables()?;
     if dry_run {
@@ -89,6 +91,16 @@ fn check_erasable(name: &str, found: &TenantRow, confirm: Option<&str>, dry_run:
     Ok(())
 }
 
+/// Whoever a tenant is replicated to would lose its rows as well; and get those of the next one who has its key.
+fn check_unpublished(tenant: &TenantRow) -> Result<()> {
+    let publications = publications_of(tenant)?;
+    if publications.is_empty() {
+        return Ok(());
+    }
+    let publications: Vec<String> = publications.into_iter().collect();
+    Err(Lifecycle::ErasesPublished(publications.join(", ")).into())
+}
+
 fn count(tenant: &TenantRow, tables: &[Table], own: &[Own], erase_audit: bool) -> Result<Vec<Removed>> {
     let mut counts = Vec::new();
     for table in tables {
@@ -123,6 +135,8 @@ fn remove(tenant: &TenantRow, tables: &[Table]) -> Result<Vec<Removed>> {
     let parts: BTreeSet<u32> = tables.iter().flat_map(|table| &table.parts).map(|part| part.to_u32()).collect();
     parts.into_iter().for_each(|part| lock::against_writes(Oid::from(part)));
     check_same(tables)?;
+    // Nobody publishes a table that is locked.
+    check_unpublished(tenant)?;
     // Triggers of rows that go may change others, which are then elsewhere.
     for _ in 0..ROUNDS {
         if remove_once(tenant, tables, &groups, &edges, &mut rows)? == 0 {

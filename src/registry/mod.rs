@@ -31,5 +31,5 @@ pub use lifecycle::{Transition, create_tenant, transition};
 pub use members::{accept_invitation, add_member, invite_member, owner_left, remove_member, revoke_invitation};
 pub use parents::{parent_left, parent_set, set_parent};
 pub use plans::create_plan;
-pub use publication::publication_sql;
+pub use publication::{publication_sql, stale_publications};
 pub use settings::set_setting;

@@ -1,19 +1,20 @@
 //! One tenant's rows for another server: the statements that publish them. Composing them is pure.
 
 use super::inventory::is_elsewhere;
-use crate::catalog::published::{self, Identity, Published};
-use crate::catalog::tenants;
-use crate::error::{Error, Result};
+use crate::catalog::published::{self, Filter, Identity, Published};
+use crate::catalog::tenants::{self, TenantRow};
+use crate::error::{Error, Lifecycle, Result};
 use crate::sql::{self, Ident};
 use crate::sys::report;
 use crate::tenant::TenantRef;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The statements that publish a tenant's rows in all protected tables, under this name or one made of its id. A publication that
-/// exists is given those tables. None where nothing is protected. Called as the extension's owner.
+/// exists, and is this tenant's, is given those tables. None where nothing is protected. Called as the extension's owner.
 ///
 /// # Errors
-/// 42704 unknown tenant; 55000 when it is erased or of another region; 0A000 when a tenant column is of a type, or has a
-/// collation, that is not PostgreSQL's own.
+/// 42704 unknown tenant; 55000 when it is erased or of another region; 42710 when a publication of that name is not this tenant's;
+/// 0A000 when a tenant column is of a type, or has a collation, that is not PostgreSQL's own, or rows can't be known again.
 pub fn publication_sql(tenant: &str, name: Option<&str>) -> Result<Vec<String>> {
     let found = tenants::find(&TenantRef::parse(tenant)?)?.ok_or_else(|| Error::UnknownTenant(tenant.to_owned()))?;
     if found.status == "erased" {
@@ -22,8 +23,16 @@ pub fn publication_sql(tenant: &str, name: Option<&str>) -> Result<Vec<String>> 
     if is_elsewhere(&found) {
         return Err(Error::OtherRegion { tenant: tenant.to_owned() });
     }
-    let own_name = format!("tenancy_{}", found.id.simple());
-    let (name, exists) = published::publication(name.unwrap_or(&own_name))?;
+    let own_name = own_name(&found);
+    let name = name.unwrap_or(&own_name);
+    let publication = published::publication(name)?;
+    if publication.exists && name != own_name {
+        let filters = published::filters(Some(name))?;
+        let other = if publication.is_of_more { Some("more than it lists".into()) } else { not_of(&filters, &found) };
+        if let Some(other) = other {
+            return Err(Lifecycle::PublicationTaken { publication: publication.ident.to_string(), other }.into());
+        }
+    }
     let tables = published::tables(found.id, &found.key)?;
     for table in tables.iter().filter(|table| !table.is_logged) {
         report::notice(
@@ -31,7 +40,58 @@ pub fn publication_sql(tenant: &str, name: Option<&str>) -> Result<Vec<String>> 
             "ALTER TABLE ... SET LOGGED has it replicated.",
         );
     }
-    statements(&tables, &name, exists)
+    statements(&tables, &publication.ident, publication.exists)
+}
+
+/// What a tenant's publication is called unless somebody names it. Whatever becomes of its key, this is no other tenant's.
+fn own_name(tenant: &TenantRow) -> String {
+    format!("tenancy_{}", tenant.id.simple())
+}
+
+/// A table that is not filtered by the tenant alone.
+fn not_of(filters: &[Filter], tenant: &TenantRow) -> Option<String> {
+    let mut tables = BTreeMap::new();
+    for filter in filters {
+        *tables.entry(filter.table.to_string()).or_insert(false) |= filter.is_of(tenant.id, &tenant.key);
+    }
+    tables.into_iter().find(|(_, is_of)| !is_of).map(|(table, _)| table)
+}
+
+/// The publications that are a tenant's by their name, or name it in the filter of a protected table.
+pub fn publications_of(tenant: &TenantRow) -> Result<BTreeSet<String>> {
+    let own = published::publication(&own_name(tenant))?;
+    let filters = published::filters(None)?;
+    let naming = filters.into_iter().filter(|filter| filter.names(tenant.id, &tenant.key));
+    Ok(naming.map(|filter| filter.publication.to_string()).chain(own.exists.then(|| own.ident.to_string())).collect())
+}
+
+/// A publication that has a protected table filtered by a tenant that is not, or no more, registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stale {
+    pub publication: String,
+    pub table: String,
+    /// Where nobody else's rows are in it.
+    pub remedy: Option<String>,
+}
+
+/// Such publications of tables in one schema, or in all. Called as the extension's owner.
+pub fn stale_publications(schema: Option<&str>) -> Result<Vec<Stale>> {
+    let mut stale = Vec::new();
+    for filter in published::filters(None)? {
+        if schema.is_some_and(|schema| schema != filter.schema) {
+            continue;
+        }
+        let (named, is_one) = filter.tenants();
+        for tenant in named {
+            if tenants::find(&tenant)?.is_none_or(|found| found.status == "erased") {
+                let (publication, table) = (filter.publication.to_string(), filter.table.to_string());
+                let remedy = is_one.then(|| sql::unpublish(&filter.publication, &filter.table));
+                stale.push(Stale { publication, table, remedy });
+                break;
+            }
+        }
+    }
+    Ok(stale)
 }
 
 fn statements(tables: &[Published], name: &Ident, exists: bool) -> Result<Vec<String>> {
@@ -42,7 +102,7 @@ fn statements(tables: &[Published], name: &Ident, exists: bool) -> Result<Vec<St
         let Some(value) = &table.value else { continue };
         // What is sent of a partition is sent as its root's, by what identifies the root's rows.
         if !table.is_partitioned || !table.goes_along {
-            ddl.extend(identify(table));
+            ddl.extend(identify(table)?);
         }
         if table.goes_along {
             continue;
@@ -74,8 +134,8 @@ fn statements(tables: &[Published], name: &Ident, exists: bool) -> Result<Vec<St
 }
 
 /// PostgreSQL refuses UPDATE and DELETE of what is published by a filter on columns that are not sent along with them.
-fn identify(table: &Published) -> Option<String> {
-    match &table.identity {
+fn identify(table: &Published) -> Result<Option<String>> {
+    Ok(match &table.identity {
         Identity::Known => None,
         Identity::Index(index) => {
             Some(format!("ALTER TABLE ONLY {} REPLICA IDENTITY USING INDEX {index};", table.ident))
@@ -85,7 +145,8 @@ fn identify(table: &Published) -> Option<String> {
              ALTER TABLE ONLY {} REPLICA IDENTITY FULL;",
             table.ident
         )),
-    }
+        Identity::Nothing => return Err(Lifecycle::NotIdentified(table.ident.to_string()).into()),
+    })
 }
 
 #[cfg(test)]
@@ -153,6 +214,15 @@ mod tests {
     fn rows_of_nobody_go_to_everybody() {
         let ddl = of(&[Published { kind: "shared".into(), ..table("a") }], false);
         assert!(ddl[0].contains("WHERE (tenant_id IS NULL OR tenant_id OPERATOR"), "{ddl:?}");
+    }
+
+    #[test]
+    fn rows_that_nothing_tells_apart_are_not_published() {
+        let unknown = Published { identity: Identity::Nothing, ..table("a") };
+        let error = statements(&[table("b"), unknown.clone()], &Ident::quoted("p".into()), false).unwrap_err();
+        assert_eq!(error, Lifecycle::NotIdentified("app.a".into()).into());
+        // Nobody asks for those that can't be the tenant's.
+        assert_eq!(of(&[table("b"), Published { value: None, ..unknown }], false).len(), 1);
     }
 
     #[test]

@@ -240,19 +240,40 @@ fn a_dump_is_whole_or_fails_unless_it_is_asked_for_less() {
     assert_eq!(dump(Cluster::SUPERUSER, &[]), (true, 5));
 }
 
+/// What a subscription says to a table whose row security binds who writes for it.
+const BOUND: &str = "cannot replicate into relation with row-level security enabled: \"orders\"";
+
+#[track_caller]
+fn wait_for_refusal(cluster: &Cluster) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !cluster.log().contains(BOUND) {
+        assert!(Instant::now() < deadline, "{}", cluster.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A shop that publishes its orders, and a database that could have them.
+fn feed(cluster: &Cluster) -> (Shop<'_>, Fixture<'_>) {
+    let from = Shop::on(cluster);
+    from.fixture.run("create publication feed for table orders");
+    from.fixture.run("select pg_create_logical_replication_slot('feed', 'pgoutput')");
+    let to = Fixture::on(cluster);
+    to.run(
+        "create table orders (id integer, tenant_id uuid, body text, primary key (tenant_id, id));
+         select tenancy.protect('orders')",
+    );
+    (from, to)
+}
+
 /// 11
 #[test]
 fn a_subscription_of_a_bound_owner_writes_nothing() {
     let cluster = Cluster::start("subscription", &Config::default().set("wal_level", "logical"));
-    let from = Shop::on(&cluster);
-    from.fixture.run("create publication feed for table orders");
-    from.fixture.run("select pg_create_logical_replication_slot('feed', 'pgoutput')");
-    let to = Fixture::on(&cluster);
+    let (from, to) = feed(&cluster);
     let owner = to.role("subscriber");
     let without_password = if to.major_version() >= 16 { ", password_required = false" } else { "" };
     to.run(&format!(
-        "create table orders (id integer, tenant_id uuid, body text, primary key (tenant_id, id));
-         select tenancy.protect('orders'); alter table orders owner to {owner}; alter role {owner} superuser;
+        "alter table orders owner to {owner}; alter role {owner} superuser;
          set role {owner};
          create subscription feed connection 'host={} dbname={} user=postgres' publication feed
              with (create_slot = false, slot_name = feed, enabled = false{without_password});
@@ -261,14 +282,32 @@ fn a_subscription_of_a_bound_owner_writes_nothing() {
         from.fixture.database()
     ));
     to.run("alter subscription feed enable");
-    let said = "cannot replicate into relation with row-level security enabled: \"orders\"";
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !cluster.log().contains(said) {
-        assert!(Instant::now() < deadline, "{}", cluster.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for_refusal(&cluster);
     let mut superuser = to.superuser();
     assert_eq!(superuser.value("select count(*) from orders").as_deref(), Some("0"));
     superuser
         .run("alter subscription feed disable; alter subscription feed set (slot_name = none); drop subscription feed");
+}
+
+/// 11
+#[test]
+fn a_subscription_that_writes_as_a_bound_owner_of_tables_writes_nothing() {
+    let cluster = Cluster::start("table_owner", &Config::default().set("wal_level", "logical"));
+    let (from, to) = feed(&cluster);
+    to.run(&format!("alter table orders owner to {}", to.role("keeper")));
+    let mut superuser = to.superuser();
+    superuser.run(&format!(
+        "create subscription feed connection 'host={} dbname={} user=postgres' publication feed
+             with (create_slot = false, slot_name = feed)",
+        cluster.directory().display(),
+        from.fixture.database()
+    ));
+    // Before 16 it wrote as its own owner always.
+    if to.major_version() >= 16 {
+        wait_for_refusal(&cluster);
+        assert_eq!(superuser.value("select count(*) from orders").as_deref(), Some("0"));
+        superuser.run("alter subscription feed set (run_as_owner = true)");
+    }
+    cluster.wait_until(&mut superuser, "(select count(*) from orders) = 5");
+    superuser.run("drop subscription feed");
 }

@@ -50,6 +50,12 @@ heals! {
     a_publication_of_a_table: "PUBLICATION" on "feed" by "create publication feed for table app.orders";
     a_publication_of_a_schema: "PUBLICATION" on "feed" by "create publication feed for tables in schema app";
     a_publication_of_everything: "PUBLICATION" on "\"Feed\"" by "create publication \"Feed\" for all tables";
+    a_publication_of_a_tenant_that_never_was: "PUBLICATION_STALE" on "feed"
+        by "create publication feed for table app.orders where (tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001'),
+                                        only app.prices where (tenant_id is null or tenant_id = 'acme')";
+    a_publication_of_a_tenant_with_another_key_since: "PUBLICATION_STALE" on "\"The feed\""
+        by "select tenancy.create_tenant('42'); create publication \"The feed\" for table app.journal where (tenant_id = 42);
+            update tenancy.tenants set key = '43' where key = '42'";
     a_server_that_leads_back: "FDW_LOOPBACK" on "back"
         by "create foreign data wrapper dblink_fdw;
             create server back foreign data wrapper dblink_fdw options (host 'localhost', dbname '{db}');
@@ -60,10 +66,35 @@ heals! {
 }
 
 #[test]
-fn a_filtered_publication_is_left_alone() {
+fn a_publication_of_tenants_that_are_there_is_left_alone() {
     let clinic = Clinic::new();
-    clinic.run("create publication feed for table app.journal where (tenant_id = 42)");
+    clinic.run(
+        "select tenancy.create_tenant('42'), tenancy.create_tenant('acme', id => 'aaaaaaaa-0000-4000-8000-000000000001');
+         create publication feed for table app.journal where (tenant_id = 42 and line <> ''), app.countries where (code = 'none');
+         create publication parts for table app.events_2025 where (tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001')",
+    );
+    for statement in clinic.fixture.superuser().texts("select tenancy.publication_sql('42')") {
+        clinic.run(&statement);
+    }
+    clinic.run("select tenancy.suspend_tenant('42'), tenancy.archive_tenant('42')");
     assert_eq!(clinic.illnesses(), []);
+}
+
+#[test]
+fn who_else_is_in_a_filter_stays_published() {
+    let clinic = Clinic::new();
+    clinic.run("select tenancy.create_tenant('42')");
+    clinic.is_told(
+        "PUBLICATION_STALE",
+        "feed",
+        "create publication feed for table app.journal where (tenant_id in (42, 43))",
+        "out of the filter",
+    );
+    let mut superuser = clinic.fixture.superuser();
+    let found = |client: &mut tenancy_harness::postgres::Client, schema: &str| {
+        client.texts(&format!("select code from tenancy.doctor('{schema}') where code = 'PUBLICATION_STALE'")).len()
+    };
+    assert_eq!((found(&mut superuser, "app"), found(&mut superuser, "public")), (1, 0));
 }
 
 #[test]

@@ -3,7 +3,9 @@
 mod drop;
 mod dump;
 mod failover;
+mod moving;
 mod publication;
+mod replication;
 mod restore;
 mod update;
 

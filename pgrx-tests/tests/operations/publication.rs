@@ -3,6 +3,8 @@
 use tenancy_harness::postgres::Client;
 use tenancy_harness::{ACME, Cluster, Config, FAMILIES, Fixture, GLOBEX, Session, World, refuses_in_savepoint};
 
+use crate::replication::{families_in, give_to_a_plain_role, publish, subscribe};
+
 /// Tables of every kind and shape beside those of the families, in both databases.
 const TABLES: &str = "
     create schema \"Shop's\";
@@ -32,16 +34,10 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
     let publisher = World::within(Fixture::on(&cluster));
     let subscriber = Fixture::on(&cluster);
     publisher.fixture.run(TABLES);
-    for family in &FAMILIES {
-        subscriber.run(&format!(
-            "create table {0} (id integer not null, tenant_id {1} not null, body text not null, primary key (tenant_id, id));
-             select tenancy.protect('{0}')",
-            family.table(),
-            family.column_type
-        ));
-    }
+    families_in(&subscriber);
     subscriber.run(TABLES);
     subscriber.run(&format!("select tenancy.create_tenant('acme', id => '{}')", ACME.id));
+    give_to_a_plain_role(&subscriber);
     let fill = |n: i32| {
         format!(
             "insert into \"Shop's\".\"Order's\" values ({n}, '{0}', 'acme'), (10 + {n}, '{1}', 'globex');
@@ -57,17 +53,8 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
     let mut here = publisher.fixture.superuser();
     let mut there = subscriber.superuser();
     here.run(&fill(1));
-    let ddl = statements(&mut here, "'acme'");
-    for statement in &ddl {
-        here.run(statement);
-        // Rows are known by the same columns on the other side.
-        if statement.contains("REPLICA IDENTITY") {
-            there.run(statement);
-        }
-    }
-    let slot = publisher.fixture.name("slot");
+    publish(&mut here, &mut there, "'acme'");
     let name = format!("tenancy_{}", ACME.id.replace('-', ""));
-    here.run(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput')"));
     // Who carries the rows there is bound by row security as any other, in the first copy as well.
     let carrier = publisher.fixture.role("carrier");
     here.run(&format!(
@@ -76,15 +63,8 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
          select tenancy.grant_access('{carrier}', 'acme')",
         publisher.fixture.database()
     ));
-    there.run(&format!(
-        "create subscription acme connection 'host={} port=5432 dbname={} user={carrier}' publication {name}
-         with (create_slot = false, slot_name = '{slot}')",
-        cluster.directory().display(),
-        publisher.fixture.database()
-    ));
     // What was there, and then what is inserted, changed, moved between partitions and removed.
-    // Each table is copied by itself, and followed only then.
-    cluster.wait_until(&mut there, "not exists (select from pg_subscription_rel where srsubstate <> 'r')");
+    subscribe(&publisher.fixture, &mut there, &name, &carrier);
     assert_eq!(there.texts("select count(*) from parts union all select count(*) from notes_text"), ["2", "20"]);
     here.run(&fill(2));
     here.run(
@@ -127,7 +107,8 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
         here.run(&statement);
     }
     here.run(&format!("insert into later values (1, '{}'), (2, '{}')", ACME.id, GLOBEX.id));
-    there.run("alter subscription acme refresh publication");
+    give_to_a_plain_role(&subscriber);
+    there.run(&format!("alter subscription {name} refresh publication"));
     cluster.wait_until(&mut there, "(select string_agg(id::text, ' ') from later) = '1'");
 
     let app = subscriber.app();
@@ -136,7 +117,7 @@ fn a_tenant_is_replicated_to_another_database_and_nothing_of_another_arrives() {
     assert_eq!(tx.value("select count(*) from later").as_deref(), Some("1"));
     refuses_in_savepoint(&mut tx, &format!("insert into later values (3, '{}')", GLOBEX.id), "42501");
     drop(tx);
-    there.run("drop subscription acme");
+    there.run(&format!("drop subscription {name}"));
 }
 
 #[test]
@@ -170,6 +151,55 @@ fn rows_are_made_known_by_an_index_with_the_tenant_where_there_is_one() {
 }
 
 #[test]
+fn a_publication_stays_its_tenants() {
+    let world = World::new();
+    world.fixture.run(TABLES);
+    let mut superuser = world.fixture.superuser();
+    let (publish, again) = ("'acme', 'elsewhere'", "'101', 'numbers'");
+    for statement in statements(&mut superuser, publish).into_iter().chain(statements(&mut superuser, again)) {
+        superuser.run(&statement);
+    }
+    let published = "select pubname || tablename || rowfilter from pg_publication_tables order by 1";
+    let before = superuser.texts(published);
+    for other in ["'globex', 'elsewhere'", "'101', 'elsewhere'", "'202', 'numbers'", "'acme', 'numbers'"] {
+        let error = superuser.refuses(&format!("select tenancy.publication_sql({other})"), "42710");
+        assert!(
+            error.detail().is_some_and(|detail| detail.contains("public.") || detail.contains("Shop")),
+            "{error:?}"
+        );
+    }
+    // Its own is given what there is, also when a table is protected no more, or gone.
+    superuser.run("select tenancy.unprotect('prices'); select tenancy.unprotect('notes_varchar'); drop table log");
+    for own in [publish, again] {
+        statements(&mut superuser, own).iter().for_each(|statement| superuser.run(statement));
+    }
+    let after = superuser.texts(published);
+    let stays = |row: &&String| {
+        !["prices", "notes_varchar", "elsewherelog", "numberslog"].iter().any(|name| row.contains(name))
+    };
+    assert_eq!(after, before.iter().filter(stays).cloned().collect::<Vec<_>>());
+    // One that sends more than the tenant's rows is not its own.
+    superuser.run(
+        "create publication unfiltered for table notes_uuid; create publication whole for all tables;
+         create publication of_schema for tables in schema public; create publication empty",
+    );
+    superuser.run(&format!("create publication wide for table notes_uuid where (tenant_id = '{}' or id > 7)", ACME.id));
+    for name in ["unfiltered", "whole", "of_schema", "wide"] {
+        superuser.refuses(&format!("select tenancy.publication_sql('acme', '{name}')"), "42710");
+    }
+    for statement in statements(&mut superuser, "'acme', 'empty'") {
+        superuser.run(&statement);
+    }
+    // The name that is made of its id says whose it is, whatever becomes of its key.
+    statements(&mut superuser, "'acme'").iter().for_each(|statement| superuser.run(statement));
+    superuser.run("update tenancy.tenants set key = 'acme-2' where key = 'acme'");
+    superuser.refuses("select tenancy.publication_sql('acme-2', 'elsewhere')", "42710");
+    statements(&mut superuser, "'acme-2'").iter().for_each(|statement| superuser.run(statement));
+    let filter = "select rowfilter from pg_publication_tables where pubname ~ '^tenancy_' and tablename = 'notes_text'";
+    assert_eq!(superuser.value(filter).as_deref(), Some("(tenant_id = 'acme-2'::text)"));
+}
+
+#[test]
 fn hostile_settings_and_names_change_nothing() {
     let world = World::new();
     world.fixture.run("select tenancy.create_tenant('o''neil\\''; drop table notes_text; --')");
@@ -184,6 +214,8 @@ fn hostile_settings_and_names_change_nothing() {
     for ddl in superuser.texts(statement) {
         superuser.run(&ddl);
     }
+    // What it made is known again under the same settings.
+    assert!(!superuser.texts(statement).is_empty());
     superuser.run("set standard_conforming_strings = on");
     let filter = superuser.value("select rowfilter from pg_publication_tables where tablename = 'notes_text'").unwrap();
     let literal = filter.split(" = ").nth(1).unwrap().trim_end_matches(')').to_owned();
