@@ -32,7 +32,7 @@ pub struct Reply {
     pub complaints: Vec<String>,
     /// First column of each row, in order; `None` for NULL.
     pub rows: Vec<Option<String>>,
-    /// Bodies of all messages, as they came.
+    /// Bodies of all messages, as they came, and what has come of one that was cut off.
     pub bytes: Vec<u8>,
     /// What each statement says of itself in the end, such as `UPDATE 3`, in order.
     pub tags: Vec<String>,
@@ -70,12 +70,14 @@ impl Reply {
 
     /// Takes the next message, and tells what it is; `None` when the session is over.
     fn read_from(&mut self, stream: &mut UnixStream) -> Option<u8> {
-        match read_message(stream) {
-            Ok((tag, body)) => {
+        let mut body = Vec::new();
+        match read_message(stream, &mut body) {
+            Ok(tag) => {
                 self.take(tag, &body);
                 Some(tag)
             }
             Err(error) => {
+                self.bytes.extend(body);
                 self.silent = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
                 None
             }
@@ -277,14 +279,14 @@ fn read_reply(stream: &mut UnixStream) -> Reply {
     reply
 }
 
-fn read_message(stream: &mut UnixStream) -> io::Result<(u8, Vec<u8>)> {
+/// Reads a message into `body`, as far as it comes, and tells what it is.
+fn read_message(stream: &mut UnixStream, body: &mut Vec<u8>) -> io::Result<u8> {
     let mut header = [0; 5];
     stream.read_exact(&mut header)?;
     let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]);
-    let length = usize::try_from(length).ok().and_then(|length| length.checked_sub(4));
-    let mut body = vec![0; length.ok_or(io::ErrorKind::InvalidData)?];
-    stream.read_exact(&mut body)?;
-    Ok((header[0], body))
+    let length = length.checked_sub(4).ok_or(io::ErrorKind::InvalidData)?;
+    let came = stream.take(length.into()).read_to_end(body)?;
+    if came as u64 == u64::from(length) { Ok(header[0]) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// A row's message: the number of columns (2 bytes), then length (4 bytes, -1 for NULL) and value of each.
@@ -296,4 +298,34 @@ fn first_column(body: &[u8]) -> Option<String> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a session receives of these bytes, after which the server closes it.
+    fn received(bytes: &[u8]) -> Reply {
+        let (stream, mut server) = UnixStream::pair().unwrap();
+        let mut session = RawSession { stream, greeting: Reply::default() };
+        server.write_all(bytes).unwrap();
+        drop(server);
+        session.receive()
+    }
+
+    #[test]
+    fn what_has_come_of_a_message_that_is_cut_off_is_kept() {
+        let reply = received(b"C\0\0\0\x0dSELECT 1\0D\0\0\0\x20\0\x01\0\0\0\x16canary:00");
+        assert_eq!(reply.tags, ["SELECT 1"]);
+        assert!(reply.bytes.ends_with(b"canary:00"), "{:?}", reply.bytes);
+        assert!(reply.is_end() && !reply.silent && reply.rows.is_empty());
+    }
+
+    #[test]
+    fn a_message_that_is_whole_is_taken_before_the_session_ends() {
+        let reply = received(b"Z\0\0\0\x05IE\0\0\0\x09");
+        assert_eq!((reply.status, reply.is_end()), (Some('I'), false));
+        assert!(received(b"E\0\0\0\x02").is_end(), "a length that can't be");
+        assert!(received(b"E\0").is_end());
+    }
 }

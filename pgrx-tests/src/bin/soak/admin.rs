@@ -109,8 +109,11 @@ fn status(client: &mut Client, resident: &Resident) -> Result<Status, Error> {
     })
 }
 
-/// Terminates sessions of the clients, and now and then kills one, so that the server restarts; not in the second half, in which
-/// sessions are watched that last.
+/// After a restart somebody still meets the crash for so long: poolers try again every second.
+const AFTERSHOCK: Duration = Duration::from_secs(10);
+
+/// Terminates sessions of wild clients, and now and then kills one of any client's, so that the server restarts; not in the second
+/// half, in which sessions are watched that last.
 pub fn kill(site: &Site<'_>, mut dice: Dice, start: Instant, length: Duration) {
     let interval = (length / 6).min(Duration::from_secs(240));
     let mut next_crash = start + interval;
@@ -120,8 +123,8 @@ pub fn kill(site: &Site<'_>, mut dice: Dice, start: Instant, length: Duration) {
         let _turn = site.turns.read().unwrap_or_else(PoisonError::into_inner);
         let Some(mut client) = superuser.take().or_else(|| site.superuser()) else { return };
         let crash = Instant::now() > next_crash && start.elapsed() < length / 2;
-        let roles = site.roles();
-        let roles = if crash { &roles[..] } else { &roles[..2] };
+        let (all, wild) = (site.roles(), site.wild_roles());
+        let roles = if crash { &all[..] } else { &wild[..] };
         let Ok(rows) = client.query("select pid from pg_stat_activity where usename = any($1)", &[&roles]) else {
             continue;
         };
@@ -133,11 +136,14 @@ pub fn kill(site: &Site<'_>, mut dice: Dice, start: Instant, length: Duration) {
         let pid = dice.pick(&pids);
         if crash {
             next_crash += interval;
+            site.shake(PATIENCE * 2);
             let killed = Command::new("sh").args(["-c", r#"kill -9 "$1""#, "kill", &pid.to_string()]).status();
             if killed.is_ok_and(|status| status.success()) {
                 add(&site.tally.crashes, 1);
                 until_it_ends(site, client);
+                superuser = site.superuser();
             }
+            site.shake(AFTERSHOCK);
         } else if let Ok(row) = client.query_one("select pg_terminate_backend($1)", &[&pid]) {
             add(&site.tally.terminated, u64::from(row.get::<_, bool>(0)));
             superuser = Some(client);
@@ -145,9 +151,12 @@ pub fn kill(site: &Site<'_>, mut dice: Dice, start: Instant, length: Duration) {
     }
 }
 
+/// A server that was not back after so long does not restart.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// After a crash the server ends all sessions, this one too: who comes then finds the new ones.
 fn until_it_ends(site: &Site<'_>, mut client: Client) {
-    let patience = Instant::now() + Duration::from_secs(30);
+    let patience = Instant::now() + PATIENCE;
     while client.simple_query("").is_ok() {
         if Instant::now() > patience {
             site.tally.fault("a session was killed, and the server did not restart".to_owned());

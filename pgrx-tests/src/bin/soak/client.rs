@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tenancy_harness::{Dice, RawSession, Reply, Request, sight};
 
+use crate::manner::{Manner, Way};
 use crate::site::{Resident, Site, Standing, Status};
 use crate::tally::add;
-use crate::work;
+use crate::{idle, scan, work};
 
 /// What PgBouncer says when a connection to the server is killed, or can't be had.
 const POOLERS: [&str; 4] =
@@ -17,39 +18,14 @@ const POOLERS: [&str; 4] =
 /// What is not the case any more, so that the transaction is over.
 pub struct Ended;
 
-/// How a transaction takes its tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Call,
-    Setting,
-    Host,
-    Token,
-    TokenSetting,
-}
-
-/// How a client behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
-    /// Names its tenants, and leaves in the middle of things.
-    Wild,
-    /// The same, but it has to show a token for each.
-    Signed,
-    /// Names its tenants, and stays.
-    Calm,
-}
-
 /// Works until it is over.
 pub fn work(site: &Site<'_>, number: usize, mut dice: Dice) {
-    let (manner, role) = match number % 4 {
-        0 | 1 => (Manner::Wild, &site.app),
-        2 => (Manner::Signed, &site.api),
-        _ => (Manner::Calm, &site.calm),
-    };
+    let manner = Manner::of(number);
     let mut session = None;
     while !site.is_over() {
         thread::sleep(Duration::from_millis(dice.throw() % 40));
         let _turn = site.turns.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(open) = session.take().or_else(|| connect(site, role)) else { continue };
+        let Some(open) = session.take().or_else(|| connect(site, manner)) else { continue };
         let mut client =
             Client { site, manner, session: Some(open), resident: None, before: (Status::Unknown, 0), dice };
         client.transaction();
@@ -57,8 +33,9 @@ pub fn work(site: &Site<'_>, number: usize, mut dice: Dice) {
     }
 }
 
-fn connect(site: &Site<'_>, role: &str) -> Option<RawSession> {
-    let session = match site.pooler.open_raw(role) {
+fn connect(site: &Site<'_>, manner: Manner) -> Option<RawSession> {
+    let (pooler, role) = manner.door(site);
+    let session = match pooler.open_raw(role) {
         Ok(session) => session,
         Err(error) => {
             // It is never killed.
@@ -72,17 +49,19 @@ fn connect(site: &Site<'_>, role: &str) -> Option<RawSession> {
     if greeting.status == Some('I') {
         return Some(session);
     }
-    note(site, greeting, was_killed(greeting), "no connection");
+    note(site, greeting, was_killed(site, manner, greeting), "no connection");
     thread::sleep(Duration::from_millis(100));
     None
 }
 
 /// Sessions are killed meanwhile, which any statement may meet, also one that was refused just before. The pooler says so in its own
-/// words, and under the code of a broken protocol.
-fn was_killed(reply: &Reply) -> bool {
+/// words, and under the code of a broken protocol. A calm client meets that when the server crashes, and at no other time.
+fn was_killed(site: &Site<'_>, manner: Manner, reply: &Reply) -> bool {
+    let may_be_killed = !manner.is_calm() || site.is_shaken();
     let is_killing = |code: &str, complaint: &str| match code {
-        "57P01" | "57P02" | "57P03" => true,
-        "08P01" | "58000" => POOLERS.iter().any(|words| complaint.contains(words)),
+        "57P01" => may_be_killed,
+        "57P02" | "57P03" => site.is_shaken(),
+        "08P01" | "58000" => may_be_killed && POOLERS.iter().any(|words| complaint.contains(words)),
         _ => false,
     };
     let last = reply.errors.iter().zip(&reply.complaints).next_back();
@@ -93,14 +72,21 @@ fn was_killed(reply: &Reply) -> bool {
 fn look_through(site: &Site<'_>, resident: Option<&Resident>, reply: &Reply) {
     let tally = &site.tally;
     add(&tally.bytes, reply.bytes.len() as u64);
-    let sighting = sight(resident.map(|resident| &resident.canary), &reply.bytes);
+    let canary = resident.map(|resident| &resident.canary);
+    let mut sighting = sight(canary, &reply.bytes);
     add(&tally.canaries, sighting.own);
-    let names = resident.map(|resident| [resident.key.as_str(), resident.id.as_str()]);
-    let names = names.as_ref().map_or([].as_slice(), |names| names.as_slice());
+    if let Some(canary) = canary
+        && reply.is_end()
+    {
+        sighting.strangers.retain(|stranger| !scan::is_half(canary.text(), stranger));
+    }
+    let names: Vec<String> = resident.map(Resident::names).into_iter().flatten().collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    sighting.strangers.extend(scan::strangers(&names, &reply.bytes));
     if !sighting.strangers.is_empty() {
         tally.fault(format!("ISOLATION: a client that acts for {names:?} received {:?}", sighting.strangers));
     }
-    for other in reply.other_tenants(names) {
+    for other in reply.other_tenants(&names) {
         tally.fault(format!("ISOLATION: to a client that acts for {names:?}, {other} was reported"));
     }
 }
@@ -122,7 +108,7 @@ fn note(site: &Site<'_>, reply: &Reply, fits: bool, what: impl std::fmt::Display
 /// A session in a transaction.
 pub struct Client<'s, 'c> {
     pub site: &'s Site<'c>,
-    manner: Manner,
+    pub manner: Manner,
     session: Option<RawSession>,
     /// For whom it acts.
     resident: Option<Arc<Resident>>,
@@ -134,34 +120,36 @@ pub struct Client<'s, 'c> {
 impl Client<'_, '_> {
     fn transaction(&mut self) {
         add(&self.site.tally.transactions, 1);
+        let draw = self.dice.below(30);
         // However it ended: what matters has been noted.
-        let _ = if self.dice.one_in(15) { self.for_nobody() } else { self.for_tenant() };
+        let _ = match self.manner {
+            _ if draw < 2 => idle::look(self),
+            Manner::Tidy if draw < 8 => idle::look(self),
+            Manner::Tidy if draw < 16 => idle::litter(self),
+            manner if manner.is_calm() && draw >= 26 => idle::measure(self),
+            _ => self.for_tenant(),
+        };
     }
 
-    /// Who names no tenant has none, and sees nothing.
-    fn for_nobody(&mut self) -> Result<(), Ended> {
-        let look = "select concat_ws(' ', coalesce(tenancy.current_key(), '-'), current_setting('statement_timeout'),
-            quote_literal(current_setting('tenancy.tenant_id') || current_setting('tenancy.user_id') || current_setting('tenancy.token')),
-            (select count(*) from orders) + (select count(*) from notes) + (select count(*) from points)
-            + (select count(*) from ledger) + (select count(*) from tenancy.tenants) + (select count(*) from tenancy.audit_log)
-            + (select count(*) from tenancy.quota_usage))";
-        let reply = self.ask(look, &[])?;
-        let seen = reply.texts().next().unwrap_or_default();
-        if seen != "- 0 '' 0" {
-            self.site.tally.fault(format!("who names no tenant finds: {seen}"));
+    /// What comes from here on is done for the tenant.
+    pub fn act_for(&mut self, resident: Arc<Resident>) {
+        self.before = resident.standing();
+        self.resident = Some(resident);
+    }
+
+    /// A transaction has begun in the session on the server of which that is the process.
+    pub fn count(&self, pid: Option<&str>) {
+        if let Some(pid) = pid.and_then(|pid| pid.parse().ok())
+            && self.manner.is_calm()
+        {
+            self.site.memory().transaction(self.manner.name(), pid);
         }
-        if self.dice.one_in(3) { self.refused("select tenancy.set_tenant('1001')", "25P01") } else { Ok(()) }
     }
 
     fn for_tenant(&mut self) -> Result<(), Ended> {
         let resident = self.site.resident(&mut self.dice);
-        self.before = resident.standing();
-        self.resident = Some(Arc::clone(&resident));
-        let ways: &[Way] = match self.manner {
-            Manner::Signed => &[Way::Token, Way::TokenSetting],
-            Manner::Wild | Manner::Calm => &[Way::Call, Way::Setting, Way::Host, Way::Token],
-        };
-        let way = self.dice.pick(ways);
+        self.act_for(Arc::clone(&resident));
+        let way = self.dice.pick(self.manner.ways());
         let repeatable = self.dice.one_in(6);
         self.take(way, repeatable)?;
         let outcome = work::work(self, &resident, repeatable);
@@ -184,7 +172,7 @@ impl Client<'_, '_> {
         let begin = if repeatable { "begin isolation level repeatable read" } else { "begin" };
         let statements = format!(
             "{begin}; {take}; set local tenancy.user_id = 'user of {canary}'; set local tenancy.request_id = '{canary}';
-             select concat_ws(' ', tenancy.current_key(), tenancy.current_tenant())"
+             select pg_backend_pid(); select concat_ws(' ', tenancy.current_key(), tenancy.current_tenant())"
         );
         let reply = self.exchange(&Request::query(&statements))?;
         if let Some(code) = reply.errors.first() {
@@ -193,7 +181,7 @@ impl Client<'_, '_> {
                 "55000" if left_over => matches!(way, Way::Setting | Way::TokenSetting),
                 // What may be acted for is acted for.
                 "42501" | "55000" | "28000" => self.standing() != Some(Status::Active),
-                _ => was_killed(&reply),
+                _ => self.was_killed(&reply),
             };
             self.note(&reply, fits, &take);
             self.roll_back()?;
@@ -205,10 +193,12 @@ impl Client<'_, '_> {
         if matches!(self.standing(), Some(Status::Suspended | Status::Erased)) {
             self.site.tally.fault(format!("{way:?} acts for {key}, which is {:?}", self.before.0));
         }
-        let seen = reply.texts().last().unwrap_or_default();
-        if seen != format!("{key} {}", resident.id) {
-            self.site.tally.fault(format!("{way:?} for {key} acts for {seen}"));
+        let mut seen: Vec<&str> = reply.texts().collect();
+        let acts_for = seen.pop().unwrap_or_default();
+        if acts_for != format!("{key} {}", resident.id) {
+            self.site.tally.fault(format!("{way:?} for {key} acts for {acts_for}"));
         }
+        self.count(seen.pop());
         Ok(())
     }
 
@@ -244,7 +234,7 @@ impl Client<'_, '_> {
     }
 
     pub fn may_leave(&self) -> bool {
-        self.manner != Manner::Calm
+        !self.manner.is_calm()
     }
 
     /// Goes in the middle of whatever it is.
@@ -283,7 +273,7 @@ impl Client<'_, '_> {
         let refused = ["42501", "55000", "28000"].contains(&code)
             && self.resident.is_some()
             && self.standing() != Some(Status::Active);
-        self.note(&reply, refused || may_fail.contains(&code) || was_killed(&reply), request);
+        self.note(&reply, refused || may_fail.contains(&code) || self.was_killed(&reply), request);
         self.roll_back()?;
         Err(Ended)
     }
@@ -296,6 +286,10 @@ impl Client<'_, '_> {
             self.roll_back()?;
         }
         Err(Ended)
+    }
+
+    fn was_killed(&self, reply: &Reply) -> bool {
+        was_killed(self.site, self.manner, reply)
     }
 
     fn note(&self, reply: &Reply, fits: bool, what: impl std::fmt::Display) {
@@ -312,7 +306,7 @@ impl Client<'_, '_> {
     pub fn roll_back(&mut self) -> Result<(), Ended> {
         let reply = self.exchange(&Request::query("rollback"))?;
         if !reply.errors.is_empty() {
-            self.note(&reply, was_killed(&reply), "rollback");
+            self.note(&reply, self.was_killed(&reply), "rollback");
             return Err(Ended);
         }
         Ok(())
@@ -325,7 +319,7 @@ impl Client<'_, '_> {
         self.look_through(&reply);
         if reply.is_end() {
             self.session = None;
-            self.note(&reply, was_killed(&reply), request);
+            self.note(&reply, self.was_killed(&reply), request);
             return Err(Ended);
         }
         Ok(reply)

@@ -3,19 +3,23 @@
 //! crashes now and then.
 //!
 //! All the time, every byte that a client receives is searched for what is another tenant's, and every error has to be one that
-//! may happen just then. At pauses nobody works, and it is looked whether quotas have counted what is there, rows lie with their own
-//! tenant and none is left of those that were erased, rates admitted no more than they may, the audit log's chain holds, and the extension is
-//! well; in the end also whether the log makes the tables again, nothing that `tenancy.prove()` tries succeeds, sessions have kept
-//! their memory, no process has gone but those that were killed, and the server's log has no error that may not happen.
+//! may happen just then, to this client. At pauses nobody works, and it is looked whether quotas have counted what is there, rows lie
+//! with their own tenant and none is left of those that were erased, rates admitted no more than they may, the audit log's chain holds,
+//! and the extension is well; in the end also whether the log makes the tables again, nothing that `tenancy.prove()` tries succeeds,
+//! sessions have kept their memory, no process has gone but those that were killed, and the server's log has no error that may not happen.
 //!
 //! `soak [MINUTES [SQL]]`, 30 unless given. Needs `PG_TENANCY_PG_CONFIG`; `PG_TENANCY_SEED` names the seed of a former run. Prints a line every ten
-//! seconds; the exit status tells whether all held. A superuser runs the SQL after a third of the time: it is there to break something, and the
-//! soak holds then only if it does not hold.
+//! seconds; the exit status tells whether all held. A superuser runs the SQL after half of the time, when nothing crashes any more: it is
+//! there to break something, and the soak holds then only if it does not hold. `leak` instead of SQL has sessions grow, which only a look
+//! at their memory tells: for that two minutes are enough.
 
 mod admin;
 mod checks;
 mod client;
+mod idle;
+mod manner;
 mod memory;
+mod scan;
 mod site;
 mod tally;
 mod work;
@@ -25,7 +29,7 @@ use std::sync::PoisonError;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memory::Memory;
+use manner::Manner;
 use site::Site;
 use tally::read;
 use tenancy_harness::postgres::Client;
@@ -40,8 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let (Some(length), breaking) = (length(arguments.next()), arguments.next()) else {
-        eprintln!("soak [MINUTES [SQL]], such as: soak 2");
+    let (Some(length), breaking) = (length(arguments.next()), arguments.next().map(Breaking::of)) else {
+        eprintln!("soak [MINUTES [SQL | leak]], such as: soak 2");
         return ExitCode::FAILURE;
     };
     let seed = Dice::seed();
@@ -50,12 +54,12 @@ fn main() -> ExitCode {
         .set("max_connections", "60")
         .set("restart_after_crash", "on")
         .set("max_wal_size", "2GB")
-        // A session takes these one by one as it makes temporary tables, and keeps them: that would be taken for growth.
+        // A session takes these one by one as it makes temporary tables, and keeps them.
         .set("temp_buffers", "800kB")
         .set("log_line_prefix", &format!("{}%e ", checks::LOG_MARK))
         .set("log_min_error_statement", "panic");
     let cluster = Cluster::start("soak", &config);
-    let site = Site::create(&cluster, &mut dice);
+    let site = Site::create(&cluster, &mut dice, length);
     println!(
         "PostgreSQL {}, PG_TENANCY_SEED={seed}, {CLIENTS} clients, {} s",
         cluster.version() / 10_000,
@@ -65,7 +69,6 @@ fn main() -> ExitCode {
         site.tally.fault("the scan does not see what it should".to_owned());
     }
     let start = Instant::now();
-    let mut memory = Memory::new(length);
     let mut before = None;
     thread::scope(|scope| {
         let site = &site;
@@ -76,19 +79,38 @@ fn main() -> ExitCode {
         let (admins, killers) = (dice.split(), dice.split());
         scope.spawn(move || admin::administer(site, admins));
         scope.spawn(move || admin::kill(site, killers, start, length));
-        before = watch(site, start, length, &mut memory, breaking.as_deref());
+        before = watch(site, start, length, breaking.as_ref());
         site.end();
     });
     checks::at_rest(&site);
     let contents = checks::at_the_end(&site);
-    report(&site, &memory, start, &contents);
+    report(&site, start, &contents);
     if breaking.is_none() {
-        enough(&site, &memory, length);
+        enough(&site, length);
     }
     let faults = site.tally.faults();
     println!("{}", if faults == 0 { "soak: all held".to_owned() } else { format!("soak: {faults} FAULTS") });
-    let is_fine = if breaking.is_some() { before == Some(0) && faults > 0 } else { faults == 0 };
+    let is_fine = match breaking {
+        Some(breaking) => before == Some(0) && site.tally.has_fault(breaking.told_by),
+        None => faults == 0,
+    };
     if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What is broken on purpose.
+struct Breaking {
+    sql: String,
+    /// How the fault begins that has to be found; any will do when this is empty.
+    told_by: &'static str,
+}
+
+impl Breaking {
+    fn of(argument: String) -> Self {
+        match argument.as_str() {
+            "leak" => Self { sql: memory::LEAK.to_owned(), told_by: memory::FAULT },
+            _ => Self { sql: argument, told_by: "" },
+        }
+    }
 }
 
 fn length(argument: Option<String>) -> Option<Duration> {
@@ -96,15 +118,9 @@ fn length(argument: Option<String>) -> Option<Duration> {
     Duration::try_from_secs_f64(minutes * 60.0).ok()
 }
 
-/// Reports, looks at memory, and stops everybody now and then to look whether all is as it should be. Returns how many faults there were
+/// Reports, and stops everybody now and then to look whether all is as it should be. Returns how many faults there were
 /// before something was broken.
-fn watch(
-    site: &Site<'_>,
-    start: Instant,
-    length: Duration,
-    memory: &mut Memory,
-    mut breaking: Option<&str>,
-) -> Option<usize> {
+fn watch(site: &Site<'_>, start: Instant, length: Duration, mut breaking: Option<&Breaking>) -> Option<usize> {
     let mut before = None;
     let (mut report, mut pause) = (start + REPORT, start + PAUSE);
     let mut superuser = None;
@@ -114,11 +130,8 @@ fn watch(
         if superuser.as_ref().is_none_or(|client: &Client| client.is_closed()) {
             superuser = site.fixture.try_connect(Cluster::SUPERUSER, "").ok();
         }
-        if let Some(client) = &mut superuser {
-            memory.sample(site, client);
-        }
-        if start.elapsed() > length / 3
-            && let (Some(sql), Some(client)) = (breaking, &mut superuser)
+        if start.elapsed() > length / 2
+            && let (Some(Breaking { sql, .. }), Some(client)) = (breaking, &mut superuser)
             && client.batch_execute(sql).is_ok()
         {
             println!("after {} faults: {sql}", site.tally.faults());
@@ -134,7 +147,7 @@ fn watch(
             stalled_since = Instant::now();
         }
         if Instant::now() > report {
-            println!("{:>4} s: {}; {}", start.elapsed().as_secs(), site.tally.line(), memory.line());
+            println!("{:>4} s: {}; {}", start.elapsed().as_secs(), site.tally.line(), site.memory().line());
             report = Instant::now() + REPORT;
             let now = read(&site.tally.commits);
             if now != commits {
@@ -147,10 +160,10 @@ fn watch(
     before
 }
 
-fn report(site: &Site<'_>, memory: &Memory, start: Instant, contents: &str) {
-    let tally = &site.tally;
-    if memory.largest().is_some_and(|growth| growth.kib > memory::BOUND_KIB) {
-        tally.fault(format!("MEMORY: {}, of {} KiB at most", memory.line(), memory::BOUND_KIB));
+fn report(site: &Site<'_>, start: Instant, contents: &str) {
+    let (tally, memory) = (&site.tally, site.memory());
+    for leak in memory.leaks() {
+        tally.fault(format!("{}: {leak}", memory::FAULT));
     }
     println!(
         "\n{} s: {}\n{contents}\n{}\nerrors that were met:\n{}",
@@ -162,9 +175,10 @@ fn report(site: &Site<'_>, memory: &Memory, start: Instant, contents: &str) {
 }
 
 /// A soak in which nothing happens shows nothing. Some of it needs its time.
-fn enough(site: &Site<'_>, memory: &Memory, length: Duration) {
-    let tally = &site.tally;
+fn enough(site: &Site<'_>, length: Duration) {
+    let (tally, memory) = (&site.tally, site.memory());
     let seconds = length.as_secs();
+    let judged = if seconds < 60 { 0 } else { 2 * seconds.min(1_000) };
     for (what, number, wanted) in [
         ("commits", read(&tally.commits), 5 * seconds),
         ("own canaries", read(&tally.canaries), 50 * seconds),
@@ -177,7 +191,9 @@ fn enough(site: &Site<'_>, memory: &Memory, length: Duration) {
         ("disconnects", read(&tally.disconnects), seconds),
         ("quotas exhausted", read(&tally.quotas), seconds / 10),
         ("rates exhausted", read(&tally.rates), seconds / 60),
-        ("seconds of one session's memory", memory.longest().as_secs(), if seconds < 60 { 0 } else { seconds / 4 }),
+        ("calm transactions whose memory was judged", memory.judged(Manner::Calm.name()), judged),
+        ("calm signed transactions whose memory was judged", memory.judged(Manner::CalmSigned.name()), judged),
+        ("tidy transactions whose memory was judged", memory.judged(Manner::Tidy.name()), judged),
     ] {
         if number < wanted {
             tally.fault(format!("NOTHING SHOWN: {number} {what}, of {wanted} at least"));

@@ -2,15 +2,19 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tenancy_harness::postgres::Client;
 use tenancy_harness::{Canary, Cluster, Dice, Fixture, Pooler, PoolerConfig, Session};
 
+use crate::memory::Memory;
+use crate::scan;
 use crate::tally::Tally;
 
 /// Connections to the server, for each role: fewer than clients, so that these take turns.
 const POOL: &str = "3";
+/// For each role of calm clients: the more happens on one connection, the sooner a leak is seen.
+const CALM_POOL: &str = "1";
 
 /// Tenants at the beginning, and at most at a time.
 pub const TENANTS_AT_FIRST: usize = 12;
@@ -81,6 +85,11 @@ impl Resident {
         format!("t{}.example", self.key)
     }
 
+    /// What it may be called in what its clients receive; a key is reported with a mark.
+    pub fn names(&self) -> [String; 3] {
+        [format!(" ~{}", self.key), self.id.clone(), self.host()]
+    }
+
     pub fn standing(&self) -> Standing {
         *lock(&self.standing)
     }
@@ -93,16 +102,26 @@ impl Resident {
 
 /// What all that takes part shares.
 pub struct Site<'c> {
-    // Before the fixture: the pooler's connections go first.
+    // Before the fixture: the poolers' connections go first.
     pub pooler: Pooler,
+    /// For calm clients.
+    pub calm_pooler: Pooler,
+    /// For those who litter; it resets the session after each transaction.
+    pub tidy_pooler: Pooler,
     pub fixture: Fixture<'c>,
     /// May act for every tenant by naming it.
     pub app: String,
     /// May act for every tenant by a token alone.
     pub api: String,
-    /// As `app`, but its clients don't leave in the middle of things, and nobody terminates them: their sessions last.
+    /// As `app` and `api`, but their clients don't leave in the middle of things, and nobody terminates them: their sessions last.
     pub calm: String,
+    pub calm_api: String,
+    /// As `calm`, and may become `app`.
+    pub tidy: String,
     pub tally: Tally,
+    memory: Mutex<Memory>,
+    /// Until then errors are met that come of a crash.
+    shaken: Mutex<Option<Instant>>,
     /// Who works holds it to read; who looks whether all is as it should be, to write.
     pub turns: RwLock<()>,
     residents: RwLock<Vec<Arc<Resident>>>,
@@ -111,28 +130,45 @@ pub struct Site<'c> {
 }
 
 impl<'c> Site<'c> {
-    pub fn create(cluster: &'c Cluster, dice: &mut Dice) -> Self {
+    /// For a soak of such a length.
+    pub fn create(cluster: &'c Cluster, dice: &mut Dice, length: Duration) -> Self {
         let fixture = Fixture::on(cluster);
-        let (app, calm, api) = (fixture.app(), fixture.app_named("calm"), fixture.role("api"));
+        let [app, calm, tidy] = ["app", "calm", "tidy"].map(|stem| fixture.app_named(stem));
+        let [api, calm_api] = ["api", "calm_api"].map(|stem| fixture.role(stem));
         fixture.run(SCHEMA);
+        for signed in [&api, &calm_api] {
+            fixture.run(&format!(
+                "grant select, insert, update, delete on all tables in schema public to {signed};
+                 select tenancy.grant_access('{signed}', mode => 'signed')"
+            ));
+        }
+        for role in [&app, &api, &calm, &calm_api, &tidy] {
+            fixture.run(&format!(
+                "alter role {role} set tenancy.on_leftovers = discard; grant temporary on database {} to {role}",
+                fixture.database()
+            ));
+        }
         fixture.run(&format!(
-            "grant select, insert, update, delete on all tables in schema public to {api};
-             select tenancy.grant_access('{api}', mode => 'signed');
-             alter role {app} set tenancy.on_leftovers = discard;
-             alter role {api} set tenancy.on_leftovers = discard;
-             alter role {calm} set tenancy.on_leftovers = discard;
-             grant temporary on database {} to {app}, {api}, {calm}",
-            fixture.database()
+            "grant {app} to {tidy};
+             grant execute on function pg_get_backend_memory_contexts to {calm}, {calm_api}, {tidy};
+             grant select on pg_backend_memory_contexts to {calm}, {calm_api}, {tidy}"
         ));
         let config = PoolerConfig::default().set("default_pool_size", POOL).set("server_login_retry", "1");
-        let pooler = Pooler::start(&fixture, &[&app, &api, &calm], &config);
+        let calm_config = config.clone().set("default_pool_size", CALM_POOL);
+        let tidy_config = calm_config.clone().set("server_reset_query_always", "1");
         let site = Self {
-            pooler,
+            pooler: Pooler::start(&fixture, &[&app, &api], &config),
+            calm_pooler: Pooler::start(&fixture, &[&calm, &calm_api], &calm_config),
+            tidy_pooler: Pooler::start(&fixture, &[&tidy], &tidy_config),
             fixture,
             app,
             api,
             calm,
+            calm_api,
+            tidy,
             tally: Tally::default(),
+            memory: Mutex::new(Memory::new(length)),
+            shaken: Mutex::default(),
             turns: RwLock::new(()),
             residents: RwLock::default(),
             next_key: AtomicU64::new(1001),
@@ -179,9 +215,26 @@ impl<'c> Site<'c> {
         Ok(())
     }
 
-    /// The roles of the clients; the last one's are not terminated.
-    pub fn roles(&self) -> [&str; 3] {
-        [&self.app, &self.api, &self.calm]
+    /// The roles of the clients that are terminated, and of all.
+    pub fn wild_roles(&self) -> [&str; 2] {
+        [&self.app, &self.api]
+    }
+
+    pub fn roles(&self) -> [&str; 5] {
+        [&self.app, &self.api, &self.calm, &self.calm_api, &self.tidy]
+    }
+
+    /// The server crashes, or is back: for so long somebody may meet that.
+    pub fn shake(&self, during: Duration) {
+        *lock(&self.shaken) = Some(Instant::now() + during);
+    }
+
+    pub fn is_shaken(&self) -> bool {
+        lock(&self.shaken).is_some_and(|until| Instant::now() < until)
+    }
+
+    pub fn memory(&self) -> MutexGuard<'_, Memory> {
+        lock(&self.memory)
     }
 
     /// All tenants that there have been.
@@ -222,18 +275,28 @@ impl<'c> Site<'c> {
 
     /// The scan finds what it looks for: a role that row security doesn't bind is seen to receive what is others'.
     pub fn scan_is_awake(&self) -> bool {
-        let own = &self.residents()[0];
+        let residents = self.residents();
+        let (own, other) = (&residents[0], &residents[1]);
         let mut superuser = self.fixture.superuser();
         superuser.run(&format!(
             "insert into notes (tenant_id, body) select key, name || ' first' from tenancy.tenants; alter role {} bypassrls",
             self.app
         ));
         let mut session = self.pooler.open_raw(&self.app).expect("the pooler's socket");
-        let reply = session.query("select body from notes");
+        let (host, token) = (other.host(), &other.token);
+        let reply = session.query(&format!(
+            "select body from notes; select id from tenancy.tenants; select '{host}'; select '{token}'"
+        ));
         drop(session);
         superuser.run(&format!("alter role {} nobypassrls", self.app));
         let sighting = tenancy_harness::sight(Some(&own.canary), &reply.bytes);
-        sighting.own == 1 && sighting.strangers.len() == TENANTS_AT_FIRST - 1
+        let strangers = scan::strangers(&[&own.id, &own.host()], &reply.bytes);
+        // Ids of the others, a host, and a token.
+        sighting.own == 1
+            && sighting.strangers.len() == TENANTS_AT_FIRST - 1
+            && strangers.len() == TENANTS_AT_FIRST - 1 + 2
+            && strangers.contains(&other.id)
+            && strangers.contains(&host)
     }
 }
 

@@ -93,6 +93,12 @@ impl Tally {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Something was found that begins so.
+    pub fn has_fault(&self, beginning: &str) -> bool {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.iter().any(|fault| fault.starts_with(beginning))
+    }
+
     /// Errors by SQLSTATE, on one line.
     pub fn errors(&self) -> String {
         let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@
 //! in which something is broken (`broken`).
 
 mod broken;
+mod of_session;
 mod session;
 mod statement;
 mod tracked;
@@ -24,7 +25,7 @@ const TENANTS: usize = 20;
 const WAITING: usize = 3;
 
 /// What a client finds that is the first on its connection, but for the settings that it makes itself.
-const NOBODY: &str = "tenant - settings '' timeout 0 path '\"$user\", public' rows 0 locks 0";
+const NOBODY: &str = "tenant - settings '' timeout 0 path '\"$user\", public' rows 0 locks 0 own role t";
 
 /// What shows whose the session was, for all that are no left-overs.
 const LOOK: &str = "select concat_ws(' ', 'tenant', coalesce(tenancy.current_key(), '-'),
@@ -32,7 +33,8 @@ const LOOK: &str = "select concat_ws(' ', 'tenant', coalesce(tenancy.current_key
                               || current_setting('tenancy.request_id') || current_setting('tenancy.token')),
     'timeout', current_setting('statement_timeout'), 'path', quote_literal(current_setting('search_path')),
     'rows', (select count(*) from public.notes) + (select count(*) from public.events) + (select count(*) from tenancy.tenants),
-    'locks', (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()))";
+    'locks', (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
+    'own role', current_user = session_user)";
 
 /// What can be left in a session beside its settings.
 const LITTER: &str = "select concat_ws(' ', 'temporary', (select count(*) from pg_class where relnamespace = pg_my_temp_schema()),
@@ -137,9 +139,16 @@ impl Guest {
     fn look_at(&self, settings: &str, rows: usize) -> String {
         let timeout = self.timeout();
         format!(
-            "tenant {} settings '{settings}' timeout {timeout} path '\"$user\", public' rows {rows} locks 0",
+            "tenant {} settings '{settings}' timeout {timeout} path '\"$user\", public' rows {rows} locks 0 own role t",
             self.key
         )
+    }
+
+    /// What a text has of it: id and host, if these are not to be there, and the token, which nobody is to receive.
+    fn named_in(&self, text: &str, is_other: bool) -> impl Iterator<Item = String> {
+        let names =
+            [(self.id.clone(), is_other), (format!("{}.example", self.key), is_other), (self.token.clone(), true)];
+        names.into_iter().filter(|(name, counts)| *counts && text.contains(name.as_str())).map(|(name, _)| name)
     }
 
     /// Those of its tables, and its own line of the registry.
@@ -153,6 +162,8 @@ struct Storm {
     pooler: Pooler,
     fixture: Fixture<'static>,
     app: String,
+    /// What clients of the application may become.
+    other: String,
     guests: Vec<Guest>,
     clients: Vec<Option<RawSession>>,
     /// For whom each of them acts.
@@ -180,12 +191,13 @@ impl Storm {
         println!("PG_TENANCY_SEED={seed}");
         let mut dice = Dice::new(seed);
         let fixture = Fixture::new();
-        let app = fixture.app();
+        let (app, other) = (fixture.app(), fixture.app_named("other"));
         fixture.run(&format!(
             "create table notes (id bigint generated always as identity, tenant_id uuid not null, body text not null);
              create table events (id bigint generated always as identity, tenant_id text not null, body text not null);
              select tenancy.protect('notes'), tenancy.protect('events');
              alter role {app} set tenancy.on_leftovers = discard;
+             grant {other} to {app};
              grant temporary on database {} to {app};
              {TOKENS}",
             fixture.database()
@@ -199,7 +211,7 @@ impl Storm {
         let clients = (0..CLIENTS).map(|_| None).collect();
         let (acting, rows, waiting) = (vec![0; CLIENTS], vec![0; CLIENTS], VecDeque::new());
         let (own_roles, careless) = (false, false);
-        Self { pooler, fixture, app, guests, clients, acting, rows, own_roles, careless, waiting, dice, rounds }
+        Self { pooler, fixture, app, other, guests, clients, acting, rows, own_roles, careless, waiting, dice, rounds }
     }
 
     /// The client whose turn it is. Others have got into the queue behind it, each with the first statement that `first` gives.
@@ -250,12 +262,38 @@ impl Storm {
     /// Nothing that a client receives is another tenant's.
     #[track_caller]
     fn judge(&self, guest: Option<usize>, reply: &Reply) {
+        let text = String::from_utf8_lossy(&reply.bytes);
+        let is_other = |number: usize| guest != Some(number);
+        let named = self.guests.iter().enumerate().flat_map(|(number, of)| of.named_in(&text, is_other(number)));
+        let named: Vec<String> = named.collect();
         let guest = guest.map(|guest| &self.guests[guest]);
-        let strangers = sight(guest.map(|guest| &guest.canary), &reply.bytes).strangers;
+        let mut strangers = sight(guest.map(|guest| &guest.canary), &reply.bytes).strangers;
+        strangers.extend(named);
         assert_eq!(strangers, Vec::<String>::new(), "what is another tenant's came");
-        let names = guest.map(|guest| [guest.key.as_str(), guest.id.as_str()]);
-        let others = reply.other_tenants(names.as_ref().map_or([].as_slice(), |names| names.as_slice()));
+        // A key is reported with a mark.
+        let names = guest.map(|guest| (format!(" ~{}", guest.key), guest.id.as_str()));
+        let names = names.as_ref().map_or(vec![], |(key, id)| vec![key.as_str(), id]);
+        let others = reply.other_tenants(&names);
         assert_eq!(others, Vec::<&str>::new(), "another tenant was reported");
+    }
+
+    /// Takes the tenant, for the session or the transaction, and looks whether that is all that is there then.
+    #[track_caller]
+    fn take(&mut self, client: usize, guest: usize, way: Way, local: bool) {
+        let take = way.statements(&self.guests[guest], local);
+        let taken = self.ask(client, Some(guest), &format!("{take}; {LOOK}; select body from public.notes"));
+        good(&taken);
+        let rows: Vec<&str> = taken.texts().skip(way.rows()).collect();
+        let guest = &self.guests[guest];
+        assert_eq!(rows[0], guest.look(&way.settings(guest)), "{way:?}");
+        assert_eq!(rows.len() - 1, guest.notes);
+    }
+
+    /// Statements with what is the guest's in them.
+    fn written(&self, statements: &str, guest: usize) -> String {
+        let guest = &self.guests[guest];
+        let statements = statements.replace("$KEY", &guest.key).replace("$OTHER", &self.other);
+        statements.replace("$CANARY", guest.canary.text()).replace("$TOKEN", &guest.token)
     }
 
     /// Leaves in the middle of something.

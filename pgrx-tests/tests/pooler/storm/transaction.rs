@@ -2,7 +2,7 @@
 
 use tenancy_harness::{PoolerConfig, Request};
 
-use super::{LITTER, LOOK, MIDSTS, NO_LITTER, NOBODY, Storm, WAYS, Way, good};
+use super::{LITTER, LOOK, MIDSTS, NO_LITTER, NOBODY, Storm, WAYS, Way, good, of_session};
 
 /// What outlives a transaction.
 const LITTERS: [&str; 3] = [
@@ -49,6 +49,14 @@ fn transaction(storm: &mut Storm, client: usize, left: Option<Left>) -> Option<L
             storm.session(client).send(&Request::query(&take)).expect("the pooler listens");
         }
         storm.leave(client);
+        return None;
+    }
+    // What is thrown away or used of left-overs can't be prepared.
+    if left.is_none() && storm.dice.one_in(30) {
+        let way = storm.dice.pick(&WAYS);
+        storm.take(client, guest, way, true);
+        let prepared = of_session::prepare(storm, client, guest);
+        of_session::finish(storm, prepared);
         return None;
     }
     let others = left.filter(|left| left.by != Some(guest));
