@@ -127,6 +127,7 @@ pub fn is_due() -> bool {
 ///
 /// # Safety
 /// The portal is valid.
+#[inline]
 pub unsafe fn is_added(portal: pg_sys::Portal, statement: *mut pg_sys::PlannedStmt) -> bool {
     // SAFETY: by the contract above; a portal's list is one of statements, and none where there are none.
     unsafe {

@@ -427,6 +427,7 @@ impl Watch {
 }
 
 /// The client's statement goes on from here, or one of the queries that rules have made of it; `is_new` when it begins.
+#[inline]
 fn begins(is_new: bool) {
     UNCOUNTED.set(false);
     if is_new {
@@ -437,9 +438,13 @@ fn begins(is_new: bool) {
 }
 
 /// Counts the statement that has used the session's first tenant, if that is to be done; returns whether it was.
+#[inline]
 fn count_if_due() -> bool {
-    let is_due = UNCOUNTED.replace(false);
-    STATEMENTS.set(STATEMENTS.get() + u64::from(is_due));
+    let is_due = UNCOUNTED.get();
+    if is_due {
+        UNCOUNTED.set(false);
+        STATEMENTS.set(STATEMENTS.get() + 1);
+    }
     is_due
 }
 
@@ -497,6 +502,7 @@ unsafe fn is_error_being_raised() -> bool {
 
 /// Whether a query that is no part of another one belongs to a statement that the client sent: it is not the rest of a cursor
 /// that is put by when its transaction ends.
+#[inline]
 fn runs_for_client() -> bool {
     // SAFETY: the active portal is valid.
     is_clients() && !unsafe { counting::is_being_held(pg_sys::ActivePortal) }
@@ -506,6 +512,7 @@ fn runs_for_client() -> bool {
 ///
 /// # Safety
 /// A portal is being run.
+#[inline]
 unsafe fn is_added(statement: *mut pg_sys::PlannedStmt) -> bool {
     // SAFETY: by the contract above.
     unsafe { counting::is_added(pg_sys::ActivePortal, statement) }

@@ -1,24 +1,23 @@
 -- Protected tables whose row security is off, not forced, or lacks one of its kind's policies: of that name, for that command and
 -- everybody, with expressions of the right shape that ask for the context. They are not printed, which would open each
 -- table: a wrong one of the same shape is for tenancy.doctor() to find.
-WITH context AS MATERIALIZED (
-    SELECT pg_catalog.string_agg(f.oid::pg_catalog.text, '|') AS functions
+WITH shape AS MATERIALIZED (
+    SELECT s.name, pg_catalog.array_agg(pg_catalog.format(s.pattern, f.oid)) AS patterns
     FROM pg_catalog.pg_proc AS f
     JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) f.pronamespace
+    CROSS JOIN (VALUES ('own', 'current', '{OPEXPR %%{VAR %%:funcid %s %%'),
+                       ('below', 'visible', '{SCALARARRAYOPEXPR %%{VAR %%:funcid %s %%'),
+                       ('nobodys', 'current', '{BOOLEXPR :boolop and %%{NULLTEST %%{VAR %%:funcid %s %%'),
+                       ('readable', 'current', '{BOOLEXPR :boolop or %%{NULLTEST %%{OPEXPR %%{VAR %%:funcid %s %%'),
+                       ('never', 'current', '{CONST :consttype 16 %%:constisnull false %%:constvalue 1 [ 0 0 0 0 0 0 0 0 ]}'),
+                       ('none', 'current', '')) AS s(name, function, pattern)
     WHERE n.nspname OPERATOR(pg_catalog.=) 'tenancy' AND f.pronargs OPERATOR(pg_catalog.=) 0
       AND f.proname OPERATOR(pg_catalog.=) ANY
           ('{current_tenant,current_key,current_key_int,visible_tenants,visible_keys,visible_key_ints}'::pg_catalog.name[])
-), shape AS MATERIALIZED (
-    SELECT s.name, pg_catalog.format(s.pattern, c.functions) AS pattern
-    FROM context AS c
-    CROSS JOIN (VALUES ('own', '^[{]OPEXPR .*[{]VAR .*:funcid (%s) '),
-                       ('below', '^[{]SCALARARRAYOPEXPR .*[{]VAR .*:funcid (%s) '),
-                       ('nobodys', '^[{]BOOLEXPR :boolop and .*[{]NULLTEST .*[{]VAR .*:funcid (%s) '),
-                       ('readable', '^[{]BOOLEXPR :boolop or .*[{]NULLTEST .*[{]OPEXPR .*[{]VAR .*:funcid (%s) '),
-                       ('never', '^[{]CONST :consttype 16 .*:constisnull false .*:constvalue 1 [[] 0 [0 ]*[]]'),
-                       ('none', '^$')) AS s(name, pattern)
+      AND pg_catalog.starts_with(f.proname::pg_catalog.text, s.function)
+    GROUP BY s.name
 ), wanted AS MATERIALIZED (
-    SELECT w.kind, w.name, w.is_permissive, w.command, used.pattern AS used, checked.pattern AS checked
+    SELECT w.kind, w.name, w.is_permissive, w.command, used.patterns AS used, checked.patterns AS checked
     FROM (VALUES ('tenant', 'tenant_isolation_floor', false, '*', 'own', 'own'),
                  ('tenant', 'tenant_isolation', true, '*', 'own', 'own'),
                  ('shared', 'tenant_isolation_floor_select', false, 'r', 'readable', 'none'),
@@ -57,7 +56,7 @@ LEFT JOIN wanted AS w ON w.kind OPERATOR(pg_catalog.=) p.kind
 LEFT JOIN policy AS pol
        ON pol.polrelid OPERATOR(pg_catalog.=) p.relation AND pol.name OPERATOR(pg_catalog.=) w.name
       AND pol.is_permissive OPERATOR(pg_catalog.=) w.is_permissive AND pol.command OPERATOR(pg_catalog.=) w.command
-      AND pol.used OPERATOR(pg_catalog.~) w.used AND pol.checked OPERATOR(pg_catalog.~) w.checked
+      AND pol.used OPERATOR(pg_catalog.~~) ANY (w.used) AND pol.checked OPERATOR(pg_catalog.~~) ANY (w.checked)
 WHERE p.kind OPERATOR(pg_catalog.<>) 'global'
 GROUP BY p.relation, c.relrowsecurity, c.relforcerowsecurity
 HAVING NOT c.relrowsecurity OR NOT c.relforcerowsecurity OR pg_catalog.count(*) OPERATOR(pg_catalog.<>) pg_catalog.count(pol.polrelid)
