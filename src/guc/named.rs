@@ -1,14 +1,11 @@
 //! The hooks of `tenancy.tenant_id`.
 
-use super::reported::{self, Form, Occasion};
+use super::reported::{self, Form};
 use super::*;
-use crate::sys::{portal, session};
+use crate::sys::portal;
 
 /// The form in which it was reported last.
 static REPORTED: BackendCell<Form> = BackendCell::new(reported::NOTHING);
-
-/// How often it was set.
-static TIMES_SET: BackendCell<u64> = BackendCell::new(0);
 
 #[pg_guard]
 pub unsafe extern "C-unwind" fn check(
@@ -63,7 +60,6 @@ fn check_name(value: &str, source: pg_sys::GucSource::Type) -> Result<()> {
 }
 
 pub unsafe extern "C-unwind" fn changed(value: *const c_char, _extra: *mut c_void) {
-    TIMES_SET.set(TIMES_SET.get().wrapping_add(1));
     context_changed();
     // SAFETY: PostgreSQL passes the value that is about to be in force, or NULL.
     let value = unsafe {
@@ -82,8 +78,6 @@ pub unsafe extern "C-unwind" fn show() -> *const c_char {
     if portal::is_in_statement() {
         return name.as_ptr();
     }
-    let (process, begun) = session::process();
-    let occasion = Occasion { process, begun, number: TIMES_SET.get() };
-    REPORTED.set(reported::form(name.to_str().unwrap_or_default(), occasion));
+    REPORTED.set(reported::form(name.to_str().unwrap_or_default()));
     REPORTED.as_ptr().cast()
 }

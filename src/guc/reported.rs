@@ -4,9 +4,10 @@
 //! (`apply_var` in its varcache.c, as of 1.26) does so only if the two values differ in more than the case of ASCII letters, and if
 //! what it sets has at most 127 bytes with its quotes; else the client would act for the one before it. So a key is reported
 //! with its capital letters written in another way, which no key can be taken for, and a long one as something that names
-//! nobody: the client is then refused, and told to use the id. What a client itself set, SHOW gives as it was set.
+//! nobody: where another client came between, it is refused, and told to use the id. What a client itself set, SHOW gives as it was set.
 
 use crate::tenant::{TenantRef, UNREPORTED};
+use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
 
 /// No key begins with a space.
@@ -20,25 +21,15 @@ pub type Form = [u8; MAX_BYTES + 1];
 
 pub const NOTHING: Form = [0; MAX_BYTES + 1];
 
-/// The form of a tenant's name. `occasion` is a number that no other value, of this session or another, bears; it stands for a key
-/// that is too long. Can't fail.
-pub fn form(name: &str, occasion: Occasion) -> Form {
+/// The form of a tenant's name; that of a key which is too long is a digest. Can't fail.
+pub fn form(name: &str) -> Form {
     let mut writer = Writer { form: NOTHING, length: 0 };
     if write(&mut writer, name).is_err() {
         writer = Writer { form: NOTHING, length: 0 };
-        let Occasion { process, begun, number } = occasion;
-        // Three numbers are shorter than a form may be.
-        let _ = write!(writer, "{UNREPORTED}{process}.{begun}.{number}");
+        // A digest is shorter than a form may be.
+        let _ = write!(writer, "{UNREPORTED}{:x}", Sha256::digest(name));
     }
     writer.form
-}
-
-/// When a value was set: by which process, begun when, and the how manieth it was there.
-#[derive(Debug, Clone, Copy)]
-pub struct Occasion {
-    pub process: i32,
-    pub begun: i64,
-    pub number: u64,
 }
 
 fn write(writer: &mut Writer, name: &str) -> fmt::Result {
@@ -58,9 +49,9 @@ fn write(writer: &mut Writer, name: &str) -> fmt::Result {
     })
 }
 
-/// The name of which this is the form; `None` for what is none.
-pub fn name(form: &str) -> Option<String> {
-    let mut bytes = form.strip_prefix(KEY)?.bytes();
+/// The name of which this is the form, letter by letter; `None` for what is none.
+pub fn name(text: &str) -> Option<String> {
+    let mut bytes = text.strip_prefix(KEY)?.bytes();
     let mut name = Vec::new();
     while let Some(byte) = bytes.next() {
         name.push(match byte {
@@ -68,7 +59,8 @@ pub fn name(form: &str) -> Option<String> {
             _ => byte,
         });
     }
-    String::from_utf8(name).ok().filter(|name| !name.contains('\0'))
+    let name = String::from_utf8(name).ok()?;
+    form(&name).strip_prefix(text.as_bytes()).is_some_and(|rest| rest.first() == Some(&0)).then_some(name)
 }
 
 /// Whether this stands for a key that was too long to be reported.
@@ -102,10 +94,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const OCCASION: Occasion = Occasion { process: i32::MIN, begun: i64::MIN, number: u64::MAX };
-
     fn text(name: &str) -> String {
-        let form = form(name, OCCASION);
+        let form = form(name);
         let end = form.iter().position(|&byte| byte == 0).expect("an end");
         String::from_utf8(form[..end].to_vec()).expect("text")
     }
@@ -118,11 +108,15 @@ mod tests {
         assert_eq!(text("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"), "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
         assert!(is_unnamed(&text(&"a".repeat(119))) && !is_unnamed(&text(&"a".repeat(118))));
         assert_eq!(text(&text(&"a".repeat(255))), text(&"a".repeat(255)));
+        assert_ne!(text(&"a".repeat(255)), text(&"a".repeat(254)));
     }
 
     #[test]
     fn what_is_no_form_has_no_name() {
-        for text in ["", "acme", " acme", "~acme", " #1.2.3", " ~^", " ~^4", " ~^4g", " ~^ff", " ~^00"] {
+        for text in [
+            "", "acme", " acme", "~acme", " #1.2.3", " ~", " ~ACME", " ~^4A", " ~^61", " ~^", " ~^4", " ~^4g", " ~^ff",
+            " ~^00",
+        ] {
             assert_eq!(name(text), None, "{text:?}");
         }
     }
@@ -135,7 +129,7 @@ mod tests {
             }).collect();
             for pair in [(&key, &twin), (&key, &other)] {
                 let forms = (text(pair.0), text(pair.1));
-                if pair.0 != pair.1 && !is_unnamed(&forms.0) {
+                if pair.0 != pair.1 {
                     prop_assert!(!forms.0.eq_ignore_ascii_case(&forms.1), "{:?} {:?}", pair, forms);
                 }
                 prop_assert!(!forms.0.eq_ignore_ascii_case(pair.1), "not what somebody names when connecting");

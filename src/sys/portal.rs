@@ -73,7 +73,15 @@ pub unsafe fn piece(query: *mut pg_sys::QueryDesc) -> Piece {
 /// settings have changed.
 pub fn is_in_statement() -> bool {
     // SAFETY: reads variables of this process.
-    unsafe { !pg_sys::ActivePortal.is_null() || pg_sys::ActiveSnapshotSet() }
+    unsafe {
+        // A block that failed keeps its snapshot until it is rolled back, and no statement asks for anything in it.
+        if pg_sys::IsAbortedTransactionBlockState() {
+            return false;
+        }
+        // Outside of a block the transaction is over when settings are told; a walsender's SHOW has neither portal nor snapshot.
+        let is_alone = pg_sys::IsTransactionState() && !pg_sys::IsTransactionBlock();
+        is_alone || !pg_sys::ActivePortal.is_null() || pg_sys::ActiveSnapshotSet()
+    }
 }
 
 /// Whether the query was scrolled back to its beginning before this run, or the rows of a cursor are about to be put by,

@@ -23,12 +23,6 @@ pub fn current() -> Session {
     }
 }
 
-/// The process, and when it began, which no other has in common with it.
-pub fn process() -> (i32, pg_sys::TimestampTz) {
-    // SAFETY: reads variables of this process.
-    unsafe { (pg_sys::MyProcPid, pg_sys::MyStartTimestamp) }
-}
-
 /// What the client calls itself.
 pub fn application() -> String {
     // SAFETY: a variable of this backend, valid until it is set again.

@@ -139,6 +139,18 @@ fn a_pooler_that_tracks_mistakes_no_tenant_for_another() {
         assert_eq!(key(&mut none), "none");
     }
 
+    // What a failed block puts back is reported as well.
+    let fail = |client: &mut Client, its: &str| {
+        for statement in ["begin", &format!("select tenancy.set_tenant('{its}')")] {
+            client.run(statement);
+        }
+        client.refuses("select 1/0", "22012");
+        client.run("rollback");
+    };
+    fail(&mut small, "acme");
+    fail(&mut capital, "ACME");
+    assert_eq!((key(&mut small).as_str(), key(&mut capital).as_str()), ("acme", "ACME"));
+
     // Its own while nobody comes between; then nobody's.
     let mut longest = shop.client();
     set(&mut longest, &long);
@@ -146,6 +158,11 @@ fn a_pooler_that_tracks_mistakes_no_tenant_for_another() {
     assert_eq!(visible(&mut small), ["acme"]);
     longest.refuses("select body from notes_uuid", "22023");
     assert_eq!(visible(&mut small), ["acme"]);
+    set(&mut longest, &long);
+    fail(&mut longest, &long);
+    assert_eq!(key(&mut longest), long);
+    assert_eq!(visible(&mut small), ["acme"]);
+    longest.refuses("select body from notes_uuid", "22023");
     longest.run(&format!("begin; select tenancy.set_tenant('{long}'); commit"));
     let id = shop
         .world
@@ -206,6 +223,26 @@ fn a_role_for_each_tenant_needs_to_name_none() {
         }
         assert_eq!(visible(&mut client), [tenant.key]);
     }
+}
+
+/// Each connection to the server reports the same for the same key.
+#[test]
+fn a_role_whose_tenant_has_a_long_key_is_served_by_any_connection_that_tracks() {
+    let Some(program) = one_that_tracks("a role of a tenant with a long key, tracked") else { return };
+    let config = PoolerConfig::default().program(program).set("track_extra_parameters", "tenancy.tenant_id");
+    let config = config.set("default_pool_size", "2");
+    let long = "long".repeat(40);
+    let world = World::new();
+    let role = world.fixture.app_named("long");
+    world
+        .fixture
+        .run(&format!("select tenancy.create_tenant('{long}'); alter role {role} set tenancy.tenant_id = '{long}'"));
+    let pooler = Pooler::start(&world.fixture, &[&role], &config);
+    let (mut one, mut two) = (pooler.connect(&role), pooler.connect(&role));
+    one.run("begin");
+    assert_eq!((key(&mut one), key(&mut two)), (long.clone(), long.clone()), "on two connections");
+    one.run("commit");
+    assert_eq!((key(&mut one), key(&mut two)), (long.clone(), long));
 }
 
 #[test]
