@@ -115,17 +115,17 @@ impl Filter {
         held.is_some() && held == filter::only_value(&self.text, column)
     }
 
-    /// Whether it names the tenant.
+    /// Whether it names the tenant, or may do so in a way that is not understood.
     pub fn names(&self, id: Uuid, key: &TenantKey) -> bool {
         let Some((column, column_type)) = &self.column else { return false };
         let held = held(*column_type, id, key).map(|(text, _)| text);
-        held.is_some_and(|held| filter::values(&self.text, column).contains(&held))
+        held.is_some_and(|held| filter::may_name(&self.text, column, &held))
     }
 
-    /// The tenants that it names, and whether it is by one alone.
+    /// The tenants that it lets through by name, and whether it is by one alone.
     pub fn tenants(&self) -> (Vec<TenantRef>, bool) {
         let Some((column, column_type)) = &self.column else { return (Vec::new(), false) };
-        let values = filter::values(&self.text, column);
+        let values = if filter::is_plain(&self.text) { filter::values(&self.text, column) } else { Vec::new() };
         let tenants = values.into_iter().map(|value| named(*column_type, value)).collect();
         (tenants, filter::only_value(&self.text, column).is_some())
     }

@@ -28,7 +28,7 @@ pub enum Lifecycle {
     KeyOfAll { key: String, relation: String },
     #[error("a tenant can't be erased in a transaction of this isolation level")]
     ErasureIsolation,
-    #[error("a tenant can't be erased while its rows are published")]
+    #[error("a tenant can't be erased while publications send its rows, or name it")]
     ErasesPublished(String),
     #[error("publication {publication} exists, and is not the tenant's")]
     PublicationTaken { publication: String, other: String },
@@ -162,7 +162,9 @@ impl Lifecycle {
             KeyOfAll { .. } => "Call tenancy.scope_unique() for it.".into(),
             ErasureIsolation => "Use READ COMMITTED.".into(),
             ErasesPublished(_) => {
-                "When the subscriber has all, drop the subscription there first, then the publication: DROP PUBLICATION.".into()
+                "When the subscriber has all, drop the subscription there first, then the publication: DROP PUBLICATION. One for others \
+                 is to name them alone: ALTER PUBLICATION ... SET TABLE."
+                    .into()
             }
             PublicationTaken { .. } => {
                 "Give another name; or, when nobody subscribes to it any more, DROP PUBLICATION first.".into()

@@ -59,7 +59,7 @@ pub fn name(text: &str) -> Option<String> {
             _ => byte,
         });
     }
-    let name = String::from_utf8(name).ok()?;
+    let name = String::from_utf8(name).ok().filter(|name| !name.contains('\0'))?;
     form(&name).strip_prefix(text.as_bytes()).is_some_and(|rest| rest.first() == Some(&0)).then_some(name)
 }
 

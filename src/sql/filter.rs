@@ -32,6 +32,62 @@ pub fn values(filter: &str, column: &Ident) -> Vec<String> {
     found
 }
 
+/// Whether a filter may ask for a value of the column: it names it, or asks something of the column that is not understood here,
+/// and the value occurs in it.
+pub fn may_name(filter: &str, column: &Ident, value: &str) -> bool {
+    if values(filter, column).iter().any(|named| named == value) {
+        return true;
+    }
+    let left = without_comparisons(filter, column);
+    // Within constants quotes are doubled, and in those of arrays they may be escaped besides.
+    let occurs = |value: &str| words(&left, value) || words(&left, &value.replace('\'', "''"));
+    words(&left, &column.to_string()) && (occurs(value) || occurs(&value.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+/// Whether what a filter compares is what passes: nothing is turned round.
+pub fn is_plain(filter: &str) -> bool {
+    let mut rest = Rest(filter);
+    let mut outside = String::new();
+    while let Some(c) = rest.0.chars().next() {
+        outside.push(c);
+        rest.0 = &rest.0[c.len_utf8()..];
+        if c == '\'' || c == '"' {
+            rest.quoted(c);
+        }
+    }
+    !["NOT", "CASE"].iter().any(|turning| words(&outside, turning))
+}
+
+/// What is left of a filter without the comparisons that are read.
+fn without_comparisons(filter: &str, column: &Ident) -> String {
+    let mut left = String::new();
+    let mut rest = Rest(filter);
+    while let Some(c) = rest.0.chars().next() {
+        let mut ahead = rest;
+        if ahead.comparison(column).is_some() {
+            rest = ahead;
+            continue;
+        }
+        let before = rest.0;
+        rest.0 = &rest.0[c.len_utf8()..];
+        if c == '\'' || c == '"' {
+            rest.quoted(c);
+        }
+        left.push_str(&before[..before.len() - rest.0.len()]);
+    }
+    left
+}
+
+/// Whether a text has this in it, as no part of a longer word or number.
+fn words(text: &str, wanted: &str) -> bool {
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(wanted).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + wanted.len()..]);
+        !(is_part(before.chars().next_back()) && is_part(wanted.chars().next())
+            || is_part(after.chars().next()) && is_part(wanted.chars().next_back()))
+    })
+}
+
 /// What is not read yet.
 #[derive(Clone, Copy)]
 struct Rest<'a>(&'a str);
@@ -178,6 +234,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_not_understood_may_name_who_occurs_in_it() {
+        let may = |filter: &str, value: &str| may_name(filter, &column("tenant_id"), value);
+        for filter in [
+            "(tenant_id = 'acme'::text)",
+            "(tenant_id = ANY ('{acme,globex}'::text[]))",
+            "('acme'::text = tenant_id)",
+            "(NOT (tenant_id IS DISTINCT FROM 'acme'::text))",
+            "((tenant_id)::text = 'acme'::character varying(50))",
+            "(((tenant_id COLLATE \"C\")) = 'acme'::text)",
+            "((tenant_id = 'globex'::text) OR (tenant_id >= 'acme'::text))",
+        ] {
+            assert!(may(filter, "acme"), "{filter}");
+            assert!(!may(filter, "acm") && !may(filter, "initech"), "{filter}");
+        }
+        assert!(may("((tenant_id)::numeric = 42.0)", "42") && !may("((tenant_id)::numeric = 142.0)", "42"));
+        assert!(may("(tenant_id = ANY ('{\"o''neil\",x}'::text[]))", "o'neil"));
+        assert!(may(r#"(tenant_id = ANY ('{"a \"b\" c"}'::text[]))"#, r#"a "b" c"#));
+        assert!(!may("(note = 'acme'::text)", "acme"));
+        assert!(!may("((tenant_id = 'globex'::text) AND (note = 'acme'::text))", "acme"));
+    }
+
+    #[test]
+    fn what_turns_a_comparison_round_is_seen() {
+        for (filter, plain) in [
+            ("((tenant_id = 'NOT'::text) AND (\"CASE\" = 1) AND (notes = 2))", true),
+            ("(NOT (tenant_id = 'acme'::text))", false),
+            ("CASE WHEN (tenant_id = 'acme'::text) THEN false ELSE true END", false),
+            ("(tenant_id IS NOT NULL)", false),
+        ] {
+            assert_eq!(is_plain(filter), plain, "{filter}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_key_is_read_as_it_was(key in "\\PC{1,40}") {
@@ -189,6 +279,8 @@ mod tests {
         fn any_text_is_read_to_its_end(text in "([(]tenant_id = |'|\"|[(]|[)]|ANY [(]|ARRAY\\[|::text|\\PC){0,12}") {
             all(&text);
             only(&text);
+            is_plain(&text);
+            may_name(&text, &column("tenant_id"), "x");
         }
     }
 }
