@@ -129,14 +129,18 @@ fn a_pooler_that_tracks_mistakes_no_tenant_for_another() {
     set(&mut other, "acme");
     set(&mut capital, "ACME");
     set(&mut quoted, "O''Neill\\ ~^");
-    let mut named = shop.pooler.try_connect(&shop.world.app, "-c tenancy.tenant_id=ACME").unwrap();
+    let id = |key: &str| {
+        let query = format!("select id::text from tenancy.tenants where key = '{key}'");
+        shop.world.fixture.connect(Cluster::SUPERUSER).value(&query).expect("never NULL")
+    };
+    let option = format!("-c tenancy.tenant_id={}", id("ACME"));
+    let mut named = shop.pooler.try_connect(&shop.world.app, &option).unwrap();
     for _ in 0..2 {
-        for (client, its) in [(&mut small, "acme"), (&mut capital, "ACME"), (&mut other, "acme"), (&mut named, "ACME")]
-        {
+        for (client, its) in [(&mut small, "acme"), (&mut capital, "ACME"), (&mut other, "acme")] {
             assert_eq!((key(client).as_str(), shown(client).as_deref()), (its, Some(its)));
         }
         assert_eq!((key(&mut quoted).as_str(), shown(&mut quoted).as_deref()), ("O'Neill\\ ~^", Some("O'Neill\\ ~^")));
-        assert_eq!(key(&mut none), "none");
+        assert_eq!((key(&mut named).as_str(), key(&mut none).as_str()), ("ACME", "none"));
     }
 
     // What a failed block puts back is reported as well.
@@ -164,13 +168,7 @@ fn a_pooler_that_tracks_mistakes_no_tenant_for_another() {
     assert_eq!(visible(&mut small), ["acme"]);
     longest.refuses("select body from notes_uuid", "22023");
     longest.run(&format!("begin; select tenancy.set_tenant('{long}'); commit"));
-    let id = shop
-        .world
-        .fixture
-        .connect(Cluster::SUPERUSER)
-        .value(&format!("select id::text from tenancy.tenants where key = '{long}'"));
-    let id = id.expect("never NULL");
-    set(&mut longest, &id);
+    set(&mut longest, &id(&long));
     assert_eq!(visible(&mut small), ["acme"]);
     assert_eq!(key(&mut longest), long);
 }

@@ -87,7 +87,7 @@ impl Resident {
 
     /// What it may be called in what its clients receive; a key is reported with a mark.
     pub fn names(&self) -> [String; 3] {
-        [format!(" ~{}", self.key), self.id.clone(), self.host()]
+        [self.key.clone(), self.id.clone(), self.host()]
     }
 
     pub fn standing(&self) -> Standing {

@@ -271,7 +271,7 @@ impl Storm {
         strangers.extend(named);
         assert_eq!(strangers, Vec::<String>::new(), "what is another tenant's came");
         // A key is reported with a mark.
-        let names = guest.map(|guest| (format!(" ~{}", guest.key), guest.id.as_str()));
+        let names = guest.map(|guest| (guest.key.clone(), guest.id.as_str()));
         let names = names.as_ref().map_or(vec![], |(key, id)| vec![key.as_str(), id]);
         let others = reply.other_tenants(&names);
         assert_eq!(others, Vec::<&str>::new(), "another tenant was reported");
