@@ -1,13 +1,13 @@
 -- Tables that would be open, or less closed, without the extension: protected ones, and others with a restrictive policy that
 -- goes with it. $1 is the name of the policy that closes them.
 WITH RECURSIVE gone(classid, objid, objsubid) AS (
-    SELECT d.classid, d.objid, 0
-    FROM pg_catalog.pg_depend AS d
-    JOIN pg_catalog.pg_extension AS e ON e.oid OPERATOR(pg_catalog.=) d.refobjid
-    WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
-      AND d.deptype OPERATOR(pg_catalog.=) 'e' AND e.extname OPERATOR(pg_catalog.=) 'pg_tenancy'
+    -- The extension itself, and so its members, what was marked as depending on it, and extensions that require it.
+    SELECT 'pg_catalog.pg_extension'::pg_catalog.regclass::pg_catalog.oid, e.oid, 0
+    FROM pg_catalog.pg_extension AS e
+    WHERE e.extname OPERATOR(pg_catalog.=) 'pg_tenancy'
   UNION
-    -- What depends on it, and what it is a part of within, such as a view of its rule.
+    -- What depends on it, what it is a part of within, such as a view of its rule, and the extension that it belongs to, which
+    -- goes whole.
     SELECT next.classid, next.objid, next.objsubid
     FROM gone
     CROSS JOIN LATERAL (
@@ -19,7 +19,8 @@ WITH RECURSIVE gone(classid, objid, objsubid) AS (
         SELECT d.refclassid, d.refobjid, d.refobjsubid
         FROM pg_catalog.pg_depend AS d
         WHERE d.classid OPERATOR(pg_catalog.=) gone.classid AND d.objid OPERATOR(pg_catalog.=) gone.objid
-          AND d.objsubid OPERATOR(pg_catalog.=) gone.objsubid AND d.deptype OPERATOR(pg_catalog.=) 'i') AS next
+          AND d.objsubid OPERATOR(pg_catalog.=) gone.objsubid
+          AND d.deptype OPERATOR(pg_catalog.=) ANY ('{i,e}'::pg_catalog."char"[])) AS next
 ), guarded(oid, lets_in, loses_floor) AS (
     SELECT pol.polrelid, pg_catalog.bool_or(pol.polpermissive AND gone.objid IS NULL),
            pg_catalog.bool_or(NOT pol.polpermissive AND gone.objid IS NOT NULL)

@@ -166,7 +166,7 @@ const CODES: [Code; 76] = [
         High,
         "The table has the extension's policies and is not recorded as protected, as after a restore that lost the records: the guard lets its protection be taken away.",
     )
-    .advised("Its policies name no column as the tenant's, or several: protect it by the right one."),
+    .advised("Its policies are not all of the extension's making, or of no column that can be the tenant's, so no fix is certain: rename those that are to stay, and protect it by the right column."),
     code("POLICIES_DORMANT", High, "The table has policies, but row security is off, so they do nothing."),
     code("TENANT_ID_NULLABLE", High, "{} may be NULL: such a row is nobody's, and a foreign key does not check it."),
     code(

@@ -1,5 +1,8 @@
 //! The extension's end: it says what would be unprotected, and what it leaves behind is closed.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tenancy_harness::{ACME, FAMILIES, Fixture, GLOBEX, Session, World, refuses_in_savepoint};
@@ -225,6 +228,75 @@ fn tables_that_only_ask_the_extension_stay_closed_and_are_named() {
     for table in ["narrowed", "dormant"] {
         assert!(!warning.contains(&format!("public.{table}")), "{said}");
         assert_eq!(client.value(&format!("select count(*) from {table}")).as_deref(), Some("1"), "{table}");
+    }
+}
+
+/// An extension that requires ours, on its shelf until this is dropped.
+struct Dependent([PathBuf; 2]);
+
+impl Dependent {
+    fn installed() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let pg_config = root.join(std::env::var_os("PG_TENANCY_PG_CONFIG").expect("the harness wants it as well"));
+        let output = Command::new(pg_config).arg("--sharedir").output().expect("pg_config runs");
+        let to = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()).join("extension");
+        let files = Self(["tenancy_dependent.control", "tenancy_dependent--1.sql"].map(|name| to.join(name)));
+        for (file, text) in files.0.iter().zip([
+            "default_version = '1'\nrequires = 'pg_tenancy'\n",
+            "create function anybody() returns uuid stable language plpgsql as 'begin return tenancy.current_tenant(); end';",
+        ]) {
+            fs::write(file, text).expect("the extension's directory can be written to");
+        }
+        files
+    }
+}
+
+impl Drop for Dependent {
+    fn drop(&mut self) {
+        for file in &self.0 {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+/// What goes with the extension though none of its members is asked: what was marked so, members of extensions that require
+/// it, and what belongs to an extension one of whose members asks.
+#[test]
+fn tables_whose_floor_goes_by_way_of_an_extension_stay_closed_and_are_named() {
+    let _files = Dependent::installed();
+    let world = World::new();
+    let mut policies = String::new();
+    let ways = [("marked", "marked()"), ("required", "anybody()"), ("beside", "beside()")];
+    for (table, function) in ways {
+        policies += &format!(
+            "create table {table} (tenant_id uuid); alter table {table} enable row level security;
+             insert into {table} values ('{}'); create policy everybody on {table} using (true);
+             create policy floor on {table} as restrictive using (tenant_id = {function});",
+            ACME.id
+        );
+    }
+    // A citext of which one function asks is dropped whole.
+    world.fixture.run(&format!(
+        "create function marked() returns uuid stable language plpgsql as 'begin return tenancy.current_tenant(); end';
+         create function beside() returns uuid stable language plpgsql as 'begin return tenancy.current_tenant(); end';
+         create function asking() returns uuid stable language sql begin atomic select tenancy.current_tenant(); end;
+         alter function marked() depends on extension pg_tenancy; create extension tenancy_dependent; create extension citext;
+         alter extension citext add function asking(); alter extension citext add function beside(); {policies}"
+    ));
+    let error = world.fixture.superuser().refuses("drop extension pg_tenancy", "2BP01");
+    let output =
+        world.fixture.cluster().psql(world.fixture.database(), "postgres", "drop extension pg_tenancy cascade");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let warning = said.split("WARNING").nth(1).unwrap_or_default();
+    let mut superuser = world.fixture.superuser();
+    let mut client = world.connect();
+    for (table, _) in ways {
+        let name = format!("public.{table}");
+        let floor = format!("select count(*) from pg_policies where tablename = '{table}' and policyname = 'floor'");
+        assert_eq!(superuser.value(&floor).as_deref(), Some("0"), "{table}");
+        assert!(error.detail().is_some_and(|detail| detail.contains(&name)) && warning.contains(&name), "{said}");
+        assert_eq!(client.value(&format!("select count(*) from {table}")).as_deref(), Some("0"), "{table}");
     }
 }
 

@@ -14,27 +14,59 @@
       AND c.oid NOT IN (SELECT p.oid FROM protected AS p)
       AND NOT EXISTS (SELECT FROM tenancy.protection AS p WHERE p.relation = c.oid)
       AND (c.oid) NOT IN (SELECT m.object FROM member_of_extension AS m WHERE m.class = 'pg_class'::regclass)
+), family(base, compared_as, own, below) AS (
+    VALUES ('uuid'::regtype, 'uuid'::regtype, 'tenancy.current_tenant()', 'tenancy.visible_tenants()'),
+           ('text', 'text', 'tenancy.current_key()', 'tenancy.visible_keys()'),
+           ('varchar', 'text', 'tenancy.current_key()', 'tenancy.visible_keys()'),
+           ('smallint', 'smallint', 'tenancy.current_key_int()', 'tenancy.visible_key_ints()'),
+           ('integer', 'integer', 'tenancy.current_key_int()', 'tenancy.visible_key_ints()'),
+           ('bigint', 'bigint', 'tenancy.current_key_int()', 'tenancy.visible_key_ints()')
 ), unrecorded AS (
     -- Tables with the extension's policies and no record, as after a restore that lost it: their policies tell what they were
-    -- protected as.
+    -- protected as. protect() replaces all that bear its names, and so is for those alone that are its own, word for word:
+    -- somebody's own may bear them, and ask of another column, or of none that can be the tenant's.
     SELECT t.oid, t.relrowsecurity, t.relforcerowsecurity, t.name,
-           CASE WHEN count(DISTINCT a.attnum) = 1
-                THEN format('SELECT tenancy.protect(%L, %L, %L)', t.name, min(a.attname::text),
-                            CASE WHEN bool_or(pol.polname = 'tenant_isolation_shared') THEN 'shared'
-                                 WHEN bool_or(pol.polname = 'tenant_isolation_update') THEN 'tree'
-                                 WHEN bool_or(pol.polname = 'tenant_isolation_floor_insert') THEN 'append_only'
-                                 ELSE 'tenant' END) END AS protect
+           (SELECT format('SELECT tenancy.protect(%L, %L, %L)', t.name, a.attname,
+                          CASE WHEN bool_or(part.said IN (says.nobodys, says.readable)) THEN 'shared'
+                               WHEN bool_or(part.said = says.below) THEN 'tree'
+                               WHEN bool_or(pol.polname = 'tenant_isolation_floor_insert') THEN 'append_only'
+                               ELSE 'tenant' END)
+            FROM pg_attribute AS a
+            LEFT JOIN pg_collation AS co ON co.oid = a.attcollation
+            JOIN family AS f ON f.base IN (
+                WITH RECURSIVE under(type) AS (
+                    SELECT a.atttypid
+                  UNION
+                    SELECT ty.typbasetype FROM under JOIN pg_type AS ty ON ty.oid = under.type AND ty.typtype = 'd'
+                )
+                SELECT under.type FROM under)
+            CROSS JOIN LATERAL (
+                SELECT format('(%s = %s)', c.name, f.own), format('(%s = ANY (%s))', c.name, f.below),
+                       n.nobodys, format('(%s OR (%s = %s))', n.nobodys, c.name, f.own)
+                FROM (SELECT CASE WHEN a.atttypid = f.compared_as THEN quote_ident(a.attname)
+                                  ELSE format('(%I)::%s', a.attname, f.compared_as) END) AS c(name),
+                     format('((%I IS NULL) AND (tenancy.current_tenant() IS NOT NULL))', a.attname) AS n(nobodys)
+            ) AS says(own, below, nobodys, readable)
+            JOIN pg_policy AS pol ON pol.polrelid = t.oid
+                                 AND pol.polname ~ '^tenant_isolation(_(closed|shared|insert|update|delete|floor(_[a-z]+)?))?$'
+            LEFT JOIN LATERAL (
+                SELECT e.said
+                FROM unnest(ARRAY[pg_get_expr(pol.polqual, t.oid), pg_get_expr(pol.polwithcheck, t.oid)]) AS e(said)
+                WHERE e.said IS NOT NULL) AS part ON true
+            WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity = '' AND a.attgenerated = ''
+              AND co.collisdeterministic IS NOT FALSE
+            GROUP BY a.attnum, a.attname
+            HAVING bool_and(part.said IS NOT NULL
+                            AND (part.said IN (says.own, says.below, says.nobodys, says.readable)
+                                 OR part.said = 'false' AND pol.polname ~ '(_floor_(update|delete)|_closed)$'))
+               -- Of the columns one, which is told by what else is said.
+               AND bool_or(part.said <> 'false')) AS protect
     FROM candidate AS t
-    JOIN pg_policy AS pol ON pol.polrelid = t.oid AND pol.polname LIKE 'tenant\_isolation%'
-    LEFT JOIN pg_depend AS d ON d.classid = 'pg_policy'::regclass AND d.objid = pol.oid
-                            AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid > 0
-    LEFT JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
     WHERE EXISTS (SELECT FROM pg_policy AS own
                   JOIN pg_depend AS call ON call.classid = 'pg_policy'::regclass AND call.objid = own.oid
                                         AND call.refclassid = 'pg_proc'::regclass
                   JOIN pg_proc AS f ON f.oid = call.refobjid AND f.pronamespace = 'tenancy'::regnamespace
                   WHERE own.polrelid = t.oid AND own.polname LIKE 'tenant\_isolation%')
-    GROUP BY t.oid, t.relrowsecurity, t.relforcerowsecurity, t.name
 ), forgotten AS (
     -- What has a parent among them is protected with it.
     SELECT u.* FROM unrecorded AS u
