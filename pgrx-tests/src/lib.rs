@@ -30,7 +30,7 @@ mod world;
 
 pub use assertions::{assert_sqlstate, sqlstate};
 pub use canary::{Canary, Sighting, sight};
-pub use cluster::{Cluster, Config};
+pub use cluster::{Cluster, Config, kill9};
 pub use dice::Dice;
 pub use fixture::{Fixture, settings_turn};
 pub use pooler::{Pooler, PoolerConfig, PoolerProgram};

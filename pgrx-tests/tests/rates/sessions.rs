@@ -1,12 +1,11 @@
 //! How many sessions act for a tenant at a time.
 
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tenancy_harness::postgres::Client;
-use tenancy_harness::{ACME, Cluster, Config, Session, sqlstate};
+use tenancy_harness::{ACME, Cluster, Config, Session, kill9, sqlstate};
 
 use crate::Desk;
 
@@ -139,7 +138,7 @@ fn after_a_crash_no_session_counts() {
     desk.allow_sessions(2);
     let (mut killed, mut other) = (present(&desk), present(&desk));
     let pid = killed.value("select pg_backend_pid()").unwrap();
-    assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    assert!(kill9(&pid));
     for gone in [&mut killed, &mut other] {
         let deadline = Instant::now() + Duration::from_secs(10);
         while gone.batch_execute("select 1").is_ok() {

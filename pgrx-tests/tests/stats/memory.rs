@@ -1,9 +1,8 @@
 //! The memory that statistics are kept in: how long, and for how many. The server of this test has next to nothing.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tenancy_harness::{Cluster, Config, Session};
+use tenancy_harness::{Cluster, Config, Session, kill9};
 
 use crate::Shop;
 
@@ -11,7 +10,7 @@ use crate::Shop;
 fn crash(cluster: &Cluster) {
     let mut victim = cluster.connect(Cluster::SUPERUSER);
     let pid = victim.value("select pg_backend_pid()").unwrap();
-    assert!(Command::new("sh").args(["-c", "kill -9 $0", &pid]).status().is_ok_and(|status| status.success()));
+    assert!(kill9(&pid));
     let deadline = Instant::now() + Duration::from_secs(30);
     let is_back = |log: &str| {
         log.rsplit_once("reinitializing").is_some_and(|(_, since)| since.contains("ready to accept connections"))

@@ -1,12 +1,11 @@
 //! Who lets tenants come and go meanwhile, and who kills sessions.
 
-use std::process::Command;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tenancy_harness::Dice;
 use tenancy_harness::postgres::{Client, Error};
+use tenancy_harness::{Dice, kill9};
 
 use crate::site::{Resident, Site, Status, TENANTS_AT_MOST};
 use crate::tally::add;
@@ -137,8 +136,7 @@ pub fn kill(site: &Site<'_>, mut dice: Dice, start: Instant, length: Duration) {
         if crash {
             next_crash += interval;
             site.shake(PATIENCE * 2);
-            let killed = Command::new("sh").args(["-c", r#"kill -9 "$1""#, "kill", &pid.to_string()]).status();
-            if killed.is_ok_and(|status| status.success()) {
+            if kill9(&pid.to_string()) {
                 add(&site.tally.crashes, 1);
                 until_it_ends(site, client);
                 superuser = site.superuser();
