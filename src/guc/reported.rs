@@ -6,7 +6,7 @@
 //! reported with these written in another way, which no key can be taken for, and a long one as something that names
 //! nobody: where another client came between, it is refused, and told to use the id. What a client itself set, SHOW gives as it was set.
 
-use crate::tenant::{TenantRef, UNREPORTED};
+use crate::tenant::{UNREPORTED, parse_uuid};
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
 
@@ -37,7 +37,7 @@ fn write(writer: &mut Writer, name: &str) -> fmt::Result {
         return writer.write_str(name);
     }
     // Each spelling of an id names the same tenant.
-    if let Ok(TenantRef::Id(id)) = TenantRef::parse(name) {
+    if let Some(id) = parse_uuid(name) {
         return write!(writer, "{id}");
     }
     if name.bytes().all(is_plain) {

@@ -14,31 +14,33 @@ pub fn only_value(filter: &str, column: &Ident) -> Option<String> {
 
 /// Every value that a filter names for the column, by `=` or `IN`, whatever else it asks.
 pub fn values(filter: &str, column: &Ident) -> Vec<String> {
-    let mut found = Vec::new();
+    read(filter, column).0
+}
+
+/// The values that a filter compares the column with, and what is left of it without these comparisons.
+fn read(filter: &str, column: &Ident) -> (Vec<String>, String) {
+    let (mut found, mut left) = (Vec::new(), String::new());
     let mut rest = Rest(filter);
-    while let Some(c) = rest.0.chars().next() {
+    while !rest.0.is_empty() {
         let mut ahead = rest;
         if let Some(values) = ahead.comparison(column) {
             found.extend(values);
             rest = ahead;
-            continue;
-        }
-        rest.0 = &rest.0[c.len_utf8()..];
-        // What looks like a comparison within a constant or a name is none.
-        if c == '\'' || c == '"' {
-            rest.quoted(c);
+        } else {
+            // What looks like a comparison within a constant or a name is none.
+            left.push_str(rest.step());
         }
     }
-    found
+    (found, left)
 }
 
 /// Whether a filter may ask for a value of the column: it names it, or asks something of the column that is not understood here,
 /// and the value occurs in it.
 pub fn may_name(filter: &str, column: &Ident, value: &str) -> bool {
-    if values(filter, column).iter().any(|named| named == value) {
+    let (named, left) = read(filter, column);
+    if named.iter().any(|named| named == value) {
         return true;
     }
-    let left = without_comparisons(filter, column);
     // Within constants quotes are doubled, and in those of arrays they may be escaped besides.
     let occurs = |value: &str| words(&left, value) || words(&left, &value.replace('\'', "''"));
     words(&left, &column.to_string()) && (occurs(value) || occurs(&value.replace('\\', "\\\\").replace('"', "\\\"")))
@@ -48,34 +50,11 @@ pub fn may_name(filter: &str, column: &Ident, value: &str) -> bool {
 pub fn is_plain(filter: &str) -> bool {
     let mut rest = Rest(filter);
     let mut outside = String::new();
-    while let Some(c) = rest.0.chars().next() {
+    // Of a constant or a name no more than its quote.
+    while let Some(c) = rest.step().chars().next() {
         outside.push(c);
-        rest.0 = &rest.0[c.len_utf8()..];
-        if c == '\'' || c == '"' {
-            rest.quoted(c);
-        }
     }
     !["NOT", "CASE"].iter().any(|turning| words(&outside, turning))
-}
-
-/// What is left of a filter without the comparisons that are read.
-fn without_comparisons(filter: &str, column: &Ident) -> String {
-    let mut left = String::new();
-    let mut rest = Rest(filter);
-    while let Some(c) = rest.0.chars().next() {
-        let mut ahead = rest;
-        if ahead.comparison(column).is_some() {
-            rest = ahead;
-            continue;
-        }
-        let before = rest.0;
-        rest.0 = &rest.0[c.len_utf8()..];
-        if c == '\'' || c == '"' {
-            rest.quoted(c);
-        }
-        left.push_str(&before[..before.len() - rest.0.len()]);
-    }
-    left
 }
 
 /// Whether a text has this in it, as no part of a longer word or number.
@@ -92,7 +71,18 @@ fn words(text: &str, wanted: &str) -> bool {
 #[derive(Clone, Copy)]
 struct Rest<'a>(&'a str);
 
-impl Rest<'_> {
+impl<'a> Rest<'a> {
+    /// The next letter, or a whole constant or quoted name; empty at the end.
+    fn step(&mut self) -> &'a str {
+        let before = self.0;
+        let Some(c) = before.chars().next() else { return "" };
+        self.0 = &before[c.len_utf8()..];
+        if c == '\'' || c == '"' {
+            self.quoted(c);
+        }
+        &before[..before.len() - self.0.len()]
+    }
+
     fn eat(&mut self, text: &str) -> bool {
         let after = self.0.strip_prefix(text);
         self.0 = after.unwrap_or(self.0);
