@@ -79,12 +79,6 @@ pub struct Cluster {
     guard: Child,
 }
 
-/// Kills a process of a server as a failing machine would, and says whether there was one. By the shell's own means: a small system
-/// has no program for it.
-pub fn kill9(pid: &str) -> bool {
-    Command::new("sh").args(["-c", r#"kill -9 "$1""#, "kill", pid]).status().is_ok_and(|status| status.success())
-}
-
 impl Cluster {
     /// The superuser that `initdb` makes.
     pub const SUPERUSER: &str = "postgres";
@@ -356,7 +350,7 @@ impl Cluster {
         self.directory.join("server.log")
     }
 
-    /// Waits until a condition is true in the session's database, for what comes from another server or a background process.
+    /// Waits until a condition is true in the session's database, for what another session, server or background process does.
     #[track_caller]
     pub fn wait_until(&self, session: &mut Client, condition: &str) {
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -378,6 +372,12 @@ impl Drop for Cluster {
         // Nothing useful can be done about a guard that failed; a panic in drop would hide the test's own.
         let _ = self.guard.wait();
     }
+}
+
+/// Kills a process of a server as a failing machine would, and says whether there was one. By the shell's own means: a small system
+/// has no program for it.
+pub fn kill9(pid: &str) -> bool {
+    Command::new("sh").args(["-c", r#"kill -9 "$1""#, "kill", pid]).status().is_ok_and(|status| status.success())
 }
 
 fn spawn_guard(account: Option<Account>, pg_ctl: &Path, directory: &Path) -> Child {

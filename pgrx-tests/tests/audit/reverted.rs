@@ -1,7 +1,5 @@
 //! What undoing a transaction leaves: the rows as they were, to the last bit, or all as it is and an error.
 
-use std::time::Duration;
-
 use tenancy_harness::{GLOBEX, Session};
 
 use crate::Shop;
@@ -267,13 +265,8 @@ fn who_begins_to_refer_to_the_row_meanwhile_is_waited_for() {
     std::thread::scope(|scope| {
         let told = scope.spawn(|| refused(&mut acting(&shop, "acme"), &txid));
         let waits =
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        for _ in 0..100 {
-            if shop.superuser().value(waits).unwrap() == "1" {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+            "count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        shop.fixture.cluster().wait_until(&mut shop.superuser(), waits);
         other.run("commit");
         assert!(told.join().unwrap().contains("refer to the row"));
     });

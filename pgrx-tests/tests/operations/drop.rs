@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
+use tenancy_harness::postgres::Client;
 use tenancy_harness::{ACME, FAMILIES, Fixture, GLOBEX, Session, World, refuses_in_savepoint};
 
 #[test]
@@ -130,6 +130,21 @@ fn its_schema_and_its_tables_do_not_go_without_the_extension() {
     assert_eq!(tx.texts("select distinct split_part(body, ' ', 1) from notes_uuid"), ["acme"]);
 }
 
+/// Drops the extension in another session, which has to wait for the transaction of this one; then commits that.
+#[track_caller]
+fn drop_meanwhile(world: &World<'_>, holder: &mut Client) {
+    let mut dropping = world.fixture.superuser();
+    // Not for ever, where nobody is seen to wait below.
+    dropping.run("set lock_timeout = '60s'");
+    let backend = dropping.value("select pg_backend_pid()").unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| dropping.run("drop extension pg_tenancy cascade"));
+        let waits = format!("exists (select from pg_locks where pid = {backend} and not granted)");
+        world.fixture.cluster().wait_until(holder, &waits);
+        holder.run("commit");
+    });
+}
+
 /// Who protects a table meanwhile is waited for.
 #[test]
 fn a_table_that_is_protected_meanwhile_stays_closed_too() {
@@ -140,20 +155,7 @@ fn a_table_that_is_protected_meanwhile_stays_closed_too() {
         ACME.id, world.app
     ));
     superuser.run("begin; select tenancy.protect('late'); create policy everybody on late using (true)");
-    let mut dropping = world.fixture.superuser();
-    // Not for ever, where an assertion below fails.
-    dropping.run("set lock_timeout = '60s'");
-    let backend = dropping.value("select pg_backend_pid()").unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| dropping.run("drop extension pg_tenancy cascade"));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let waits = format!("select exists (select from pg_locks where pid = {backend} and not granted)");
-        while superuser.value(&waits).as_deref() != Some("t") {
-            assert!(Instant::now() < deadline, "nobody waits");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        superuser.run("commit");
-    });
+    drop_meanwhile(&world, &mut superuser);
     assert_eq!(world.connect().value("select count(*) from late").as_deref(), Some("0"));
     assert_eq!(superuser.value("select count(*) from late").as_deref(), Some("1"));
 }
@@ -325,18 +327,6 @@ fn a_policy_that_is_made_meanwhile_lets_nobody_in_afterwards() {
     let world = World::new();
     let mut superuser = world.fixture.superuser();
     superuser.run("begin; create policy everybody on notes_uuid using (true)");
-    let mut dropping = world.fixture.superuser();
-    dropping.run("set lock_timeout = '60s'");
-    let backend = dropping.value("select pg_backend_pid()").unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| dropping.run("drop extension pg_tenancy cascade"));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let waits = format!("select exists (select from pg_locks where pid = {backend} and not granted)");
-        while superuser.value(&waits).as_deref() != Some("t") {
-            assert!(Instant::now() < deadline, "nobody waits");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        superuser.run("commit");
-    });
+    drop_meanwhile(&world, &mut superuser);
     assert_eq!(world.connect().texts("select body from notes_uuid"), Vec::<String>::new());
 }

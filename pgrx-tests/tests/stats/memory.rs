@@ -21,6 +21,20 @@ fn crash(cluster: &Cluster) {
     }
 }
 
+/// Each of three tenants uses a new rate once.
+fn use_rate(shop: &Shop<'_>, resource: &str, interval: &str) {
+    shop.fixture.run(&format!(
+        "select tenancy.create_resource('{resource}', 'rate');
+         select tenancy.set_quota('tenant ' || n, '{resource}', 9, '{interval}') from generate_series(1, 3) n"
+    ));
+    let mut client = shop.client();
+    for number in 1..=3 {
+        client.run(&format!(
+            "begin; select tenancy.set_tenant('tenant {number}'); select tenancy.consume('{resource}'); commit"
+        ));
+    }
+}
+
 #[test]
 fn the_least_recently_seen_goes_and_nothing_outlasts_the_server() {
     let config = Config::default().set("tenancy.max_tracked_tenants", "3").set("max_worker_processes", "0");
@@ -54,28 +68,12 @@ fn the_least_recently_seen_goes_and_nothing_outlasts_the_server() {
     assert_eq!(shop.fixture.superuser().texts(ailing), ["workers"]);
     (1..=3).for_each(&mut see);
     assert_eq!((seen().as_str(), tracking().as_str()), ("123", "(3,3,2)"));
-    shop.fixture.run(
-        "select tenancy.create_resource('spent', 'rate');
-         select tenancy.set_quota('tenant ' || n, 'spent', 9, '1 second') from generate_series(1, 3) n",
-    );
-    for number in 1..=3 {
-        client.run(&format!(
-            "begin; select tenancy.set_tenant('tenant {number}'); select tenancy.consume('spent'); commit"
-        ));
-    }
+    use_rate(&shop, "spent", "1 second");
     let rates = shop.fixture.superuser().value("select concat_ws(' ', slots, used) from tenancy.rate_tracking()");
     assert_eq!(rates.as_deref(), Some("3 3"));
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(shop.fixture.superuser().texts(ailing), ["stats_memory", "workers"]);
-    shop.fixture.run(
-        "select tenancy.create_resource('calls', 'rate');
-         select tenancy.set_quota('tenant ' || n, 'calls', 9, '1 hour') from generate_series(1, 3) n",
-    );
-    for number in 1..=3 {
-        client.run(&format!(
-            "begin; select tenancy.set_tenant('tenant {number}'); select tenancy.consume('calls'); commit"
-        ));
-    }
+    use_rate(&shop, "calls", "1 hour");
     assert_eq!(shop.fixture.superuser().texts(ailing), ["rates_memory", "stats_memory", "workers"]);
 
     for stop in [Cluster::restart as fn(&Cluster), Cluster::kill9, crash] {
